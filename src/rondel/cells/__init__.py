@@ -1,0 +1,21 @@
+"""Recurrent cells, one a file: what their gates are and how they make the next state."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from rondel.cells.base import Array, Cell, State
+from rondel.config import ModelConfig
+from rondel.registry import Registry
+
+cells: Registry[type[Cell]] = Registry("cell", "rondel.cells")
+
+
+def build_cell(config: ModelConfig) -> Cell:
+    """The cell that `config` names, with those of the configuration's fields that it has."""
+    cls = cells[config.cell]
+    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}
+    return cls(**own)
+
+
+__all__ = ["Array", "Cell", "State", "build_cell", "cells"]

@@ -1,0 +1,36 @@
+"""The long short-term memory (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rondel.cells import cells
+from rondel.cells.base import Array, Cell, Pointwise, State, split_gates
+
+
+@cells.register("lstm")
+@dataclass(frozen=True)
+class LSTM(Cell):
+    """Input i, forget f, candidate g, output o; c' = f c + i g, h' = o tanh c', as `torch.nn.LSTM`.
+
+    The forget gate's bias starts at `forget_bias`, 1 unless told (Jozefowicz et al. 2015).
+    """
+
+    forget_bias: float = 1.0
+
+    gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+
+    def initial_bias(self, hidden_size: int) -> dict[str, float]:
+        """See `Cell.initial_bias`."""
+        return {"forget": self.forget_bias}
+
+    def pointwise(
+        self, xp: Any, input_gates: Array, hidden_gates: Array, state: State
+    ) -> Pointwise:
+        """See `Cell.pointwise`."""
+        i, f, g, o = split_gates(input_gates + hidden_gates, 4)
+        i, f, g, o = xp.sigmoid(i), xp.sigmoid(f), xp.tanh(g), xp.sigmoid(o)
+        memory = f * state[1] + i * g
+        return Pointwise((o * xp.tanh(memory), memory), (i, f, g, o))

@@ -1,0 +1,28 @@
+"""The simple recurrent network (Elman 1990): one matmul a side and a squashing function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rondel.cells import cells
+from rondel.cells.base import Array, Cell, Pointwise, State
+
+
+@cells.register("rnn")
+@dataclass(frozen=True)
+class RNN(Cell):
+    """h' = f(W_ih x + b_ih + W_hh h + b_hh), f tanh or relu, as `torch.nn.RNN`."""
+
+    nonlinearity: str = "tanh"
+
+    gates: ClassVar[tuple[str, ...]] = ("hidden",)
+    states: ClassVar[tuple[str, ...]] = ("h",)
+
+    def pointwise(
+        self, xp: Any, input_gates: Array, hidden_gates: Array, state: State
+    ) -> Pointwise:
+        """See `Cell.pointwise`."""
+        activation = xp.relu if self.nonlinearity == "relu" else xp.tanh
+        hidden = activation(input_gates + hidden_gates)
+        return Pointwise((hidden,), (hidden,))

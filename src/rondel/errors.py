@@ -1,0 +1,53 @@
+"""What can go wrong, as a tree.
+
+::
+
+    RondelError                  anything rondel refuses, in one line that says what to do
+    ├── InputError               a text, a corpus or a setting that cannot be used
+    ├── ModelFolderError         a model folder that is missing, damaged or does not match itself
+    ├── NonFiniteLossError       training produced a loss that is not a number
+    └── MissingExtraError        a part of rondel that was not installed
+
+The command line prints the message alone and exits with status 1; in Python they are ordinary
+exceptions, and every one can be caught as `RondelError`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class RondelError(Exception):
+    """Base of every error raised on purpose; its text is one line and says what to do."""
+
+
+class InputError(RondelError):
+    """A text, a corpus or a setting that cannot be used as it is."""
+
+
+class ModelFolderError(RondelError):
+    """A model folder that is missing, damaged, or whose parts do not belong together."""
+
+
+class NonFiniteLossError(RondelError):
+    """Training produced a loss that is not a finite number."""
+
+
+class MissingExtraError(RondelError):
+    """A part of rondel that this installation left out."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import `module`, or say which extra of rondel brings it.
+
+    Raises `MissingExtraError` if the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] != module.split(".")[0]:
+            raise
+        raise MissingExtraError(
+            f'this needs {error.name}, which is not installed: pip install "rondel[{extra}]"'
+        ) from None

@@ -1,0 +1,68 @@
+"""Names to things: how a cell, a rule or a tokenizer is found once its file exists.
+
+A registry owns a package. The first look-up imports every module of that package, and each module
+registers what it defines, so that an addition is one new file and nothing else to edit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from rondel.errors import InputError
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T]):
+    """A mapping from name to registered thing, filled from the modules of one package.
+
+    `noun` is what a thing is called in an error; iteration is in order of name.
+    """
+
+    def __init__(self, noun: str, package: str) -> None:
+        self.noun = noun
+        self._package = package
+        self._things: dict[str, T] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that files its argument under `name`; a name may be taken once."""
+
+        def file_it(thing: T) -> T:
+            if name in self._things:
+                raise ValueError(f"two things are registered as {self.noun} {name!r}")
+            self._things[name] = thing
+            return thing
+
+        return file_it
+
+    def __getitem__(self, name: str) -> T:
+        self._load()
+        try:
+            return self._things[name]
+        except KeyError:
+            known = ", ".join(sorted(self._things))
+            raise InputError(f"no {self.noun} is called {name!r}; there are: {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(sorted(self._things))
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._things)
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self._package)
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{self._package}.{module.name}")

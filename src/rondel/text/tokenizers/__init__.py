@@ -1,0 +1,41 @@
+"""Tokenizers, one a file: text to token ids and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rondel.config import TextConfig
+from rondel.errors import ModelFolderError
+from rondel.registry import Registry
+from rondel.text.tokenizers.base import Decoder, Tokenizer
+
+tokenizers: Registry[type[Tokenizer]] = Registry("level", "rondel.text.tokenizers")
+
+
+def train_tokenizer(text: str, config: TextConfig) -> Tokenizer:
+    """Make the tokenizer that `config.level` names from a text."""
+    return tokenizers[config.level].train(text, config)
+
+
+def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
+    """A tokenizer as plain JSON values, its level with it."""
+    return {"level": tokenizer.level, **tokenizer.state()}
+
+
+def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
+    """The tokenizer that `tokenizer_to_json` wrote; `ModelFolderError` if it is not one."""
+    state = dict(values)
+    try:
+        return tokenizers[state.pop("level")].from_state(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFolderError(f"this tokenizer cannot be read: {error!r}") from None
+
+
+__all__ = [
+    "Decoder",
+    "Tokenizer",
+    "tokenizer_from_json",
+    "tokenizer_to_json",
+    "tokenizers",
+    "train_tokenizer",
+]

@@ -1,0 +1,87 @@
+"""What a tokenizer does, and how text that arrives token by token is put together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.config import TextConfig
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Ids = npt.NDArray[np.integer[Any]]
+
+
+class Decoder(Protocol):
+    """Turns tokens into text as they come; it holds back what is not complete yet."""
+
+    def push(self, token_id: int) -> str:
+        """The text that this token adds, which may be empty."""
+
+    def finish(self) -> str:
+        """What was still held back."""
+
+
+class Tokenizer(ABC):
+    """Maps text to token ids 0 … vocab_size - 1 and back.
+
+    Text is always `str`. At byte level, bytes that are no UTF-8 stand in it as the lone surrogates
+    of Python's `surrogateescape`, so every file can be read and written back.
+    """
+
+    level: ClassVar[str]
+    """The name it is registered under."""
+
+    token_noun: ClassVar[str]
+    """What one token is called, in the singular: "character", "byte", "word"."""
+
+    @classmethod
+    @abstractmethod
+    def train(cls, text: str, config: TextConfig) -> Self:
+        """Build the vocabulary from a text. Raises `InputError` if the text has none to give."""
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """How many token ids there are."""
+
+    @property
+    @abstractmethod
+    def unknown_id(self) -> int | None:
+        """The id that stands for what the vocabulary lacks; `None` if nothing can be lacking."""
+
+    @abstractmethod
+    def encode(self, text: str) -> Ids:
+        """Token ids of a text, shape (N,), int32. What is not in the vocabulary is `unknown_id`."""
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """A new decoder, at the start of a text."""
+
+    @abstractmethod
+    def token(self, token_id: int) -> str:
+        """A token's own spelling, unique in the vocabulary: what models are mapped by."""
+
+    @abstractmethod
+    def starts_word(self, previous_id: int) -> bool:
+        """Whether the token after `previous_id` begins a word (sampling mode `spaces` draws it)."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Everything needed to build it again, as plain JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `state`."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of a sequence of token ids."""
+        decoder = self.decoder()
+        parts = [decoder.push(int(token_id)) for token_id in ids]
+        return "".join(parts) + decoder.finish()
