@@ -31,7 +31,7 @@ def setting(
     below: float | None = None,
     flag: bool = True,
 ) -> Any:
-    """A dataclass field with its help and its limits; `flag=False` keeps it off the command line."""
+    """A field with its help and its limits; `flag=False` keeps it off the command line."""
     metadata = {
         "help": help,
         "choices": choices,
@@ -100,7 +100,9 @@ class TextConfig(Section):
         choices=("punctuation", "spaces"),
     )
     vocab_size: int = setting(
-        10_000, "word level: how many of the commonest words to keep; the rest are <unk>", at_least=1
+        10_000,
+        "word level: how many of the commonest words to keep; the rest are <unk>",
+        at_least=1,
     )
     lowercase: bool = setting(False, "word level: lower-case the text")
     sentences: str = setting(
@@ -143,7 +145,10 @@ class ModelConfig(Section):
         None, "size of a token's vector; 0 for one-hot input", at_least=0
     )
     dropout: float = setting(
-        0.0, "probability of dropping an output of a layer (not of the recurrence)", at_least=0, below=1
+        0.0,
+        "probability of dropping an output of a layer (not of the recurrence)",
+        at_least=0,
+        below=1,
     )
     embedding_dropout: float = setting(
         0.0, "probability of dropping an element of the embedding", at_least=0, below=1
@@ -171,12 +176,16 @@ class TrainingConfig(Section):
     )
     batch_size: int | None = setting(None, "parallel streams of text", at_least=1)
     seq_length: int = setting(64, "steps of truncated backpropagation (k1 = k2)", at_least=1)
-    optimizer: str = setting(
-        "adam", "optimiser", choices=("sgd", "rmsprop", "adam", "adamw")
+    optimizer: str | None = setting(
+        None,
+        "optimiser (left out: adam, or rmsprop with --backend numpy)",
+        choices=("sgd", "rmsprop", "adam", "adamw"),
     )
     learning_rate: float | None = setting(None, "learning rate at its highest", above=0)
     momentum: float = setting(0.9, "optimiser sgd: momentum", at_least=0, below=1)
-    rho: float = setting(0.95, "optimiser rmsprop: decay of the squared gradient", at_least=0, below=1)
+    rho: float = setting(
+        0.95, "optimiser rmsprop: decay of the squared gradient", at_least=0, below=1
+    )
     weight_decay: float = setting(0.0, "weight decay", at_least=0)
     schedule: str = setting(
         "cosine",
@@ -184,7 +193,7 @@ class TrainingConfig(Section):
         choices=("constant", "exponential", "cosine", "one-cycle", "plateau"),
     )
     decay: float = setting(
-        0.97, "schedules exponential (per epoch) and plateau: factor of decay", above=0, at_least=0
+        0.97, "schedules exponential (per epoch) and plateau: factor of decay", above=0
     )
     decay_after: int = setting(10, "schedule exponential: epochs before the decay", at_least=0)
     plateau_patience: int = setting(
@@ -194,7 +203,9 @@ class TrainingConfig(Section):
     clip_value: float = setting(0.0, "clip each gradient to ± this; 0 for no limit", at_least=0)
     epochs: float | None = setting(None, "stop after so many passes over the text", above=0)
     steps: int | None = setting(None, "stop after so many steps", at_least=1)
-    minutes: float | None = setting(None, "stop after so long; the schedule follows the clock", above=0)
+    minutes: float | None = setting(
+        None, "stop after so long; the schedule follows the clock", above=0
+    )
     early_stopping: int | None = setting(
         None, "stop after so many validations without progress", at_least=1
     )

@@ -1,0 +1,170 @@
+"""rondel in Python: train a model, or load one, and use it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel import artifact
+from rondel.artifact import Artifact
+from rondel.config import ModelConfig
+from rondel.engine import NumpyEngine
+from rondel.errors import InputError, ModelFolderError
+from rondel.evaluation.evaluate import Evaluation, evaluate
+from rondel.generation.generate import GenerationSettings, generate
+from rondel.text.tokenizers import Tokenizer
+
+
+class Model:
+    """A trained model: sample from it, evaluate texts with it, save it. Needs no PyTorch."""
+
+    def __init__(self, parts: Artifact) -> None:
+        self._parts = parts
+        self._engine = NumpyEngine(parts.config, parts.weights)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's shape."""
+        return self._parts.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """How it reads and writes text."""
+        return self._parts.tokenizer
+
+    @property
+    def weights(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Its arrays, named and shaped as `torch.nn` names and shapes them."""
+        return self._parts.weights
+
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """How far its training had come: step, epoch, tokens, seconds, losses in nats per token."""
+        return self._parts.progress
+
+    def sample(self, prime: str | None = None, **settings: Any) -> str:
+        """Write a text that begins with `prime`; see `stream` for the settings.
+
+        Without a prime it begins as some line of the model's own training text does.
+        """
+        if prime is None:
+            prime = self.choose_prime(settings.get("seed"), settings.get("index", 0))
+        return prime + "".join(self.stream(prime, **settings))
+
+    def stream(
+        self,
+        prime: str,
+        *,
+        length: int = 500,
+        mode: str = "sample",
+        seed: int | None = None,
+        index: int = 0,
+        stop: str | Sequence[str] = (),
+        beam_width: int = 5,
+        **rules: float,
+    ) -> Iterator[str]:
+        """Yield the text that follows `prime`, piece by piece, up to `length` tokens of it.
+
+        `mode` is `sample`, `argmax`, `spaces` (draw only where a word begins) or `beam`; `rules`
+        are parameters of the sampling rules: `temperature`, `top_k`, `top_p`, `min_p`,
+        `repetition_penalty`. The same `seed` gives the same text; samples of one seed are told
+        apart by `index`. Raises `InputError` for a setting out of its range or an empty prime.
+        """
+        if seed is None:
+            seed = int(np.random.default_rng().integers(2**63))
+        chosen = GenerationSettings(
+            length=length,
+            mode=mode,
+            seed=seed,
+            index=index,
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            beam_width=beam_width,
+            rules=rules,
+        )
+        return generate(self._engine, self.tokenizer, chosen, prime)
+
+    def choose_prime(self, seed: int | None = None, index: int = 0) -> str:
+        """The beginning of some line of the model's own training text."""
+        excerpts = self._parts.excerpts
+        if not excerpts:
+            raise ModelFolderError("this model carries no excerpts of its text; give it a prime")
+        draw = np.random.default_rng(None if seed is None else [seed, index])
+        return excerpts[int(draw.integers(len(excerpts)))]
+
+    def evaluate(
+        self,
+        text: str,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> Evaluation:
+        """How likely the model finds a text, read in order from the zero state.
+
+        `watch` is told now and then what fraction is done.
+        """
+        return self.evaluate_tokens(self.tokenizer.encode(text), len(text), watch)
+
+    def evaluate_tokens(
+        self,
+        ids: npt.NDArray[np.integer[Any]],
+        characters: int,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> Evaluation:
+        """As `evaluate`, for token ids (N,) that stand for so many characters of text."""
+        return evaluate(self._engine, self.tokenizer, ids, characters, watch)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a model folder; `InputError` if something is there, unless told to overwrite."""
+        artifact.save(Path(path), self._parts, overwrite=overwrite)
+
+
+def load(path: str | Path) -> Model:
+    """Open a model folder; `ModelFolderError` says what is wrong with it if anything is."""
+    return Model(artifact.load(Path(path)))
+
+
+def train(
+    source: str | Path | Sequence[str | Path] | None = None,
+    *,
+    text: str | None = None,
+    out: str | Path | None = None,
+    init_from: str | Path | None = None,
+    word_vectors: str | Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Model:
+    """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
+
+    `settings` are the fields of the sections in `rondel.config`: `level`, `cell`, `hidden_size`,
+    `minutes` … With `out` the run is kept in that folder, to be resumed or shown; without it, save
+    the model yourself. Raises `InputError` for texts or settings that cannot be used.
+    """
+    from rondel.text.reading import read_text
+    from rondel.training.callbacks.standard import standard_callbacks
+    from rondel.training.loop import fit
+    from rondel.training.run import best_folder
+    from rondel.training.start import begin, configure
+    from rondel.training.warm_start import warm_start_from
+
+    warm_start = warm_start_from(init_from, word_vectors)
+    config = configure(settings, warm_start=warm_start)
+    if (source is None) == (text is None):
+        raise InputError("rondel.train takes either files to read or text=…, one of the two")
+    if source is not None:
+        paths = [source] if isinstance(source, str | Path) else source
+        text = read_text(
+            [str(path) for path in paths],
+            config.text.encoding,
+            as_bytes=config.text.level == "byte",
+        )
+    assert text is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "run" if out is None else Path(out)
+        run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
+        run.callbacks = standard_callbacks(quiet=quiet)
+        fit(run)
+        return load(best_folder(folder))

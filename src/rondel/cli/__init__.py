@@ -1,0 +1,75 @@
+"""The command line: one file a command, each importing what it needs when it runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from rondel import __version__
+from rondel.errors import RondelError
+
+# The module of each command is imported only for that command, so what the list of commands says
+# stands here, where `rondel --help` can answer without it.
+COMMANDS = {
+    "train": "Train a model on a text, or go on training one.",
+    "sample": "Write text with a model.",
+    "eval": "Say how well a model predicts a text.",
+    "show": "Say what a model is and how its training went.",
+    "corpora": "List the texts that rondel knows by name.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands, in the order in which they are met."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"rondel.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rondel")
+def cli() -> None:
+    """Train recurrent language models on your own text, and put them to work.
+
+    \b
+      rondel train book.txt --out runs/book
+      rondel sample runs/book --prime "The " --temperature 0.8
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; an error on purpose is one line on standard error, and status 1."""
+    try:
+        cli.main(prog_name="rondel")
+    except RondelError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`rondel sample … | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}")
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"rondel: {message}", err=True)
+    sys.exit(1)

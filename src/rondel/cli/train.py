@@ -1,0 +1,200 @@
+"""`rondel train`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rondel.cells import cells
+from rondel.cli.options import SectionedCommand, setting_options
+from rondel.config import RunConfig, read_toml
+from rondel.errors import InputError
+from rondel.text.tokenizers import tokenizers
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rondel.training.run import Run
+
+DEFAULT_CORPUS = "coffee"
+EXIT_STATUS = {"interrupted": 130, "terminated": 143}
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("text", nargs=-1)
+@click.option("--corpus", metavar="NAME", help="A text known by name; see rondel corpora.")
+@click.option("--corpus-size", type=click.IntRange(min=1), help="Characters of a generated corpus.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (new).")
+@click.option(
+    "--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder."
+)
+@click.option("--init-from", type=click.Path(path_type=Path), help="Start from this model.")
+@click.option(
+    "--word-vectors", type=click.Path(path_type=Path), help="Start from word2vec vectors."
+)
+@click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
+@click.option("--overwrite", is_flag=True, help="Replace the model that --out holds.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@click.option("--plain", is_flag=True, help="Plain lines, as when not on a terminal.")
+@setting_options({"cell": cells, "level": tokenizers})
+def command(
+    text: tuple[str, ...],
+    corpus: str | None,
+    corpus_size: int | None,
+    out: Path | None,
+    resume: Path | None,
+    init_from: Path | None,
+    word_vectors: Path | None,
+    config: Path | None,
+    overwrite: bool,
+    quiet: bool,
+    plain: bool,
+    **flags: Any,
+) -> None:
+    """Train a model on TEXT, or go on training one.
+
+    TEXT is files, folders or globs, compressed (.gz, .bz2, .xz, .zst) or not, or - for standard
+    input; without any, rondel trains on its own corpus about coffee. Without --epochs, --steps or
+    --minutes it trains for ten minutes. Ctrl-C saves, and --resume goes on from there.
+
+    \b
+      rondel train book.txt --out runs/book --minutes 30
+      rondel train --resume runs/book --minutes 60
+    """
+    from rich.console import Console
+
+    settings = {name: value for name, value in flags.items() if value is not None}
+    console = Console(quiet=quiet, force_terminal=False if plain else None)
+    if resume is not None:
+        others = {
+            "TEXT": text,
+            "--corpus": corpus,
+            "--corpus-size": corpus_size,
+            "--out": out,
+            "--init-from": init_from,
+            "--word-vectors": word_vectors,
+            "--config": config,
+            "--overwrite": overwrite,
+        }
+        for name, value in others.items():
+            if value:
+                raise InputError(f"--resume goes on with the run as it began; leave {name} out")
+        run = _resume(resume, settings, console)
+    else:
+        source = _Source(text, corpus, corpus_size)
+        base = read_toml(config) if config else RunConfig()
+        run = _begin(source, base, settings, out, init_from, word_vectors, overwrite, console)
+    sys.exit(_train(run, console, quiet))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """Where the text comes from: files, or a corpus."""
+
+    paths: tuple[str, ...]
+    corpus: str | None
+    corpus_size: int | None
+
+    def __post_init__(self) -> None:
+        if self.paths and (self.corpus or self.corpus_size):
+            raise InputError("give either a TEXT or a --corpus, not both")
+
+    def read(self, config: RunConfig) -> str:
+        from rondel.text.corpora import corpora
+        from rondel.text.reading import read_text
+
+        if self.paths:
+            as_bytes = config.text.level == "byte"
+            return read_text(self.paths, config.text.encoding, as_bytes=as_bytes)
+        return corpora[self.corpus or DEFAULT_CORPUS].text(
+            size=self.corpus_size, seed=config.training.seed
+        )
+
+    @property
+    def name(self) -> str:
+        from rondel.text.reading import source_name
+
+        return source_name(self.paths) if self.paths else self.corpus or DEFAULT_CORPUS
+
+
+def _begin(
+    source: _Source,
+    base: RunConfig,
+    settings: dict[str, Any],
+    out: Path | None,
+    init_from: Path | None,
+    word_vectors: Path | None,
+    overwrite: bool,
+    console: Console,
+) -> Run:
+    from rondel.training.start import begin, check_folder, configure
+    from rondel.training.warm_start import warm_start_from
+
+    folder = out or _free_folder(source.name)
+    check_folder(folder, overwrite)
+    warm_start = warm_start_from(init_from, word_vectors)
+    config = configure(settings, base, warm_start)
+    run = begin(source.read(config), config, folder, warm_start=warm_start, overwrite=overwrite)
+    _introduce(run, source.name, console)
+    if warm_start:
+        console.print(warm_start.report, markup=False, highlight=False, soft_wrap=True)
+    return run
+
+
+def _resume(folder: Path, settings: dict[str, Any], console: Console) -> Run:
+    from rondel.training.start import resume
+
+    run = resume(folder, settings)
+    _introduce(run, str(folder), console)
+    console.print(f"going on from step {run.progress.step:,}", highlight=False)
+    return run
+
+
+def _free_folder(name: str) -> Path:
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3` … that is not there."""
+    folder, number = Path("runs") / name, 1
+    while folder.exists():
+        number += 1
+        folder = Path("runs") / f"{name}-{number}"
+    return folder
+
+
+def _introduce(run: Run, name: str, console: Console) -> None:
+    """Say what is about to be trained on what."""
+    from rondel.cli.describing import describe_model
+
+    token = run.tokenizer.token_noun
+    splits = [
+        f"{split.tokens:,} {part}" for part, split in run.store.splits.items() if split.tokens
+    ]
+    weights = run.learner.weights().values()
+    for line in (
+        f"{name}: {' + '.join(splits)} {token}s, vocabulary {run.tokenizer.vocab_size:,}",
+        f"{describe_model(run.config.model)}, {sum(w.size for w in weights):,} parameters, "
+        f"into {run.folder}",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _train(run: Run, console: Console, quiet: bool) -> int:
+    """Train to the end or an interrupt; the exit status."""
+    from rondel.training.callbacks.standard import standard_callbacks
+    from rondel.training.loop import fit
+    from rondel.training.run import best_folder
+
+    run.callbacks = standard_callbacks(console, quiet=quiet)
+    reason = fit(run)
+    best = best_folder(run.folder)
+    lines = [f"{reason} at step {run.progress.step:,}; the latest model is {run.folder}"]
+    if best != run.folder:
+        lines.append(f"the best is {best}, of step {run.progress.best_step:,}")
+    if reason in EXIT_STATUS:
+        lines.append(f"to go on:  rondel train --resume {run.folder}")
+    lines.append(f"to sample: rondel sample {best}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    return EXIT_STATUS.get(reason, 0)

@@ -1,0 +1,83 @@
+"""Batches of contiguous text: parallel streams, cut into chunks, with a cursor to go on from.
+
+Shapes: T time (steps), B batch (streams).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rondel.data.store import Ids
+
+PADDING = -1
+"""A target that is not to be counted."""
+
+
+class Batch(NamedTuple):
+    """A chunk of every stream: `targets` are the tokens that follow `inputs`, both (T, B) int64.
+
+    `fresh` says that the streams begin here, so that the carried state must start over.
+    """
+
+    inputs: Ids
+    targets: Ids
+    fresh: bool
+
+
+class Cursor(NamedTuple):
+    """What comes next: the chunk `chunk` of pass `epoch`."""
+
+    epoch: int = 0
+    chunk: int = 0
+
+
+def chunks_per_epoch(tokens: int, batch_size: int, seq_length: int) -> int:
+    """How many batches make one pass; the last may be shorter than `seq_length`."""
+    return -(-((tokens - 1) // batch_size) // seq_length)
+
+
+def stream_batches(
+    tokens: Ids, batch_size: int, seq_length: int, cursor: Cursor
+) -> Iterator[tuple[Batch, Cursor]]:
+    """Endless batches for truncated BPTT, each with the cursor of the one after it.
+
+    The text is laid out as `batch_size` streams of equal length side by side; a batch is the next
+    `seq_length` steps of all of them, so that the state carries from each batch to the next.
+    """
+    length = (len(tokens) - 1) // batch_size
+    chunks = chunks_per_epoch(len(tokens), batch_size, seq_length)
+    begins_B = np.arange(batch_size) * length
+    while True:
+        begin = cursor.chunk * seq_length
+        steps_T = np.arange(begin, min(begin + seq_length, length))
+        places_TB = steps_T[:, None] + begins_B
+        batch = Batch(
+            tokens[places_TB].astype(np.int64),
+            tokens[places_TB + 1].astype(np.int64),
+            fresh=cursor.chunk == 0,
+        )
+        last = cursor.chunk + 1 == chunks
+        cursor = Cursor(cursor.epoch + 1) if last else Cursor(cursor.epoch, cursor.chunk + 1)
+        yield batch, cursor
+
+
+def evaluation_streams(tokens: Ids, warm_up: int = 256, most: int = 64) -> tuple[Ids, Ids]:
+    """Lay a text out for one pass of parallel evaluation: inputs and targets (T, B).
+
+    Every token after the first is a target exactly once. Each stream but the first begins
+    `warm_up` tokens early and those are `PADDING`, so that it is scored with its state warm, as if
+    the text had been read in order.
+    """
+    count = len(tokens) - 1
+    streams = max(1, min(most, count // (16 * warm_up)))
+    warm_up = min(warm_up, count)
+    scored = -(-(count - warm_up) // streams)
+    places_TB = np.arange(warm_up + scored)[:, None] + np.arange(streams) * scored
+    inputs_TB = tokens[np.minimum(places_TB, count)].astype(np.int64)
+    targets_TB = tokens[np.minimum(places_TB + 1, count)].astype(np.int64)
+    targets_TB[places_TB + 1 > count] = PADDING
+    targets_TB[:warm_up, 1:] = PADDING
+    return inputs_TB, targets_TB

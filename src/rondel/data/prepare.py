@@ -1,0 +1,125 @@
+"""From a text to a tokenizer and the tokens of each split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rondel.config import RunConfig, TextConfig
+from rondel.data.store import Ids, Split
+from rondel.errors import InputError
+from rondel.text.sentences import drop_long_sentences
+from rondel.text.tokenizers import Tokenizer, train_tokenizer
+
+EXCERPTS, EXCERPT_LENGTH = 32, 48
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """A text ready to train on: `parts` maps train, validation and test to their token ids (N,)."""
+
+    tokenizer: Tokenizer
+    parts: dict[str, tuple[Split, Ids]]
+    excerpts: tuple[str, ...]
+    dropped_sentences: int
+
+
+def prepare_text(text: str, config: RunConfig, tokenizer: Tokenizer | None = None) -> PreparedText:
+    """Drop long sentences if told to, split the text, build the vocabulary, encode.
+
+    A given `tokenizer` is used as it is. Raises `InputError` if the text is too small for a batch.
+    """
+    settings, dropped = config.text, 0
+    if settings.max_sentence_length is not None:
+        text, dropped = drop_long_sentences(
+            text, settings.sentences, settings.max_sentence_length, lambda s: len(s.split())
+        )
+    bounds = split_bounds(text, settings)
+    if tokenizer is None:
+        tokenizer = train_tokenizer(_vocabulary_text(text, bounds, settings), settings)
+    parts = {}
+    for name, (begin, end) in bounds.items():
+        ids = tokenizer.encode(text[begin:end])
+        parts[name] = (Split(begin, end, len(ids)), ids)
+    check_sizes({name: split.tokens for name, (split, _) in parts.items()}, config)
+    begin, end = bounds["train"]
+    excerpts = choose_excerpts(text[begin:end], config.training.seed)
+    return PreparedText(tokenizer, parts, excerpts, dropped)
+
+
+def _vocabulary_text(text: str, bounds: dict[str, tuple[int, int]], settings: TextConfig) -> str:
+    """The text a vocabulary is made from: all of it for characters, the training part for words.
+
+    A character that turns up only in validation still has to be writable; a word that does has to
+    be unknown, or perplexities would be measured with a vocabulary that has seen the answers.
+    """
+    return text[: bounds["train"][1]] if settings.level == "word" else text
+
+
+def split_bounds(text: str, settings: TextConfig) -> dict[str, tuple[int, int]]:
+    """Where train, validation and test begin and end in the text, in characters.
+
+    They follow one another. Characters are cut exactly at the fraction; words at the next line end
+    (or space, in a text of one line), so that no word or sentence is cut in two.
+    """
+    at_word = settings.level == "word"
+    place: Callable[[float], int] = lambda fraction: _cut(text, fraction, at_word)  # noqa: E731
+    train = place(1 - settings.validation_fraction - settings.test_fraction)
+    validation = max(train, place(1 - settings.test_fraction))
+    return {
+        "train": (0, train),
+        "validation": (train, validation),
+        "test": (validation, len(text)),
+    }
+
+
+def _cut(text: str, fraction: float, at_word: bool) -> int:
+    # Rounded first: 1 - 0.1 is a little over 0.9, and must not move the cut by one.
+    position = int(round(fraction, 9) * len(text))
+    if not at_word or position in (0, len(text)):
+        return position
+    for separator in ("\n", " "):
+        found = text.find(separator, position - 1)
+        if found >= 0:
+            return found + 1
+    return len(text)
+
+
+def check_sizes(tokens: dict[str, int], config: RunConfig) -> None:
+    """Refuse a split that is asked for and does not hold one batch, saying what to change."""
+    training, text = config.training, config.text
+    streams = training.batch_size or 1
+    needed = {
+        "train": streams * training.seq_length + 1,
+        "validation": training.seq_length + 1 if text.validation_fraction else 0,
+        "test": training.seq_length + 1 if text.test_fraction else 0,
+    }
+    advice = {
+        "train": "lower --batch-size or --seq-length, or give it more text",
+        "validation": "raise --validation-fraction, lower --seq-length, give it more text, "
+        "or do without (--validation-fraction 0)",
+        "test": "raise --test-fraction, lower --seq-length, or do without (--test-fraction 0)",
+    }
+    for name, count in needed.items():
+        if tokens[name] < count:
+            raise InputError(
+                f"the {name} part of this text has {tokens[name]:,} tokens and one batch takes "
+                f"{count:,}; {advice[name]}"
+            )
+
+
+def choose_excerpts(text: str, seed: int) -> tuple[str, ...]:
+    """Beginnings of lines, drawn from the text: a prime when the user gives none."""
+    draw = np.random.default_rng(seed)
+    chosen = []
+    for place in sorted(draw.integers(0, len(text), EXCERPTS).tolist()):
+        line_start = text.find("\n", place) + 1
+        line = text[line_start : line_start + EXCERPT_LENGTH].split("\n")[0]
+        words = line.split(" ")
+        # A line cut in the middle of a word would make a poor prime.
+        whole = " ".join(words[:-1]) if len(line) == EXCERPT_LENGTH and len(words) > 1 else line
+        if whole.strip() and whole not in chosen:
+            chosen.append(whole)
+    return tuple(chosen) or (text[:EXCERPT_LENGTH],)

@@ -1,0 +1,1 @@
+"""Saying how likely a text is, in stated units."""

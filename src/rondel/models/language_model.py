@@ -1,0 +1,95 @@
+"""The recurrent language model: predict each token from those before it (Mikolov et al. 2010).
+
+Shapes: T time, B batch, E embedding size, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rondel.cells import build_cell
+from rondel.config import ModelConfig
+from rondel.data.batches import PADDING
+from rondel.models import models
+from rondel.models.base import Model, ModelState, TensorBatch
+from rondel.nn.dropout import Dropout
+from rondel.nn.stack import RecurrentStack
+
+
+@models.register("language-model")
+class LanguageModel(Model):
+    """Embedding or one-hot input, a recurrent stack, and a linear head over the vocabulary.
+
+    With `tie_weights` the head's matrix is the embedding itself (Press & Wolf 2017), and a model
+    folder holds it once, as `embedding.weight`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        assert config.embedding_size is not None
+        self.embedding = (
+            nn.Embedding(config.vocab_size, config.embedding_size)
+            if config.embedding_size
+            else None
+        )
+        self.core = RecurrentStack(
+            build_cell(config),
+            config.embedding_size or config.vocab_size,
+            config.hidden_size,
+            config.num_layers,
+            config.dropout,
+            config.variational,
+        )
+        self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.embedding_dropout = Dropout(config.embedding_dropout, config.variational)
+        if config.tie_weights:
+            assert self.embedding is not None
+            # An embedding's usual unit variance would make the first logits far too large.
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+            self.head.weight = self.embedding.weight
+            nn.init.zeros_(self.head.bias)
+
+    def initial_state(self, batch_size: int) -> ModelState:
+        """Zeros, (L, B, H) for each state name."""
+        return self.core.initial_state(batch_size)
+
+    def forward(self, tokens_TB: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
+        """Logits (T, B, V) of the token that follows each token, and the last state."""
+        outputs_TBH, state = self.core(self._input(tokens_TB), state)
+        return self.head(outputs_TBH), state
+
+    def losses(
+        self, batch: TensorBatch, state: ModelState, step: int
+    ) -> tuple[dict[str, Tensor], ModelState]:
+        """`nll`: mean negative log-likelihood, in nats per token."""
+        logits_TBV, state = self(batch.inputs, state)
+        nll = functional.cross_entropy(
+            logits_TBV.flatten(0, 1).float(), batch.targets.flatten(), ignore_index=PADDING
+        )
+        return {"nll": nll}, state
+
+    def named_arrays(self) -> dict[str, nn.Parameter]:
+        """See `Model.named_arrays`."""
+        core = {f"core.{name}": array for name, array in self.core.named_arrays().items()}
+        arrays = {**core, "head.bias": self.head.bias}
+        if not self.config.tie_weights:
+            arrays["head.weight"] = self.head.weight
+        if self.embedding is not None:
+            arrays["embedding.weight"] = self.embedding.weight
+        return arrays
+
+    def _input(self, tokens_TB: Tensor) -> Tensor:
+        if self.embedding is None:
+            dtype = self.head.weight.dtype
+            return functional.one_hot(tokens_TB, self.config.vocab_size).to(dtype)
+        embedded: Tensor = self.embedding_dropout(self.embedding(tokens_TB))
+        return embedded
+
+    def freeze_embedding(self) -> None:
+        """Leave the embedding as it is from now on."""
+        if self.embedding is not None:
+            self.embedding.weight.requires_grad_(False)
+
+
+__all__ = ["LanguageModel"]

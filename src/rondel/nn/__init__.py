@@ -1,0 +1,1 @@
+"""Recurrent stacks, dropouts and heads over PyTorch; of use to any sequence task."""

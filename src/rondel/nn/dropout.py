@@ -1,0 +1,27 @@
+"""Dropout, with one mask for each step or one for all steps of a sequence."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Dropout(nn.Module):
+    """Drops elements of x (T, B, H) with probability `probability` while training.
+
+    With `variational`, what is dropped at one step is dropped at all of them (Gal & Ghahramani
+    2016), anew for each sequence of the batch and each call.
+    """
+
+    def __init__(self, probability: float, variational: bool = False) -> None:
+        super().__init__()
+        self.probability, self.variational = probability, variational
+
+    def forward(self, x_TBH: Tensor) -> Tensor:
+        """x with some elements zero and the others scaled so that the mean stays."""
+        if not self.training or self.probability == 0:
+            return x_TBH
+        if not self.variational:
+            return functional.dropout(x_TBH, self.probability)
+        mask_1BH = functional.dropout(x_TBH.new_ones(1, *x_TBH.shape[1:]), self.probability)
+        return x_TBH * mask_1BH

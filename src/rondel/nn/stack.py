@@ -1,0 +1,62 @@
+"""The recurrent core: layers on one another, with dropout on what each of them puts out.
+
+Shapes: T time, B batch, E input size, H hidden size, L layers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rondel.cells import Cell
+from rondel.nn.dropout import Dropout
+from rondel.nn.layers import recurrent_layer
+
+StackState = tuple[Tensor, ...]
+"""One tensor (L, B, H) for each of the cell's state names, in their order."""
+
+
+class RecurrentStack(nn.Module):
+    """`num_layers` layers of one cell.
+
+    `dropout` acts on the output of every layer, the last one's included, and never on the
+    recurrence (Zaremba et al. 2014); with `variational` one mask serves all steps.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        variational: bool = False,
+    ) -> None:
+        super().__init__()
+        self.cell, self.hidden_size = cell, hidden_size
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        self.layers = nn.ModuleList(recurrent_layer(cell, size, hidden_size) for size in sizes)
+        self.dropout = Dropout(dropout, variational)
+
+    def initial_state(self, batch_size: int) -> StackState:
+        """Zeros, where the parameters are."""
+        shape = (len(self.layers), batch_size, self.hidden_size)
+        device = next(self.parameters()).device
+        return tuple(torch.zeros(shape, device=device) for _ in self.cell.states)
+
+    def forward(self, x_TBE: Tensor, state: StackState) -> tuple[Tensor, StackState]:
+        """Outputs (T, B, H) of the last layer, and the last state of all layers."""
+        x, after = x_TBE, []
+        for number, layer in enumerate(self.layers):
+            x, layer_state = layer(x, tuple(part_LBH[number] for part_LBH in state))
+            x = self.dropout(x)
+            after.append(layer_state)
+        return x, tuple(torch.stack(parts) for parts in zip(*after, strict=True))
+
+    def named_arrays(self) -> dict[str, nn.Parameter]:
+        """The parameters as `torch.nn`'s many-layered modules name them: `weight_ih_l0` …"""
+        return {
+            f"{name}_l{number}": parameter
+            for number, layer in enumerate(self.layers)
+            for name, parameter in layer.parameters_by_name().items()
+        }

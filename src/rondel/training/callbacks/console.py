@@ -1,0 +1,90 @@
+"""The run in a terminal: one line that moves, or a plain line a validation where there is none."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from rondel.training.callbacks.base import Callback
+from rondel.training.learner import StepResult
+from rondel.training.run import Run
+from rondel.units import clock, describe_loss
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+SMOOTHING = 0.98
+
+
+class ConsoleProgress(Callback):
+    """Shows loss, bits per character or perplexity, tokens per second and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar: Bar | None = None
+        self._loss: float | None = None
+        self._rate = 0.0
+        self._last = (0, 0.0)
+
+    def started(self, run: Run) -> None:
+        """Draw the line, on a terminal."""
+        self._last = (run.progress.tokens, run.progress.seconds)
+        if not self.console.is_terminal:
+            return
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:3.0f} %"),
+            TextColumn("{task.description}"),
+            console=self.console,
+            transient=True,
+        )
+        self._bar.add_task("", total=1.0)
+        self._bar.start()
+
+    def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
+        """Move the line, a few times a second."""
+        previous = self._loss if self._loss is not None else result.loss
+        self._loss = SMOOTHING * previous + (1 - SMOOTHING) * result.loss
+        tokens, seconds = self._last
+        if run.progress.seconds - seconds < 0.2:
+            return
+        self._rate = (run.progress.tokens - tokens) / (run.progress.seconds - seconds)
+        self._last = (run.progress.tokens, run.progress.seconds)
+        if self._bar is not None:
+            fraction = run.progress.fraction(run.config.training)
+            self._bar.update(
+                self._bar.task_ids[0], completed=fraction, description=self._line(run, fraction)
+            )
+
+    def validated(self, run: Run, is_best: bool) -> None:
+        """Print how the model did."""
+        at, token = run.progress, run.tokenizer.token_noun
+        assert at.train_loss is not None
+        parts = [
+            f"step {at.step:,}",
+            f"epoch {at.epoch:.2f}",
+            f"train {describe_loss(at.train_loss, token)}",
+        ]
+        if at.val_loss is not None:
+            parts.append(f"validation {describe_loss(at.val_loss, token)}")
+        parts.append(f"{self._rate:,.0f} tokens/s")
+        parts.append(clock(at.seconds))
+        self.console.print(
+            " · ".join(parts) + ("  *" if is_best else ""), highlight=False, soft_wrap=True
+        )
+
+    def closed(self, run: Run) -> None:
+        """Take the line away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _line(self, run: Run, fraction: float) -> str:
+        assert self._loss is not None
+        left = run.progress.seconds * (1 / fraction - 1) if fraction > 0 else math.inf
+        return (
+            f"loss {describe_loss(self._loss, run.tokenizer.token_noun)} · "
+            f"{self._rate:,.0f} tokens/s · {clock(left)} left"
+        )

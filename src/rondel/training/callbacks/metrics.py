@@ -1,0 +1,84 @@
+"""`metrics.jsonl`: the run's curve, a row at a time."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from rondel.files import write_atomically
+from rondel.training.callbacks.base import Callback
+from rondel.training.learner import StepResult
+from rondel.training.run import Run
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsFile(Callback):
+    """Writes step, epoch, tokens, seconds, train_loss, val_loss, learning_rate, tokens_per_second.
+
+    `train_loss` is the mean since the row before; `val_loss` is null where nothing was validated.
+    Rows grow rarer as a run grows long, so that the file stays small: about 90 for each tenfold.
+    """
+
+    def __init__(self) -> None:
+        self._file: TextIO | None = None
+        self._learning_rate = 0.0
+        self._losses: list[float] = []
+        self._last = (0, 0.0)
+
+    def started(self, run: Run) -> None:
+        """Open the file; a resumed run drops the rows that it is about to write again."""
+        path, step = run.folder / METRICS, run.progress.step
+        rows = [row for row in read_metrics(path) if row["step"] <= step]
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._last = (run.progress.tokens, run.progress.seconds)
+
+    def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
+        """Add a row if it is time for one (a validation at this step writes it instead)."""
+        self._learning_rate = learning_rate
+        self._losses.append(result.loss)
+        step = run.progress.step
+        if step % max(10, 10 ** (len(str(step)) - 2)) == 0 and not run.validation_is_due():
+            self._write(run, None)
+
+    def validated(self, run: Run, is_best: bool) -> None:
+        """Add a row with the validation loss."""
+        self._write(run, run.progress.val_loss)
+
+    def closed(self, run: Run) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, run: Run, val_loss: float | None) -> None:
+        assert self._file is not None
+        tokens, seconds = run.progress.tokens, run.progress.seconds
+        # A validation just after a row adds nothing to the training loss, but has its own to say.
+        losses = self._losses
+        train_loss = sum(losses) / len(losses) if losses else run.progress.train_loss
+        elapsed = max(seconds - self._last[1], 1e-9)
+        row = {
+            "step": run.progress.step,
+            "epoch": round(run.progress.epoch, 4),
+            "tokens": tokens,
+            "seconds": round(seconds, 3),
+            "train_loss": train_loss,
+            "val_loss": val_loss,
+            "learning_rate": self._learning_rate,
+            "tokens_per_second": round((tokens - self._last[0]) / elapsed, 1),
+        }
+        self._file.write(json.dumps(row) + "\n")
+        self._losses, self._last = [], (tokens, seconds)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a metrics file; a last line cut short by a crash is left out."""
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return rows

@@ -1,0 +1,90 @@
+"""Settings that depend on other settings: each `None` becomes a value before a run begins."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rondel.config import ModelConfig, RunConfig, TrainingConfig
+from rondel.errors import InputError
+
+DEFAULT_MINUTES = 10.0
+VALIDATIONS_A_RUN = 20
+
+BATCH_SIZES = {"torch": 32, "numpy": 25}
+OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
+LEARNING_RATES = {"sgd": 0.5, "rmsprop": 2e-3, "adam": 4e-3, "adamw": 4e-3}
+
+# What the NumPy reference is: the classic character RNN, and nothing beyond it.
+REFERENCE_ONLY: dict[str, Any] = {
+    "optimizer": "rmsprop",
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "precision": "fp32",
+    "freeze_embedding": False,
+}
+
+
+def resolve(config: RunConfig) -> RunConfig:
+    """Fill in what was left to choose, but for what the text decides (`resolve_intervals`).
+
+    Raises `InputError` for settings that the chosen backend does not have.
+    """
+    resolved = dataclasses.replace(
+        config, model=_resolve_model(config), training=_resolve_training(config.training)
+    )
+    if config.training.backend == "numpy":
+        _refuse_beyond_reference(resolved)
+    return resolved
+
+
+def _resolve_model(config: RunConfig) -> ModelConfig:
+    model, size = config.model, config.model.embedding_size
+    if size is None and config.training.backend == "numpy" and not model.tie_weights:
+        size = 0
+    elif size is None:
+        wide = config.text.level == "word" or model.tie_weights
+        size = model.hidden_size if wide else min(64, model.hidden_size)
+    return dataclasses.replace(model, embedding_size=size)
+
+
+def _resolve_training(training: TrainingConfig) -> TrainingConfig:
+    chosen: dict[str, Any] = {}
+    if training.batch_size is None:
+        chosen["batch_size"] = BATCH_SIZES[training.backend]
+    optimizer = chosen["optimizer"] = training.optimizer or OPTIMIZERS[training.backend]
+    if training.learning_rate is None:
+        chosen["learning_rate"] = LEARNING_RATES[optimizer]
+    if training.epochs is None and training.steps is None and training.minutes is None:
+        chosen["minutes"] = DEFAULT_MINUTES
+    return dataclasses.replace(training, **chosen)
+
+
+def resolve_intervals(config: RunConfig, steps_per_epoch: int) -> RunConfig:
+    """Choose the steps between validations once the text's size is known.
+
+    A run measured by the clock keeps `None`: it validates by the clock as well.
+    """
+    training = config.training
+    if training.eval_every is not None or (training.epochs is None and training.steps is None):
+        return config
+    totals = []
+    if training.epochs is not None:
+        totals.append(training.epochs * steps_per_epoch)
+    if training.steps is not None:
+        totals.append(training.steps)
+    every = max(1, round(min(totals) / VALIDATIONS_A_RUN))
+    return dataclasses.replace(config, training=dataclasses.replace(training, eval_every=every))
+
+
+def _refuse_beyond_reference(config: RunConfig) -> None:
+    settings = {**dataclasses.asdict(config.model), **dataclasses.asdict(config.training)}
+    for name, only in REFERENCE_ONLY.items():
+        if settings[name] != only:
+            raise InputError(
+                f"--backend numpy is the plain reference and has only {name} = {only!r}; "
+                "leave that flag out, or use --backend torch"
+            )
+    if settings["device"] not in ("auto", "cpu"):
+        raise InputError("--backend numpy runs on the CPU only; leave --device out")

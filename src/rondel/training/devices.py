@@ -1,0 +1,34 @@
+"""Where to train: the device, its arithmetic, and a clear word if it is not there."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from rondel.errors import InputError
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` takes a GPU if there is one; `InputError` if the one that was named is not there."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, is_there in there.items() if is_there)
+    if not there[name]:
+        raise InputError(f"PyTorch finds no {name} device here; use --device cpu or auto")
+    return torch.device(name)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """A context in which matmuls run in `precision` (parameters and losses stay fp32)."""
+    if precision == "fp32":
+        return nullcontext()
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+    return torch.autocast(device.type, AUTOCAST[precision])

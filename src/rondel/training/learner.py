@@ -1,0 +1,68 @@
+"""What the loop asks of whatever learns: PyTorch or the NumPy reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.data.batches import Batch
+from rondel.data.store import Ids
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+class StepResult(NamedTuple):
+    """One update: the loss before it and its named terms (nats per token), the gradients' norm.
+
+    If the loss or the norm is not finite, no update was made.
+    """
+
+    loss: float
+    terms: dict[str, float]
+    gradient_norm: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether the update was made."""
+        return bool(np.isfinite(self.loss) and np.isfinite(self.gradient_norm))
+
+
+@dataclass
+class Snapshot:
+    """Everything that a learner needs to go on to the same bits: arrays, and plain JSON values."""
+
+    arrays: Arrays
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def by_prefix(self) -> dict[str, Arrays]:
+        """`{"weights.head.bias": …}` -> `{"weights": {"head.bias": …}}`."""
+        parts: dict[str, Arrays] = {}
+        for name, array in self.arrays.items():
+            prefix, rest = name.split(".", 1)
+            parts.setdefault(prefix, {})[rest] = array
+        return parts
+
+
+class Learner(Protocol):
+    """Owns parameters, optimiser, carried state and random numbers."""
+
+    def step(self, batch: Batch, learning_rate: float) -> StepResult:
+        """Update once; the state is carried from the batch before, unless this one is fresh."""
+
+    def validate(self, tokens: Ids) -> float:
+        """Mean loss over a text (N,), in nats per token; changes nothing."""
+
+    def weights(self) -> Arrays:
+        """A copy of the parameters, named as in a model folder."""
+
+    def load_weights(self, weights: Arrays) -> None:
+        """Start from these parameters."""
+
+    def snapshot(self) -> Snapshot:
+        """What `restore` takes."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on exactly where `snapshot` was taken."""

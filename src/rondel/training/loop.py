@@ -1,0 +1,46 @@
+"""The training loop. It does not know what it trains, nor what watches it."""
+
+from __future__ import annotations
+
+from rondel.data.batches import stream_batches
+from rondel.errors import NonFiniteLossError
+from rondel.training.interrupts import Interrupts
+from rondel.training.run import Run
+from rondel.training.schedules import learning_rate
+
+
+def fit(run: Run) -> str:
+    """Train until a limit, an interrupt or early stopping; returns which, in words.
+
+    Raises `NonFiniteLossError` if the loss stops being a number; the folder then holds the last
+    state that was saved, from before.
+    """
+    settings, progress = run.config.training, run.progress
+    assert settings.batch_size is not None
+    batches = stream_batches(
+        run.store.tokens("train"), settings.batch_size, settings.seq_length, progress.cursor
+    )
+    with Interrupts() as interrupts, run.watched():
+        progress.start_clock()
+        while not (reason := interrupts.caught or run.reason_to_stop()):
+            batch, cursor = next(batches)
+            rate = learning_rate(settings, progress.standing(settings))
+            result = run.learner.step(batch, rate)
+            if not result.finite:
+                raise NonFiniteLossError(_not_finite(run, result.loss))
+            progress.count(batch, cursor, result)
+            run.tell("stepped", result, rate)
+            if run.validation_is_due():
+                run.validate()
+        if not interrupts.caught and progress.loss_count:
+            run.validate()
+        run.tell("stopped", reason)
+    return reason
+
+
+def _not_finite(run: Run, loss: float) -> str:
+    return (
+        f"at step {run.progress.step + 1} the loss became {loss} or its gradient infinite; "
+        f"{run.folder} holds the last good state, of step {run.saved_step}. "
+        "Try a lower --learning-rate or a lower --clip-norm"
+    )

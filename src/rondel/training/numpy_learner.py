@@ -1,0 +1,97 @@
+"""Learning with the NumPy reference, in the same loop and into the same folder."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rondel.config import RunConfig
+from rondel.data.batches import PADDING, Batch, evaluation_streams
+from rondel.data.store import Ids
+from rondel.evaluation.evaluate import negative_log_likelihoods
+from rondel.reference import (
+    Model,
+    RMSprop,
+    clip_by_norm,
+    clip_by_value,
+    initial_parameters,
+    make_cell,
+)
+from rondel.training.learner import Arrays, Snapshot, StepResult
+
+VALIDATION_CHUNK = 64
+
+
+class NumpyLearner:
+    """A `Learner` over `rondel.reference`. See `rondel.training.learner.Learner`."""
+
+    def __init__(self, config: RunConfig) -> None:
+        model, self.config = config.model, config.training
+        cell = make_cell(model.cell, model.nonlinearity)
+        parameters = initial_parameters(
+            cell,
+            model.vocab_size,
+            model.hidden_size,
+            model.num_layers,
+            model.embedding_size or 0,
+            model.tie_weights,
+            model.forget_bias,
+            config.training.seed,
+        )
+        self.model = Model(cell, parameters)
+        self.optimizer = RMSprop(config.training.rho)
+        self._state: tuple[np.ndarray, ...] | None = None  # type: ignore[type-arg]
+
+    def step(self, batch: Batch, learning_rate: float) -> StepResult:
+        """See `Learner.step`."""
+        state = self._state
+        if batch.fresh or state is None:
+            state = self.model.initial_state(batch.inputs.shape[1])
+        loss, gradients, self._state = self.model.loss_and_gradients(
+            batch.inputs, batch.targets, state
+        )
+        norm = clip_by_norm(gradients, self.config.clip_norm or np.inf)
+        if self.config.clip_value:
+            clip_by_value(gradients, self.config.clip_value)
+        result = StepResult(float(loss), {"nll": float(loss)}, norm)
+        if result.finite:
+            self.optimizer.update(self.model.parameters, gradients, learning_rate)
+        return result
+
+    def validate(self, tokens: Ids) -> float:
+        """See `Learner.validate`."""
+        inputs_TB, targets_TB = evaluation_streams(tokens)
+        state = self.model.initial_state(inputs_TB.shape[1])
+        total, count = 0.0, 0
+        for begin in range(0, len(inputs_TB), VALIDATION_CHUNK):
+            chunk = slice(begin, begin + VALIDATION_CHUNK)
+            logits_TBV, state, _ = self.model.forward(inputs_TB[chunk], state)
+            scored_TB = targets_TB[chunk] != PADDING
+            nats_TB = negative_log_likelihoods(logits_TBV, np.maximum(targets_TB[chunk], 0))
+            total += float(nats_TB[scored_TB].sum())
+            count += int(scored_TB.sum())
+        return total / count
+
+    def weights(self) -> Arrays:
+        """See `Learner.weights`."""
+        return {name: array.copy() for name, array in self.model.parameters.items()}
+
+    def load_weights(self, weights: Arrays) -> None:
+        """See `Learner.load_weights`."""
+        for name, array in self.model.parameters.items():
+            array[...] = weights[name]
+
+    def snapshot(self) -> Snapshot:
+        """See `Learner.snapshot`."""
+        arrays = {f"weights.{name}": array for name, array in self.weights().items()}
+        for name, array in self.optimizer.mean_square.items():
+            arrays[f"mean_square.{name}"] = array.copy()
+        for index, part in enumerate(self._state or ()):
+            arrays[f"state.{index}"] = part.copy()
+        return Snapshot(arrays)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See `Learner.restore`."""
+        parts = snapshot.by_prefix()
+        self.load_weights(parts["weights"])
+        self.optimizer.mean_square = dict(parts.get("mean_square", {}))
+        self._state = tuple(part for _, part in sorted(parts.get("state", {}).items())) or None

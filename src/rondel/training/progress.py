@@ -1,0 +1,114 @@
+"""How far a run has come: counted in one place, saved with the run, shown by the callbacks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rondel.config import TrainingConfig
+from rondel.data.batches import Batch, Cursor
+from rondel.training.learner import StepResult
+from rondel.training.schedules import Standing
+
+
+@dataclass
+class Progress:
+    """Steps, passes, tokens and seconds so far; losses in nats per token.
+
+    `train_loss` is the mean since the last validation (or point where one would be).
+    """
+
+    steps_per_epoch: int
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    cursor: Cursor = field(default_factory=Cursor)
+    train_loss: float | None = None
+    val_loss: float | None = None
+    validated_at: int = 0
+    best_loss: float | None = None
+    best_step: int = 0
+    without_progress: int = 0
+    decays: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    _started: float | None = field(default=None, repr=False)
+
+    def start_clock(self) -> None:
+        """Go on counting seconds from here."""
+        self._started = time.monotonic() - self.seconds
+
+    def read_clock(self) -> float:
+        """Bring `seconds` up to date and return it."""
+        if self._started is not None:
+            self.seconds = time.monotonic() - self._started
+        return self.seconds
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the text so far."""
+        return self.step / self.steps_per_epoch
+
+    def count(self, batch: Batch, cursor: Cursor, result: StepResult) -> None:
+        """Take in one step."""
+        self.step += 1
+        self.tokens += batch.inputs.size
+        self.cursor = cursor
+        self.loss_sum += result.loss
+        self.loss_count += 1
+        self.read_clock()
+
+    def close_interval(self, val_loss: float | None, config: TrainingConfig) -> bool:
+        """Take in a validation; whether it is the best so far.
+
+        Without validation text (`val_loss` is `None`), the training loss is what counts.
+        """
+        self.train_loss = self.loss_sum / self.loss_count
+        self.loss_sum, self.loss_count = 0.0, 0
+        self.val_loss, self.validated_at = val_loss, self.step
+        judged = self.train_loss if val_loss is None else val_loss
+        if self.best_loss is None or judged < self.best_loss:
+            self.best_loss, self.best_step, self.without_progress = judged, self.step, 0
+            return True
+        self.without_progress += 1
+        if self.without_progress % config.plateau_patience == 0:
+            self.decays += 1
+        return False
+
+    def fraction(self, config: TrainingConfig) -> float:
+        """How much of the run is done, by whichever limit is nearest: 0 to 1."""
+        parts = [0.0]
+        if config.steps is not None:
+            parts.append(self.step / config.steps)
+        if config.epochs is not None:
+            parts.append(self.epoch / config.epochs)
+        if config.minutes is not None:
+            parts.append(self.seconds / (60 * config.minutes))
+        return min(1.0, max(parts))
+
+    def standing(self, config: TrainingConfig) -> Standing:
+        """What the schedule goes by."""
+        return Standing(self.fraction(config), self.epoch, self.decays)
+
+    def summary(self) -> dict[str, Any]:
+        """What goes into a model folder: the README of its numbers."""
+        return {
+            "step": self.step,
+            "epoch": round(self.epoch, 4),
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 3),
+            "train_loss": self.train_loss,
+            "val_loss": self.val_loss,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        values = asdict(self)
+        del values["_started"]
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Progress:
+        """The inverse of `to_json`."""
+        return cls(**{**values, "cursor": Cursor(*values["cursor"])})

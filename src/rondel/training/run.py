@@ -1,0 +1,147 @@
+"""A run: one training of one model, in one folder, from its first step to its last.
+
+::
+
+    RUN/                 a whole model folder (the latest state), and besides
+      run.toml           every setting, for people
+      resume.safetensors everything it takes to go on to the same bits
+      tokens/            the splits of the text, as tokens
+      best/              a whole model folder: the best state by validation
+      metrics.jsonl, tensorboard/, loss.png
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rondel import artifact
+from rondel.artifact import Artifact
+from rondel.config import RunConfig
+from rondel.data.store import TokenStore
+from rondel.text.tokenizers import Tokenizer
+from rondel.training.learner import Learner
+from rondel.training.progress import Progress
+from rondel.training.snapshots import write_snapshot
+
+if TYPE_CHECKING:
+    from rondel.training.callbacks import Callback
+
+BEST, SETTINGS, TOKENS, RESUME = "best", "run.toml", "tokens", "resume.safetensors"
+SECONDS_BETWEEN_SAVES = 30.0
+LEAST_SECONDS_BETWEEN_VALIDATIONS = 1.0
+# A run by the clock spends at most one second in twenty on validation.
+VALIDATION_SHARE = 1 / 20
+
+
+class Run:
+    """What the loop and its callbacks share. Made by `rondel.training.start`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        tokenizer: Tokenizer,
+        excerpts: tuple[str, ...],
+        store: TokenStore,
+        learner: Learner,
+        progress: Progress,
+    ) -> None:
+        self.folder, self.config, self.store = folder, config, store
+        self.tokenizer, self.excerpts = tokenizer, excerpts
+        self.learner, self.progress = learner, progress
+        self.callbacks: Sequence[Callback] = ()
+        self.saved_step = progress.step
+        self._saved_at = self._validated_at = progress.seconds
+        self._validation_cost = 0.0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Open the callbacks, and close them however the block ends."""
+        opened: list[Callback] = []
+        try:
+            for callback in self.callbacks:
+                callback.started(self)
+                opened.append(callback)
+            yield
+        finally:
+            for callback in reversed(opened):
+                callback.closed(self)
+
+    def tell(self, event: str, *details: Any) -> None:
+        """Call every callback's method of this name."""
+        for callback in self.callbacks:
+            getattr(callback, event)(self, *details)
+        if event == "stepped" and self.progress.seconds - self._saved_at > SECONDS_BETWEEN_SAVES:
+            self.save()
+        if event == "stopped":
+            self.save()
+
+    def reason_to_stop(self) -> str:
+        """Why the run is over, in words; empty while it is not."""
+        settings = self.config.training
+        if self.progress.fraction(settings) >= 1:
+            return "finished"
+        patience = settings.early_stopping
+        if patience is not None and self.progress.without_progress >= patience:
+            return "stopped early"
+        return ""
+
+    def validation_is_due(self) -> bool:
+        """Every `eval_every` steps, or by the clock: so often that it costs little."""
+        settings, progress = self.config.training, self.progress
+        if settings.eval_every is not None:
+            return progress.step % settings.eval_every == 0
+        assert settings.minutes is not None
+        interval = max(
+            LEAST_SECONDS_BETWEEN_VALIDATIONS,
+            60 * settings.minutes * VALIDATION_SHARE,
+            self._validation_cost / VALIDATION_SHARE,
+        )
+        return progress.seconds - self._validated_at >= interval
+
+    def validate(self) -> None:
+        """Measure the model, keep it if it is the best so far, tell the callbacks, and save."""
+        progress = self.progress
+        before, val_loss = progress.read_clock(), None
+        if self.store.splits["validation"].tokens:
+            val_loss = self.learner.validate(self.store.tokens("validation"))
+        self._validated_at = progress.read_clock()
+        self._validation_cost = self._validated_at - before
+        is_best = progress.close_interval(val_loss, self.config.training)
+        if is_best:
+            self._save_best()
+        # Told before the save: what a killed process told and did not save is told again.
+        self.tell("validated", is_best)
+        self.save()
+
+    def model(self) -> Artifact:
+        """The model as it stands."""
+        return Artifact(
+            self.config.model,
+            self.tokenizer,
+            self.learner.weights(),
+            self.progress.summary(),
+            self.excerpts,
+        )
+
+    def save(self) -> None:
+        """Save the latest state; the model folder and what a resume takes, each in one move."""
+        write_snapshot(self.folder / RESUME, self.learner.snapshot(), self.progress.to_json())
+        artifact.write_weights(self.folder, self.model())
+        self.saved_step, self._saved_at = self.progress.step, self.progress.read_clock()
+
+    def _save_best(self) -> None:
+        best = self.folder / BEST
+        if best.exists():
+            artifact.write_weights(best, self.model())
+        else:
+            artifact.save(best, self.model())
+
+
+def best_folder(folder: Path) -> Path:
+    """Where the best model of a run lies: in `best/`, or the run itself before any validation."""
+    best = folder / BEST
+    return best if artifact.is_model(best) else folder

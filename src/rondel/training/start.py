@@ -1,0 +1,187 @@
+"""How a run comes to be: begun on a text, or taken up again."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rondel import artifact
+from rondel.artifact import Artifact
+from rondel.config import RunConfig, flag_name, read_toml
+from rondel.data.batches import chunks_per_epoch
+from rondel.data.prepare import PreparedText, prepare_text
+from rondel.data.store import TokenStore
+from rondel.errors import InputError, ModelFolderError
+from rondel.files import new_folder, write_atomically
+from rondel.training.defaults import resolve, resolve_intervals
+from rondel.training.learner import Learner
+from rondel.training.progress import Progress
+from rondel.training.run import RESUME, SETTINGS, TOKENS, Run
+from rondel.training.snapshots import read_snapshot, write_snapshot
+
+if TYPE_CHECKING:
+    from rondel.training.warm_start import WarmStart
+
+# What a resumed run may change: when it stops, where it runs, and what it shows.
+CHANGEABLE = (
+    "epochs",
+    "steps",
+    "minutes",
+    "early_stopping",
+    "eval_every",
+    "sample_every",
+    "device",
+    "threads",
+)
+LIMITS = ("epochs", "steps", "minutes")
+
+
+def configure(
+    settings: dict[str, Any],
+    base: RunConfig | None = None,
+    warm_start: WarmStart | None = None,
+) -> RunConfig:
+    """The configuration of a new run: `base` (or the defaults) with `settings` over it.
+
+    What a warm start decides comes between the two; `InputError` if `settings` contradict it.
+    """
+    fixed = warm_start.fixed() if warm_start else {}
+    for name, value in fixed.items():
+        if settings.get(name, value) != value:
+            raise InputError(
+                f"{flag_name(name)} is {value!r} in what this run starts from, "
+                f"not {settings[name]!r}; leave that setting out"
+            )
+    return (base or RunConfig()).updated(**{**fixed, **settings})
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that is taken, unless it holds a model that may be overwritten."""
+    if not folder.exists() or (overwrite and artifact.is_model(folder)):
+        return
+    if artifact.is_model(folder):
+        raise InputError(
+            f"{folder} holds a model already; use --resume {folder} to go on with it, "
+            "--overwrite to replace it, or another --out"
+        )
+    raise InputError(f"{folder} is there already and is no model; choose another --out")
+
+
+def begin(
+    text: str,
+    config: RunConfig,
+    folder: Path,
+    *,
+    warm_start: WarmStart | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Prepare a text and make a run in a new folder, which is a whole model folder at once.
+
+    Raises `InputError` for a text or settings that cannot be used, or if `folder` is taken.
+    """
+    check_folder(folder, overwrite)
+    config = resolve(config)
+    prepared = prepare_text(
+        text, config, warm_start.tokenizer(text, config) if warm_start else None
+    )
+    del text
+    steps_per_epoch = _steps_per_epoch(prepared.parts["train"][0].tokens, config)
+    config = resolve_intervals(_with_vocabulary(config, prepared), steps_per_epoch)
+    learner = build_learner(config)
+    if warm_start:
+        learner.load_weights(warm_start.weights(learner.weights(), prepared.tokenizer))
+    progress = Progress(steps_per_epoch)
+    model = Artifact(
+        config.model,
+        prepared.tokenizer,
+        learner.weights(),
+        progress.summary(),
+        prepared.excerpts,
+    )
+    with new_folder(folder) as draft:
+        artifact.write_parts(draft, model)
+        TokenStore.write(draft / TOKENS, model.tokenizer.vocab_size, prepared.parts)
+        write_atomically(draft / SETTINGS, config.to_toml().encode())
+        write_snapshot(draft / RESUME, learner.snapshot(), progress.to_json())
+    store = TokenStore.open(folder / TOKENS)
+    return Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
+
+
+def resume(folder: Path, changes: dict[str, Any]) -> Run:
+    """Take up a run where it was last saved.
+
+    `changes` may name the settings in `CHANGEABLE`; a limit counts from the run's very beginning,
+    and takes the place of all its limits. Raises `InputError` for any other setting, or if the run
+    is over; `ModelFolderError` if the folder is no run or is damaged.
+    """
+    _refuse_changes(folder, changes)
+    model = artifact.load(folder)
+    config = _recorded_config(folder, model)
+    store = TokenStore.open(folder / TOKENS)
+    snapshot, values = read_snapshot(folder / RESUME)
+    progress = Progress.from_json(values)
+    if any(name in changes for name in LIMITS):
+        changes = {**dict.fromkeys(LIMITS), **changes}
+    config = resolve_intervals(config.updated(**changes), progress.steps_per_epoch)
+    config = dataclasses.replace(config, model=model.config)
+    learner = build_learner(config)
+    learner.restore(snapshot)
+    run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
+    if reason := run.reason_to_stop():
+        raise InputError(
+            f"{folder} is complete ({reason} at step {progress.step:,}, epoch "
+            f"{progress.epoch:.2f}, {progress.seconds / 60:.1f} minutes); to train on, "
+            "give it a higher --epochs, --steps or --minutes, counted from its beginning"
+        )
+    write_atomically(folder / SETTINGS, config.to_toml().encode())
+    return run
+
+
+def build_learner(config: RunConfig) -> Learner:
+    """The learner of the configured backend; `MissingExtraError` without PyTorch."""
+    if config.training.backend == "numpy":
+        from rondel.training.numpy_learner import NumpyLearner
+
+        return NumpyLearner(config)
+    from rondel.errors import require
+
+    require("torch", "train")
+    from rondel.training.torch_learner import TorchLearner
+
+    return TorchLearner(config)
+
+
+def _steps_per_epoch(tokens: int, config: RunConfig) -> int:
+    assert config.training.batch_size is not None
+    return chunks_per_epoch(tokens, config.training.batch_size, config.training.seq_length)
+
+
+def _with_vocabulary(config: RunConfig, prepared: PreparedText) -> RunConfig:
+    model = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
+    return dataclasses.replace(config, model=model)
+
+
+def _recorded_config(folder: Path, model: Artifact) -> RunConfig:
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise ModelFolderError(
+            f"{folder} is a model but not a run ({SETTINGS} is missing); "
+            f"to train on from its weights, use --init-from {folder}"
+        )
+    config = read_toml(path)
+    if config.model != model.config:
+        raise ModelFolderError(
+            f"{path} and {folder / artifact.MODEL} disagree about the model; "
+            f"undo the change to {SETTINGS}"
+        )
+    return config
+
+
+def _refuse_changes(folder: Path, changes: dict[str, Any]) -> None:
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise InputError(
+                f"a resumed run goes on as it began, so it cannot change {name}; leave it out, "
+                f"or start a new run with --init-from {folder}"
+            )

@@ -1,0 +1,151 @@
+"""Learning with PyTorch: any registered model, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from rondel.config import RunConfig
+from rondel.data.batches import PADDING, Batch, evaluation_streams
+from rondel.data.store import Ids
+from rondel.models import models
+from rondel.models.base import ModelState, TensorBatch
+from rondel.training.devices import autocast, choose_device
+from rondel.training.learner import Arrays, Snapshot, StepResult
+from rondel.training.optimizers import build_optimizer
+
+VALIDATION_CHUNK = 256
+
+
+class TorchLearner:
+    """A `Learner` over `torch.nn` modules. See `rondel.training.learner.Learner`."""
+
+    def __init__(self, config: RunConfig) -> None:
+        training = config.training
+        if training.threads is not None:
+            torch.set_num_threads(training.threads)
+        self.config = training
+        self.device = choose_device(training.device)
+        torch.manual_seed(training.seed)
+        self.model = models[config.model.model](config.model).to(self.device)
+        if training.freeze_embedding:
+            self.model.named_arrays()["embedding.weight"].requires_grad_(False)
+        self.optimizer = build_optimizer(self.model.parameters(), training)
+        self.updates = 0
+        self._state: ModelState | None = None
+        autocast(self.device, training.precision)  # refuses what the device cannot do
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "fp16")
+
+    def step(self, batch: Batch, learning_rate: float) -> StepResult:
+        """See `Learner.step`."""
+        self.model.train()
+        tensors = self._tensors(batch.inputs, batch.targets)
+        state = self._state
+        if batch.fresh or state is None:
+            state = self.model.initial_state(tensors.inputs.shape[1])
+        with autocast(self.device, self.config.precision):
+            terms, state = self.model.losses(tensors, state, self.updates)
+            loss = torch.stack(list(terms.values())).sum()
+        self._state = tuple(part.detach().float() for part in state)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(self.optimizer)
+        norm = self._clip()
+        values = {name: term.item() for name, term in terms.items()}
+        result = StepResult(sum(values.values()), values, norm)
+        if self._may_update(result):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+            self.updates += 1
+            # fp16 meets infinite gradients while the scaler looks for its scale, and skips them.
+            return result if math.isfinite(norm) else result._replace(gradient_norm=0.0)
+        return result
+
+    def _may_update(self, result: StepResult) -> bool:
+        return result.finite or (self._scaler.is_enabled() and math.isfinite(result.loss))
+
+    def _clip(self) -> float:
+        """Limit the gradients as configured; their norm before that."""
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        limit = self.config.clip_norm or math.inf
+        norm = float(nn.utils.clip_grad_norm_(trained, limit))
+        if self.config.clip_value:
+            nn.utils.clip_grad_value_(trained, self.config.clip_value)
+        return norm
+
+    @torch.no_grad()
+    def validate(self, tokens: Ids) -> float:
+        """See `Learner.validate`."""
+        self.model.eval()
+        inputs_TB, targets_TB = evaluation_streams(tokens)
+        state = self.model.initial_state(inputs_TB.shape[1])
+        total, count = 0.0, 0
+        for begin in range(0, len(inputs_TB), VALIDATION_CHUNK):
+            chunk = slice(begin, begin + VALIDATION_CHUNK)
+            scored = int((targets_TB[chunk] != PADDING).sum())
+            tensors = self._tensors(inputs_TB[chunk], targets_TB[chunk])
+            with autocast(self.device, self.config.precision):
+                terms, state = self.model.losses(tensors, state, self.updates)
+            if scored:
+                total += scored * float(torch.stack(list(terms.values())).sum())
+            count += scored
+        return total / count
+
+    def weights(self) -> Arrays:
+        """See `Learner.weights`."""
+        return dict(self.model.export())
+
+    def load_weights(self, weights: Arrays) -> None:
+        """See `Learner.load_weights`."""
+        self.model.load(weights)
+
+    def snapshot(self) -> Snapshot:
+        """See `Learner.snapshot`."""
+        arrays = {f"weights.{name}": array for name, array in self.weights().items()}
+        for index, entries in self.optimizer.state_dict()["state"].items():
+            for key, value in entries.items():
+                arrays[f"optimizer.{index}.{key}"] = _array(value)
+        for index, part in enumerate(self._state or ()):
+            arrays[f"state.{index}"] = _array(part)
+        arrays["random.cpu"] = _array(torch.get_rng_state())
+        if self.device.type == "cuda":
+            arrays["random.cuda"] = _array(torch.cuda.get_rng_state(self.device))
+        return Snapshot(arrays, {"updates": self.updates, "scaler": self._scaler.state_dict()})
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See `Learner.restore`."""
+        parts = snapshot.by_prefix()
+        self.model.load(parts["weights"])
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {}
+        for name, array in parts.get("optimizer", {}).items():
+            index, key = name.split(".", 1)
+            optimizer["state"].setdefault(int(index), {})[key] = torch.from_numpy(array.copy())
+        self.optimizer.load_state_dict(optimizer)
+        state = [
+            torch.from_numpy(part.copy()).to(self.device)
+            for _, part in sorted(parts.get("state", {}).items())
+        ]
+        self._state = tuple(state) or None
+        self.updates = snapshot.values["updates"]
+        self._scaler.load_state_dict(snapshot.values["scaler"])
+        torch.set_rng_state(torch.from_numpy(parts["random"]["cpu"].copy()))
+        if self.device.type == "cuda" and "cuda" in parts["random"]:
+            torch.cuda.set_rng_state(torch.from_numpy(parts["random"]["cuda"].copy()), self.device)
+
+    def _tensors(self, inputs_TB: Ids, targets_TB: Ids) -> TensorBatch:
+        return TensorBatch(
+            torch.from_numpy(inputs_TB).to(self.device),
+            torch.from_numpy(targets_TB).to(self.device),
+        )
+
+
+def _array(tensor: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    array: np.ndarray[Any, np.dtype[Any]] = torch.as_tensor(tensor).detach().cpu().numpy()
+    return array.copy()

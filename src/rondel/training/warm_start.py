@@ -1,0 +1,121 @@
+"""Starting from what is known: another model's weights, or word vectors.
+
+Shapes: V vocabulary, E embedding size, H hidden size, G*H gate rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel import artifact
+from rondel.config import RunConfig
+from rondel.errors import InputError
+from rondel.text.tokenizers import Tokenizer
+from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
+from rondel.training.learner import Arrays
+
+
+class WarmStart(Protocol):
+    """Where a new run's first weights come from."""
+
+    report: str
+    """What was taken over, in one line; filled in by `weights`."""
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings that it decides."""
+
+    def tokenizer(self, text: str, config: RunConfig) -> Tokenizer | None:
+        """The tokenizer to use, or `None` to make one from the text."""
+
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
+        """The first weights, given those that a new model has."""
+
+
+class FromModel:
+    """Another model's weights; rows of embedding and output are matched by token, never by index.
+
+    Tokens that the old model lacks are added, and begin as the mean of those it has.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.old = folder, artifact.load(folder)
+        self.report = ""
+
+    def fixed(self) -> dict[str, Any]:
+        """The old model's shape and level."""
+        config = self.old.config
+        names = ("model", "cell", "nonlinearity", "num_layers", "hidden_size", "embedding_size")
+        shape = {name: getattr(config, name) for name in (*names, "tie_weights")}
+        return {**shape, "level": self.old.tokenizer.level}
+
+    def tokenizer(self, text: str, config: RunConfig) -> Tokenizer:
+        """The old vocabulary and what is new in the text."""
+        return self.old.tokenizer.extended(text, config.text)
+
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
+        """The old weights, with rows for tokens put where the new vocabulary has them."""
+        old_tokens = self.old.tokenizer
+        place = {old_tokens.token(index): index for index in range(old_tokens.vocab_size)}
+        matched = [place.get(tokenizer.token(i), -1) for i in range(tokenizer.vocab_size)]
+        rows = np.array(matched)
+        taken = int((rows >= 0).sum())
+        new = [tokenizer.token(i) for i in np.flatnonzero(rows < 0)[:8].tolist()]
+        self.report = f"from {self.folder}: {taken:,} of {len(rows):,} tokens known"
+        if new:
+            more = " …" if len(rows) - taken > len(new) else ""
+            self.report += f"; new: {' '.join(map(repr, new))}{more}"
+        one_hot = not self.old.config.embedding_size
+        weights = dict(fresh)
+        for name, array in self.old.weights.items():
+            if name.startswith(("embedding.", "head.")):
+                weights[name] = _by_token(array, rows)
+            elif name == "core.weight_ih_l0" and one_hot:
+                weights[name] = np.ascontiguousarray(_by_token(array.T, rows).T)
+            else:
+                weights[name] = array
+        return weights
+
+
+class FromWordVectors:
+    """An embedding from a word2vec file (Mikolov et al. 2013); words it lacks start at random."""
+
+    def __init__(self, path: Path) -> None:
+        self.vectors = load_word_vectors(path)
+        self.report = ""
+
+    def fixed(self) -> dict[str, Any]:
+        """Word level, and the vectors' own size."""
+        return {"level": "word", "embedding_size": self.vectors.size}
+
+    def tokenizer(self, text: str, config: RunConfig) -> None:
+        """Made from the text, as ever."""
+
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
+        """The fresh weights with the embedding rows of the words that were found."""
+        embedding, coverage = embedding_from_vectors(
+            self.vectors, tokenizer, fresh["embedding.weight"]
+        )
+        self.report = str(coverage)
+        return {**fresh, "embedding.weight": embedding}
+
+
+def warm_start_from(
+    init_from: str | Path | None, word_vectors: str | Path | None
+) -> FromModel | FromWordVectors | None:
+    """The warm start that was asked for, if any."""
+    if init_from is not None and word_vectors is not None:
+        raise InputError("--init-from brings its own embedding; leave --word-vectors out")
+    if init_from is not None:
+        return FromModel(Path(init_from))
+    return FromWordVectors(Path(word_vectors)) if word_vectors is not None else None
+
+
+def _by_token(old_VX: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """Rows of the new vocabulary: the old token's, or the mean of all where there is none."""
+    result = old_VX[np.maximum(rows, 0)]
+    result[rows < 0] = old_VX.mean(axis=0)
+    return result
