@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rondel.config import TextConfig
-from rondel.errors import ModelFolderError
+from rondel.errors import InputError, ModelFolderError
 from rondel.registry import Registry
 from rondel.text.tokenizers.base import Decoder, Tokenizer
 
@@ -24,10 +24,10 @@ def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
 
 def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `tokenizer_to_json` wrote; `ModelFolderError` if it is not one."""
-    state = dict(values)
     try:
+        state = dict(values)
         return tokenizers[state.pop("level")].from_state(state)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelFolderError(f"this tokenizer cannot be read: {error!r}") from None
 
 

@@ -60,6 +60,14 @@ class Tokenizer(ABC):
         """Token ids of a text, shape (N,), int32. What is not in the vocabulary is `unknown_id`."""
 
     @abstractmethod
+    def unknowns(self, text: str, at_most: int = 10) -> list[str]:
+        """The first different characters or words of a text that the vocabulary lacks.
+
+        They stand in order of appearance and as a person would write them. A text that is valid
+        Unicode and has none decodes to itself.
+        """
+
+    @abstractmethod
     def decoder(self) -> Decoder:
         """A new decoder, at the start of a text."""
 

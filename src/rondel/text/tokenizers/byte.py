@@ -1,0 +1,101 @@
+"""Bytes: 256 tokens, and every file can be read."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rondel.config import TextConfig
+from rondel.errors import InputError
+from rondel.text.tokenizers import tokenizers
+from rondel.text.tokenizers.base import Ids, Tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# `surrogateescape` writes the bytes 0x80 … 0xFF as U+DC80 … U+DCFF; the others stand for no byte.
+NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
+
+@tokenizers.register("byte")
+class ByteTokenizer(Tokenizer):
+    """One token a byte of the text's UTF-8, its id the byte's value."""
+
+    level = "byte"
+    token_noun = "byte"
+
+    @classmethod
+    def train(cls, text: str, config: TextConfig) -> Self:
+        """Nothing is learnt; `InputError` if the text has not two different bytes."""
+        if not text:
+            raise InputError("this text is empty: give it something to learn from")
+        # A character past ASCII is several different bytes already.
+        if text == text[0] * len(text) and len(_bytes(text[0])) == 1:
+            raise InputError(f"this text is one byte, {text[0]!r}, over and over: nothing to learn")
+        return cls()
+
+    @property
+    def vocab_size(self) -> int:
+        """256."""
+        return 256
+
+    @property
+    def unknown_id(self) -> None:
+        """None: there is no other byte."""
+        return
+
+    def encode(self, text: str) -> Ids:
+        """Token ids of a text, shape (N,), int32: as many as it has bytes."""
+        return np.frombuffer(_bytes(text), np.uint8).astype(np.int32)
+
+    def unknowns(self, text: str, at_most: int = 10) -> list[str]:
+        """The first different characters that no bytes stand for: lone surrogates alone."""
+        return list(dict.fromkeys(NO_BYTE.findall(text)))[:at_most]
+
+    def decoder(self) -> ByteDecoder:
+        """A decoder that waits for the last byte of a character."""
+        return ByteDecoder()
+
+    def token(self, token_id: int) -> str:
+        """The byte in hexadecimal, as in `0x41`."""
+        return f"0x{range(256)[token_id]:02X}"
+
+    def starts_word(self, previous_id: int) -> bool:
+        """Whether the previous byte is ASCII white space."""
+        return bytes([previous_id]).isspace()
+
+    def state(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `state`; `ValueError` if it holds anything."""
+        if state:
+            raise ValueError("bytes have no vocabulary to store")
+        return cls()
+
+
+class ByteDecoder:
+    """Puts UTF-8 together byte by byte; what is none becomes U+FFFD."""
+
+    def __init__(self) -> None:
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token_id: int) -> str:
+        """The characters that this byte completes, which may be none."""
+        return self._utf8.decode(bytes([token_id]))
+
+    def finish(self) -> str:
+        """U+FFFD if a character was begun and not ended."""
+        return self._utf8.decode(b"", final=True)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return NO_BYTE.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "surrogateescape")

@@ -1,0 +1,150 @@
+"""Characters: every one that the text has, or the 128 of ASCII."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.config import TextConfig
+from rondel.errors import InputError
+from rondel.text.tokenizers import tokenizers
+from rondel.text.tokenizers.base import Ids, Tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+UNKNOWN = "<unk>"
+ASCII = "".join(map(chr, range(128)))
+SUBSTITUTE = 0x1A
+"""ASCII's own character for one that could not be represented."""
+
+CHUNK = 1 << 22
+"""Characters looked up at a time, so that a long text needs little memory beside its ids."""
+
+CODE_POINTS = 0x110000
+
+
+@tokenizers.register("char")
+class CharTokenizer(Tokenizer):
+    """One token a character.
+
+    The vocabulary of a text is `<unk>`, at id 0, then the text's characters by code point. That of
+    ASCII is its 128 characters, at their codes; its unknown is SUB (26), which ASCII has for this.
+    """
+
+    level = "char"
+    token_noun = "character"
+
+    def __init__(self, charset: str, characters: str) -> None:
+        codes = _codes(characters)
+        if (np.diff(codes.astype(np.int64)) <= 0).any():
+            raise ValueError("the characters are not in order of their code points")
+        if charset not in ("text", "ascii") or (charset == "ascii" and characters != ASCII):
+            raise ValueError(f"these are not the characters of charset {charset!r}")
+        self._charset, self._characters = charset, characters
+        unknown = [] if charset == "ascii" else [UNKNOWN]
+        self._tokens = unknown + list(characters)
+        self._unknown_id = 0 if unknown else SUBSTITUTE
+        # One entry more than the highest code: everything above is looked up there.
+        self._id_of_code = np.full(int(codes.max(initial=0)) + 2, self._unknown_id, np.int32)
+        self._id_of_code[codes] = np.arange(len(unknown), len(self._tokens), dtype=np.int32)
+
+    @classmethod
+    def train(cls, text: str, config: TextConfig) -> Self:
+        """Collect the characters of a text; `InputError` if it has not two different ones."""
+        seen = np.zeros(CODE_POINTS, np.bool_)
+        for _, codes in _chunks(text):
+            seen[codes] = True
+        characters = "".join(map(chr, np.flatnonzero(seen).tolist()))
+        if not characters:
+            raise InputError("this text is empty: give it something to learn from")
+        if len(characters) == 1:
+            raise InputError(
+                f"this text is one character, {characters!r}, over and over: nothing to learn"
+            )
+        if config.charset == "ascii":
+            if not any(character.isascii() for character in characters):
+                raise InputError("this text has no ASCII character: use --charset text")
+            characters = ASCII
+        return cls(config.charset, characters)
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids there are."""
+        return len(self._tokens)
+
+    @property
+    def unknown_id(self) -> int:
+        """0, or 26 for ASCII."""
+        return self._unknown_id
+
+    def encode(self, text: str) -> Ids:
+        """Token ids of a text, shape (N,), int32: as many as it has characters."""
+        ids = np.empty(len(text), np.int32)
+        last = len(self._id_of_code) - 1
+        for start, codes in _chunks(text):
+            ids[start : start + len(codes)] = self._id_of_code[np.minimum(codes, last)]
+        return ids
+
+    def unknowns(self, text: str, at_most: int = 10) -> list[str]:
+        """The first different characters of a text that the vocabulary lacks."""
+        found: dict[str, None] = {}
+        known = set(self._characters)
+        for place in np.flatnonzero(self.encode(text) == self._unknown_id):
+            if len(found) == at_most:
+                break
+            if text[place] not in known:
+                found[text[place]] = None
+        return list(found)
+
+    def decoder(self) -> CharDecoder:
+        """A decoder that gives each character at once, and U+FFFD for `<unk>`."""
+        return CharDecoder(self._tokens)
+
+    def token(self, token_id: int) -> str:
+        """The character itself, or `<unk>`."""
+        return self._tokens[token_id]
+
+    def starts_word(self, previous_id: int) -> bool:
+        """Whether the previous character is white space."""
+        return self._tokens[previous_id].isspace()
+
+    def state(self) -> dict[str, Any]:
+        """The character set's name and its characters as one string."""
+        return {"charset": self._charset, "characters": self._characters}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `state`; `ValueError`, `TypeError` or `KeyError` if it is not one."""
+        if not isinstance(state["characters"], str):
+            raise TypeError("the characters are not a string")
+        return cls(state["charset"], state["characters"])
+
+
+class CharDecoder:
+    """Gives each character as it comes."""
+
+    def __init__(self, tokens: list[str]) -> None:
+        self._tokens = tokens
+
+    def push(self, token_id: int) -> str:
+        """The character, or U+FFFD if it is the unknown one."""
+        token = self._tokens[token_id]
+        return "\N{REPLACEMENT CHARACTER}" if token == UNKNOWN else token
+
+    def finish(self) -> str:
+        """Nothing: no character waits for another."""
+        return ""
+
+
+def _codes(text: str) -> npt.NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def _chunks(text: str) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
+    """Code points of a text, some at a time, each with where it starts."""
+    for start in range(0, len(text), CHUNK):
+        yield start, _codes(text[start : start + CHUNK])

@@ -1,0 +1,255 @@
+"""Words: the commonest of a text, with what it takes to put the text together again.
+
+A single space between two tokens is implied. All other white space is a token of its own: a run of
+the same character, such as one newline, a blank line's two, an indentation, or a space at either
+end of the text; next to it no space is implied.
+
+Split on spaces, tokens are what stands between white space. Split on punctuation, words (letters,
+digits, underscores, combining marks, inner apostrophes) and punctuation (a run of the same
+character) are tokens apart, and where two touch, a punctuation token carries the joiner ￭ on that
+side, the annotation of the OpenNMT Tokenizer (https://github.com/OpenNMT/Tokenizer)::
+
+    "Hello," he said: well-known.   ->   "￭ Hello ￭, ￭" he said ￭: well ￭-￭ known ￭.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rondel.config import TextConfig
+from rondel.errors import InputError
+from rondel.text.tokenizers import tokenizers
+from rondel.text.tokenizers.base import Ids, Tokenizer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+UNKNOWN = "<unk>"
+JOINER = "\uffed"
+LITERAL_JOINER = "<U+FFED>"
+"""Spells a ￭ of the text itself. No token can look so, since words and punctuation never mix."""
+
+# Whatever is not an implied space: the text between white space, or a run of one white space.
+CHUNK = re.compile(r"\S+|(?!(?<=\S) (?=\S))(\s)\1*")
+
+CACHED_CHUNKS = 500_000
+"""Different chunks whose tokens are remembered while a text is encoded."""
+
+
+class Piece(NamedTuple):
+    """A token's text, and whether it goes without a space before and after it."""
+
+    text: str
+    glued_before: bool
+    glued_after: bool
+
+
+@tokenizers.register("word")
+class WordTokenizer(Tokenizer):
+    """One token a word, a punctuation mark or a white space that is no plain space.
+
+    `<unk>`, at id 0, stands for every other word, and for itself where a text spells it out. A
+    text with nothing unknown is decoded exactly as it was (or as its lower case, if asked).
+    """
+
+    level = "word"
+    token_noun = "word"
+
+    def __init__(self, word_split: str, lowercase: bool, tokens: list[str]) -> None:
+        if word_split not in ("punctuation", "spaces"):
+            raise ValueError(f"words cannot be split on {word_split!r}")
+        if not tokens or tokens[0] != UNKNOWN or "" in tokens:
+            raise ValueError("the vocabulary does not begin with <unk>, or has an empty word")
+        self._word_split, self._lowercase, self._tokens = word_split, lowercase, tokens
+        self._id_of = {token: token_id for token_id, token in enumerate(tokens)}
+        if len(self._id_of) < len(tokens):
+            raise ValueError("the vocabulary has a word twice")
+        marked = word_split == "punctuation"
+        self._pieces = [_piece(token, marked) for token in tokens]
+
+    @classmethod
+    def train(cls, text: str, config: TextConfig) -> Self:
+        """Keep the `config.vocab_size` commonest words; those as common go by their spelling.
+
+        Raises `InputError` if the text has no words.
+        """
+        if not text:
+            raise InputError("this text is empty: give it something to learn from")
+        splitter = cls(config.word_split, config.lowercase, [UNKNOWN])
+        counts: Counter[str] = Counter()
+        for chunk, count in Counter(splitter._chunks(text)).items():
+            for token in splitter._split(chunk):
+                counts[token] += count
+        del counts[UNKNOWN]
+        if all(token.isspace() for token in counts):
+            raise InputError("this text has no words: give it something to learn from")
+        kept = sorted(counts, key=lambda token: (-counts[token], token))[: config.vocab_size]
+        return cls(config.word_split, config.lowercase, [UNKNOWN, *kept])
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids there are, `<unk>` included."""
+        return len(self._tokens)
+
+    @property
+    def unknown_id(self) -> int:
+        """0."""
+        return 0
+
+    def encode(self, text: str) -> Ids:
+        """Token ids of a text, shape (N,), int32."""
+        ids = array("i")
+        # What a chunk is split into depends on nothing around it, and most of them come often.
+        known: dict[str, array[int]] = {}
+        for chunk in self._chunks(text):
+            found = known.get(chunk)
+            if found is None:
+                if len(known) == CACHED_CHUNKS:
+                    known.clear()
+                found = array("i", (self._id_of.get(token, 0) for token in self._split(chunk)))
+                known[chunk] = found
+            ids.extend(found)
+        return np.array(ids, np.int32)
+
+    def unknowns(self, text: str, at_most: int = 10) -> list[str]:
+        """The first different words of a text that the vocabulary lacks, without their joiners."""
+        marked = self._word_split == "punctuation"
+        tokens = itertools.chain.from_iterable(map(self._split, self._chunks(text)))
+        lacking = (_piece(token, marked).text for token in tokens if token not in self._id_of)
+        return list(itertools.islice(_distinct(lacking), at_most))
+
+    def decoder(self) -> WordDecoder:
+        """A decoder that gives each word at once, led by its space where one is due."""
+        return WordDecoder(self._pieces)
+
+    def token(self, token_id: int) -> str:
+        """The word with its joiners."""
+        return self._tokens[token_id]
+
+    def starts_word(self, previous_id: int) -> bool:
+        """True: every token is a word."""
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """The way of splitting and the vocabulary in order of id."""
+        return {
+            "word_split": self._word_split,
+            "lowercase": self._lowercase,
+            "tokens": self._tokens,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `state`; `ValueError`, `TypeError` or `KeyError` if it is not one."""
+        tokens, lowercase = state["tokens"], state["lowercase"]
+        if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+            raise TypeError("the vocabulary is not a list of strings")
+        if not isinstance(lowercase, bool):
+            raise TypeError(f"lowercase is true or false, not {lowercase!r}")
+        return cls(state["word_split"], lowercase, list(tokens))
+
+    def _chunks(self, text: str) -> Iterator[str]:
+        # All of it at once: how a Greek sigma is lowered depends on the letters around it.
+        text = text.lower() if self._lowercase else text
+        return (match.group() for match in CHUNK.finditer(text))
+
+    def _split(self, chunk: str) -> list[str]:
+        if self._word_split == "spaces" or chunk.isspace():
+            return [chunk]
+        return split_punctuation(chunk)
+
+
+class WordDecoder:
+    """Puts words together as they come; nothing is held back."""
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self._pieces = pieces
+        self._glued = True
+
+    def push(self, token_id: int) -> str:
+        """The word, led by a space unless it or the one before goes without."""
+        text, glued_before, glued_after = self._pieces[token_id]
+        space = "" if self._glued or glued_before else " "
+        self._glued = glued_after
+        return space + text
+
+    def finish(self) -> str:
+        """Nothing: no word waits for another."""
+        return ""
+
+
+def split_punctuation(chunk: str) -> list[str]:
+    """Words and punctuation of a text without white space, joiners where they touch.
+
+    Of two punctuation tokens that touch, the second carries the joiner, unless the first is an
+    opening bracket or quote, which leans on what follows.
+    """
+    matches = list(_word_or_punctuation().finditer(chunk))
+    is_word = [match.lastgroup == "word" for match in matches]
+    leans_on = [_is_opening(match.group()) for match in matches]
+    tokens = []
+    for i, match in enumerate(matches):
+        token = match.group()
+        if not is_word[i]:
+            before = i > 0 and (is_word[i - 1] or not leans_on[i - 1])
+            after = i + 1 < len(matches) and (is_word[i + 1] or leans_on[i])
+            token = LITERAL_JOINER if token == JOINER else token
+            token = JOINER * before + token + JOINER * after
+        tokens.append(token)
+    return tokens
+
+
+def _piece(token: str, marked: bool) -> Piece:
+    """How a token is written, `marked` if its joiners are not part of the text."""
+    if token.isspace():
+        return Piece(token, True, True)
+    if not marked:
+        return Piece(token, False, False)
+    before, after = token.startswith(JOINER), token.endswith(JOINER)
+    text = token.strip(JOINER)
+    return Piece(JOINER if text == LITERAL_JOINER else text, before, after)
+
+
+def _is_opening(token: str) -> bool:
+    return unicodedata.category(token[0]) in ("Ps", "Pi")
+
+
+def _distinct(words: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for word in words:
+        if word not in seen:
+            seen.add(word)
+            yield word
+
+
+@functools.cache
+def _word_or_punctuation() -> re.Pattern[str]:
+    """What a chunk is cut into; group `word` tells a word from punctuation.
+
+    Two words never touch, or no joiner could say so; so a `<unk>` counts as one word only where it
+    stands clear of other words.
+    """
+    marks = "".join(_combining_marks())
+    # The zero-width joiners are written inside words in Persian and the scripts of India.
+    letter = rf"[\w{marks}\u200c\u200d]"
+    return re.compile(
+        rf"(?P<word>(?<!{letter})(?<!{UNKNOWN}){UNKNOWN}(?!{letter})|{letter}+(?:['’]{letter}+)*)"
+        rf"|{JOINER}|(?P<mark>[^\s\w{marks}\u200c\u200d])(?P=mark)*[{marks}]*"
+    )
+
+
+def _combining_marks() -> Iterator[str]:
+    """Every combining mark (Unicode's Mn, Mc and Me), none of which `\\w` takes for a letter."""
+    # Outside these ranges there is none; looking at all of Unicode would take ten times as long.
+    for code in itertools.chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0)):
+        if unicodedata.category(chr(code)).startswith("M"):
+            yield chr(code)

@@ -1,0 +1,172 @@
+"""What every registered tokenizer must do, under every setting."""
+
+from __future__ import annotations
+
+import json
+from pydoc_data.topics import topics
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rondel.config import TextConfig
+from rondel.errors import InputError, ModelFolderError
+from rondel.text.tokenizers import (
+    Tokenizer,
+    tokenizer_from_json,
+    tokenizer_to_json,
+    tokenizers,
+    train_tokenizer,
+)
+
+PROSE = "\n\n".join(topics[name] for name in ("assert", "calls", "lambda", "try"))
+UNICODE = (
+    "  “Où est-il?” — dit-elle… naïve e\u0301te\u0301, don’t!\r\n"
+    "\tΌΔΥΣΣΕΎΣ 我们,他们。 नमस्ते दुनिया 👩\u200d💻❤️ x\u00a0y ￭ ￭￭a\n\n\n   <unk> 3.14 -- ...\n "
+)
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"charset": "ascii"},
+    {"word_split": "spaces"},
+    {"lowercase": True},
+    {"word_split": "spaces", "lowercase": True},
+    {"vocab_size": 50},
+]
+CONFIGS = [TextConfig(level=level, **variant) for level in tokenizers for variant in VARIANTS]
+
+
+def name_of(config: TextConfig) -> str:
+    changed = {"level": config.level, **VARIANTS[CONFIGS.index(config) % len(VARIANTS)]}
+    return "-".join(map(str, changed.values()))
+
+
+every_config = pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+
+
+def normal(text: str, config: TextConfig) -> str:
+    return text.lower() if config.level == "word" and config.lowercase else text
+
+
+def pushed(tokenizer: Tokenizer, ids: Any) -> str:
+    decoder = tokenizer.decoder()
+    return "".join([decoder.push(int(i)) for i in ids] + [decoder.finish()])
+
+
+@every_config
+@pytest.mark.parametrize("text", [PROSE, UNICODE, PROSE + UNICODE], ids=["prose", "unicode", "all"])
+def test_a_text_with_nothing_unknown_comes_back_exactly(config: TextConfig, text: str) -> None:
+    tokenizer = train_tokenizer(text, config)
+    ids = tokenizer.encode(text)
+    if tokenizer.unknowns(text):
+        # Those settings that cannot hold the whole text, and no others.
+        assert config.charset == "ascii" or config.vocab_size == 50
+        assert tokenizer.unknown_id in ids
+    else:
+        assert tokenizer.decode(ids) == normal(text, config)
+    assert pushed(tokenizer, ids) == tokenizer.decode(ids)
+
+
+@every_config
+def test_ids_are_int32_and_in_range(config: TextConfig) -> None:
+    tokenizer = train_tokenizer(PROSE, config)
+    ids = tokenizer.encode(PROSE + UNICODE)
+    assert ids.dtype == np.int32
+    assert ids.ndim == 1
+    assert ids.min() >= 0
+    assert ids.max() < tokenizer.vocab_size
+    assert len(np.unique(ids)) > 20
+
+
+@every_config
+def test_an_empty_text_has_no_tokens(config: TextConfig) -> None:
+    tokenizer = train_tokenizer(PROSE, config)
+    assert tokenizer.encode("").shape == (0,)
+    assert tokenizer.encode("").dtype == np.int32
+    assert tokenizer.decode([]) == ""
+    assert tokenizer.unknowns("") == []
+
+
+@every_config
+def test_spellings_are_unique(config: TextConfig) -> None:
+    tokenizer = train_tokenizer(PROSE + UNICODE, config)
+    spellings = {tokenizer.token(i) for i in range(tokenizer.vocab_size)}
+    assert len(spellings) == tokenizer.vocab_size
+
+
+@every_config
+def test_json_brings_back_the_same_tokenizer(config: TextConfig) -> None:
+    tokenizer = train_tokenizer(PROSE, config)
+    again = tokenizer_from_json(json.loads(json.dumps(tokenizer_to_json(tokenizer))))
+    assert type(again) is type(tokenizer)
+    assert again.vocab_size == tokenizer.vocab_size
+    assert again.unknown_id == tokenizer.unknown_id
+    for i in range(tokenizer.vocab_size):
+        assert again.token(i) == tokenizer.token(i)
+        assert again.starts_word(i) == tokenizer.starts_word(i)
+    text = PROSE + UNICODE
+    np.testing.assert_array_equal(again.encode(text), tokenizer.encode(text))
+    assert again.decode(again.encode(text)) == tokenizer.decode(tokenizer.encode(text))
+    assert again.unknowns(text) == tokenizer.unknowns(text)
+
+
+@every_config
+@given(text=st.text(st.characters()))
+@settings(max_examples=40, deadline=None)
+def test_no_text_is_refused_and_only_unknowns_are_lost(config: TextConfig, text: str) -> None:
+    tokenizer = TRAINED[config]
+    ids = tokenizer.encode(text)
+    assert pushed(tokenizer, ids) == tokenizer.decode(ids)
+    unknowns = tokenizer.unknowns(text, at_most=1000)
+    if unknowns and tokenizer.unknown_id is not None:
+        assert tokenizer.unknown_id in ids
+    for unknown in unknowns:
+        assert unknown in normal(text, config)
+    if not unknowns and not any("\ud800" <= character <= "\udfff" for character in text):
+        assert tokenizer.decode(ids) == normal(text, config)
+
+
+@every_config
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_sequence_of_tokens_decodes(config: TextConfig, data: st.DataObject) -> None:
+    tokenizer = TRAINED[config]
+    ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
+    assert pushed(tokenizer, ids) == tokenizer.decode(ids)
+    tokenizer.decode(ids).encode("utf-8")
+
+
+@every_config
+def test_the_vocabulary_is_that_of_the_text(config: TextConfig) -> None:
+    same, other = train_tokenizer(PROSE, config), train_tokenizer(PROSE, config)
+    assert tokenizer_to_json(same) == tokenizer_to_json(other)
+
+
+@every_config
+def test_unknowns_are_distinct_in_order_and_limited(config: TextConfig) -> None:
+    tokenizer = TRAINED[config]
+    found = tokenizer.unknowns("ζ ζ б ζ ж", at_most=2)
+    assert found == ([] if tokenizer.unknown_id is None else ["ζ", "б"])
+
+
+@every_config
+def test_an_empty_text_cannot_be_trained_on(config: TextConfig) -> None:
+    with pytest.raises(InputError, match=r"this text is empty"):
+        train_tokenizer("", config)
+
+
+@pytest.mark.parametrize("level", tokenizers)
+def test_a_damaged_state_is_refused(level: str) -> None:
+    good = tokenizer_to_json(train_tokenizer(PROSE, TextConfig(level=level)))
+    for key in good:
+        broken = {**good, key: 7}
+        with pytest.raises(ModelFolderError, match="tokenizer cannot be read"):
+            tokenizer_from_json(broken)
+    with pytest.raises(ModelFolderError, match="tokenizer cannot be read"):
+        tokenizer_from_json({"level": "no such level"})
+    with pytest.raises(ModelFolderError, match="tokenizer cannot be read"):
+        tokenizer_from_json({})
+
+
+TRAINED = {config: train_tokenizer(PROSE, config) for config in CONFIGS}

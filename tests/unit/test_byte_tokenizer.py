@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from rondel.config import TextConfig
+from rondel.errors import InputError
+from rondel.text.tokenizers import train_tokenizer
+from rondel.text.tokenizers.byte import ByteTokenizer
+
+BYTES = TextConfig(level="byte")
+
+
+def test_ids_are_the_bytes_of_utf_8() -> None:
+    tokenizer = train_tokenizer("ab", BYTES)
+    assert tokenizer.vocab_size == 256
+    assert tokenizer.unknown_id is None
+    assert tokenizer.encode("Aé😀").tolist() == list("Aé😀".encode())
+    assert tokenizer.token(0x41) == "0x41"
+    assert tokenizer.token(10) == "0x0A"
+
+
+def test_bytes_that_are_no_utf_8_keep_their_values() -> None:
+    raw = bytes(range(256))
+    assert bytes(ByteTokenizer().encode(raw.decode("utf-8", "surrogateescape")).tolist()) == raw
+
+
+def test_a_surrogate_that_no_byte_stands_behind_is_replaced_and_reported() -> None:
+    tokenizer = ByteTokenizer()
+    assert tokenizer.decode(tokenizer.encode("a\ud800b\udcff")) == "a\ufffdb\ufffd"
+    assert tokenizer.unknowns("a\ud800b\udcff\ud800") == ["\ud800"]
+
+
+def test_a_character_comes_with_its_last_byte() -> None:
+    decoder = ByteTokenizer().decoder()
+    assert [decoder.push(byte) for byte in "é😀x".encode()] == ["", "é", "", "", "", "😀", "x"]
+    assert decoder.finish() == ""
+
+
+def test_junk_becomes_replacement_characters() -> None:
+    tokenizer = ByteTokenizer()
+    assert tokenizer.decode([0xFF, 0x41, 0xC3, 0x42]) == "\ufffdA\ufffdB"
+    decoder = tokenizer.decoder()
+    assert decoder.push(0xE2) == ""
+    assert decoder.finish() == "\ufffd"
+
+
+def test_words_start_after_ascii_white_space() -> None:
+    tokenizer = ByteTokenizer()
+    assert [i for i in range(256) if tokenizer.starts_word(i)] == [9, 10, 11, 12, 13, 32]
+
+
+def test_a_text_of_one_byte_is_refused() -> None:
+    with pytest.raises(InputError, match="this text is one byte, 'a', over and over"):
+        train_tokenizer("aaaa", BYTES)
+    train_tokenizer("éé", BYTES)
