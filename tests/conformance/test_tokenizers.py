@@ -144,6 +144,25 @@ def test_the_vocabulary_is_that_of_the_text(config: TextConfig) -> None:
 
 
 @every_config
+def test_extending_keeps_every_token_and_adds_those_of_the_text(config: TextConfig) -> None:
+    tokenizer = TRAINED[config]
+    extended = tokenizer.extended(UNICODE, config)
+    before = {tokenizer.token(i) for i in range(tokenizer.vocab_size)}
+    after = {extended.token(i) for i in range(extended.vocab_size)}
+    assert before <= after
+    if tokenizer.unknown_id is None or (config.charset == "ascii" and config.level == "char"):
+        assert after == before
+    else:
+        learnt = train_tokenizer(UNICODE, config)
+        assert after == before | {learnt.token(i) for i in range(learnt.vocab_size)}
+        assert len(after) > len(before)
+    if not tokenizer.unknowns(PROSE):
+        assert extended.decode(extended.encode(PROSE)) == normal(PROSE, config)
+    other = TextConfig(level=config.level, charset="text", word_split="spaces", lowercase=True)
+    assert tokenizer_to_json(tokenizer.extended("", other)) == tokenizer_to_json(tokenizer)
+
+
+@every_config
 def test_unknowns_are_distinct_in_order_and_limited(config: TextConfig) -> None:
     tokenizer = TRAINED[config]
     found = tokenizer.unknowns("ζ ζ б ζ ж", at_most=2)

@@ -32,6 +32,11 @@ def test_ascii_ids_are_codes_and_its_unknown_is_sub() -> None:
     assert tokenizer.decode(range(128)) == "".join(map(chr, range(128)))
 
 
+def test_extending_sorts_new_characters_in() -> None:
+    tokenizer = train_tokenizer("ac", TextConfig()).extended("bb!", ASCII)
+    assert [tokenizer.token(i) for i in range(5)] == ["<unk>", "!", "a", "b", "c"]
+
+
 def test_a_long_text_is_looked_up_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "abc déf 😀 " * 50
     whole = train_tokenizer(text, TextConfig())

@@ -73,6 +73,14 @@ def test_the_commonest_words_are_kept_and_ties_go_by_spelling() -> None:
     assert tokenizer.unknowns("d, b! b (c") == [",", "b", "!", "("]
 
 
+def test_extending_puts_the_commonest_new_words_at_the_end() -> None:
+    old = train_tokenizer("b a b", TextConfig(level="word"))
+    tokenizer = old.extended("d c, d a a a. d c", TextConfig(level="word", vocab_size=3))
+    assert [tokenizer.token(i) for i in range(tokenizer.vocab_size)] == [
+        *("<unk>", "b", "a", "d", "c"),
+    ]
+
+
 def test_unk_in_the_text_is_the_unknown_word_and_none_to_report() -> None:
     tokenizer = train_tokenizer("the <unk> of <unk> <unk>", TextConfig(level="word"))
     assert tokenizer.vocab_size == 3

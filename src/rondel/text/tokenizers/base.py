@@ -45,6 +45,14 @@ class Tokenizer(ABC):
     def train(cls, text: str, config: TextConfig) -> Self:
         """Build the vocabulary from a text. Raises `InputError` if the text has none to give."""
 
+    @abstractmethod
+    def extended(self, text: str, config: TextConfig) -> Tokenizer:
+        """This vocabulary and what `train` would add to it from a text.
+
+        Every token keeps its spelling, though not its id. How text is split stays as it is here,
+        whatever `config` says.
+        """
+
     @property
     @abstractmethod
     def vocab_size(self) -> int:

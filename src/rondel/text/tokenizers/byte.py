@@ -37,6 +37,10 @@ class ByteTokenizer(Tokenizer):
             raise InputError(f"this text is one byte, {text[0]!r}, over and over: nothing to learn")
         return cls()
 
+    def extended(self, text: str, config: TextConfig) -> ByteTokenizer:
+        """Itself: there is no other byte."""
+        return self
+
     @property
     def vocab_size(self) -> int:
         """256."""

@@ -55,10 +55,7 @@ class CharTokenizer(Tokenizer):
     @classmethod
     def train(cls, text: str, config: TextConfig) -> Self:
         """Collect the characters of a text; `InputError` if it has not two different ones."""
-        seen = np.zeros(CODE_POINTS, np.bool_)
-        for _, codes in _chunks(text):
-            seen[codes] = True
-        characters = "".join(map(chr, np.flatnonzero(seen).tolist()))
+        characters = _characters_of(text)
         if not characters:
             raise InputError("this text is empty: give it something to learn from")
         if len(characters) == 1:
@@ -70,6 +67,12 @@ class CharTokenizer(Tokenizer):
                 raise InputError("this text has no ASCII character: use --charset text")
             characters = ASCII
         return cls(config.charset, characters)
+
+    def extended(self, text: str, config: TextConfig) -> CharTokenizer:
+        """With the characters of a text added; ASCII stays ASCII."""
+        if self._charset == "ascii":
+            return self
+        return CharTokenizer(self._charset, _characters_of(self._characters, text))
 
     @property
     def vocab_size(self) -> int:
@@ -138,6 +141,15 @@ class CharDecoder:
     def finish(self) -> str:
         """Nothing: no character waits for another."""
         return ""
+
+
+def _characters_of(*texts: str) -> str:
+    """Every character of some texts once, by code point."""
+    seen = np.zeros(CODE_POINTS, np.bool_)
+    for text in texts:
+        for _, codes in _chunks(text):
+            seen[codes] = True
+    return "".join(map(chr, np.flatnonzero(seen).tolist()))
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

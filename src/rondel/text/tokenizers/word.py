@@ -84,16 +84,17 @@ class WordTokenizer(Tokenizer):
         """
         if not text:
             raise InputError("this text is empty: give it something to learn from")
-        splitter = cls(config.word_split, config.lowercase, [UNKNOWN])
-        counts: Counter[str] = Counter()
-        for chunk, count in Counter(splitter._chunks(text)).items():
-            for token in splitter._split(chunk):
-                counts[token] += count
-        del counts[UNKNOWN]
-        if all(token.isspace() for token in counts):
+        words = cls(config.word_split, config.lowercase, [UNKNOWN])._words_of(text)
+        if all(token.isspace() for token in words):
             raise InputError("this text has no words: give it something to learn from")
-        kept = sorted(counts, key=lambda token: (-counts[token], token))[: config.vocab_size]
+        kept = words[: config.vocab_size]
         return cls(config.word_split, config.lowercase, [UNKNOWN, *kept])
+
+    def extended(self, text: str, config: TextConfig) -> WordTokenizer:
+        """With what it lacks of the text's `config.vocab_size` commonest words, at the end."""
+        commonest = self._words_of(text)[: config.vocab_size]
+        new = [token for token in commonest if token not in self._id_of]
+        return WordTokenizer(self._word_split, self._lowercase, self._tokens + new)
 
     @property
     def vocab_size(self) -> int:
@@ -156,6 +157,15 @@ class WordTokenizer(Tokenizer):
         if not isinstance(lowercase, bool):
             raise TypeError(f"lowercase is true or false, not {lowercase!r}")
         return cls(state["word_split"], lowercase, list(tokens))
+
+    def _words_of(self, text: str) -> list[str]:
+        """The different tokens of a text, `<unk>` apart, from the commonest to the rarest."""
+        counts: Counter[str] = Counter()
+        for chunk, count in Counter(self._chunks(text)).items():
+            for token in self._split(chunk):
+                counts[token] += count
+        del counts[UNKNOWN]
+        return sorted(counts, key=lambda token: (-counts[token], token))
 
     def _chunks(self, text: str) -> Iterator[str]:
         # All of it at once: how a Greek sigma is lowered depends on the letters around it.
