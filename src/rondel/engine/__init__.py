@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rondel.engine.base import Engine, EngineState
 from rondel.engine.numpy_engine import NumpyEngine
 
-__all__ = ["NumpyEngine"]
+__all__ = ["Engine", "EngineState", "NumpyEngine"]

@@ -6,19 +6,13 @@ Shapes: T time, B batch, V vocabulary, E embedding, H hidden size, L layers, G*H
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from rondel.cells import State, build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
 from rondel.config import ModelConfig
-
-Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.integer[Any]]
-EngineState = tuple[Floats, ...]
-"""One array (L, B, H) for each of the cell's state names, in their order."""
+from rondel.engine.base import EngineState, Floats, Ids
 
 # Above this many numbers, folding the embedding into the first layer's gates costs more memory
 # than the matmul it saves is worth.
@@ -35,14 +29,21 @@ class NumpyEngine:
     def __init__(self, config: ModelConfig, weights: Mapping[str, Floats]) -> None:
         self.config = config
         self.cell = build_cell(config)
-        self.layers = [
-            LayerParameters.of(weights, layer, "core.") for layer in range(config.num_layers)
-        ]
+        layers = [LayerParameters.of(weights, layer, "core.") for layer in range(config.num_layers)]
         self._embedding = weights.get("embedding.weight")
+        self._table_VG = self._input_table(layers[0])
+        # The table stands for the first layer's input weights, which may be large: leave those be.
+        first = 0 if self._table_VG is None else 1
+        self.layers = [
+            layer._replace(
+                weight_ih=_for_rows(layer.weight_ih) if number >= first else layer.weight_ih,
+                weight_hh=_for_rows(layer.weight_hh),
+            )
+            for number, layer in enumerate(layers)
+        ]
         head = weights["embedding.weight" if config.tie_weights else "head.weight"]
-        self._head_HV = np.asfortranarray(head.T)
+        self._head_HV = head.T
         self._head_bias = weights["head.bias"]
-        self._table_VG = self._input_table()
 
     def initial_state(self, batch_size: int = 1) -> EngineState:
         """Zeros, as every training text starts from."""
@@ -51,8 +52,17 @@ class NumpyEngine:
 
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The next token's logits (B, V) after one token a stream, and the next state."""
-        outputs_TBH, state = self._run(tokens_B[None], state)
-        return self._logits(outputs_TBH[0]), state
+        next_state = tuple(map(np.empty_like, state))
+        gates_BG = self._first_gates(tokens_B)
+        output_BH = state[0][0]
+        for number, layer in enumerate(self.layers):
+            if number > 0:
+                gates_BG = output_BH @ layer.weight_ih.T + layer.bias_ih
+            layer_state = self._recur(number, gates_BG, tuple(part[number] for part in state))
+            for part_LBH, part_BH in zip(next_state, layer_state, strict=True):
+                part_LBH[number] = part_BH
+            output_BH = layer_state[0]
+        return self._logits(output_BH), next_state
 
     def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The next token's logits (T, B, V) after each token of a sequence, and the last state."""
@@ -64,24 +74,26 @@ class NumpyEngine:
         return self._run(tokens_TB, state)[1]
 
     def _run(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        layer_states: list[State] = []
-        x_TBH = np.empty(0, np.float32)
+        """Layer by layer, so that all of a layer's input gates but the first's are one matmul."""
+        next_state = tuple(map(np.empty_like, state))
+        gates_TBG = self._first_gates(tokens_TB)
+        outputs_TBH = np.empty((*tokens_TB.shape, self.config.hidden_size), np.float32)
         for number, layer in enumerate(self.layers):
-            if number == 0:
-                gates_TBG = self._first_gates(tokens_TB)
-            else:
-                gates_TBG = x_TBH @ layer.weight_ih.T + layer.bias_ih
-            x_TBH = np.empty((*tokens_TB.shape, self.config.hidden_size), np.float32)
-            layer_state: State = tuple(part_LBH[number] for part_LBH in state)
+            if number > 0:
+                gates_TBG = outputs_TBH @ layer.weight_ih.T + layer.bias_ih
+            layer_state: State = tuple(part[number] for part in state)
             for t, gates_BG in enumerate(gates_TBG):
-                layer_state, _ = self.cell.recur(numpy_namespace, layer, gates_BG, layer_state)
-                x_TBH[t] = layer_state[0]
-            layer_states.append(layer_state)
-        return x_TBH, tuple(np.stack(parts) for parts in zip(*layer_states, strict=True))
+                layer_state = self._recur(number, gates_BG, layer_state)
+                outputs_TBH[t] = layer_state[0]
+            for part_LBH, part_BH in zip(next_state, layer_state, strict=True):
+                part_LBH[number] = part_BH
+        return outputs_TBH, next_state
 
-    def _input_table(self) -> Floats | None:
+    def _recur(self, number: int, gates_BG: Floats, layer_state: State) -> State:
+        return self.cell.recur(numpy_namespace, self.layers[number], gates_BG, layer_state).state
+
+    def _input_table(self, layer: LayerParameters) -> Floats | None:
         """Layer one's input gates for every token (V, G*H), so that a step looks them up."""
-        layer = self.layers[0]
         if self._embedding is None:
             return np.ascontiguousarray(layer.weight_ih.T + layer.bias_ih)
         if self.config.vocab_size * layer.weight_ih.shape[0] > LARGEST_TABLE:
@@ -89,15 +101,21 @@ class NumpyEngine:
         table: Floats = self._embedding @ layer.weight_ih.T + layer.bias_ih
         return table
 
-    def _first_gates(self, tokens_TB: Ids) -> Floats:
+    def _first_gates(self, tokens: Ids) -> Floats:
+        """Layer one's input gates (..., G*H) of tokens (...)."""
         if self._table_VG is not None:
-            gates: Floats = self._table_VG[tokens_TB]
-            return gates
+            return self._table_VG[tokens]
         assert self._embedding is not None
         layer = self.layers[0]
-        gates = self._embedding[tokens_TB] @ layer.weight_ih.T + layer.bias_ih
+        gates: Floats = self._embedding[tokens] @ layer.weight_ih.T + layer.bias_ih
         return gates
 
     def _logits(self, outputs: Floats) -> Floats:
-        logits: Floats = outputs @ self._head_HV + self._head_bias
+        logits: Floats = outputs @ self._head_HV
+        logits += self._head_bias
         return logits
+
+
+def _for_rows(weight: Floats) -> Floats:
+    """The same, in the order of memory that makes `rows @ weight.T` fast for a few rows."""
+    return np.asfortranarray(weight)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,10 +22,14 @@ def parameter(
     help: str,
     *,
     at_least: float | None = None,
+    above: float | None = None,
     at_most: float | None = None,
 ) -> Any:
-    """A rule's parameter; its default must leave the logits as they are."""
-    metadata = {"help": help, "at_least": at_least, "at_most": at_most}
+    """A rule's parameter; its default must leave the distribution as it is.
+
+    An `int` as the default makes it a whole number.
+    """
+    metadata = {"help": help, "at_least": at_least, "above": above, "at_most": at_most}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -31,7 +37,7 @@ class Rule(ABC):
     """A sampling rule. A subclass is a frozen dataclass whose fields are made by `parameter`.
 
     No two rules may name a parameter alike: command line, HTTP schema and `Model.sample` know a
-    parameter by its name alone. At their defaults, the parameters leave every distribution as it is.
+    parameter by its name alone. At their defaults, the parameters leave the distribution as it is.
     """
 
     order: ClassVar[int]
@@ -40,21 +46,14 @@ class Rule(ABC):
     def __post_init__(self) -> None:
         """Refuse a parameter outside its limits, with an `InputError` that names it."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value, limits = getattr(self, field.name), field.metadata
-            if isinstance(field.default, int) and not isinstance(value, int):
-                raise InputError(f"{field.name} must be a whole number, not {value!r}")
-            # Written so that not-a-number, which no comparison holds for, is refused as well.
-            low, high = limits["at_least"], limits["at_most"]
-            if not (low is None or value >= low) or value in (float("inf"), float("-inf")):
-                raise InputError(f"{field.name} must be a number of at least {low}, not {value}")
-            if not (high is None or value <= high):
-                raise InputError(f"{field.name} must be a number of at most {high}, not {value}")
+            _check(field, getattr(self, field.name))
 
     @abstractmethod
     def apply(self, logits: Logits, history: History) -> Logits:
         """New logits (V,) from logits (V,) and the token ids so far, prime included (N,).
 
-        A token that must not be drawn gets -inf; at least one token keeps a finite logit.
+        A token that must not be drawn gets -inf; at least one token keeps a finite logit. Some
+        logits may be -inf already. The array given is left as it is.
         """
 
     @property
@@ -66,7 +65,7 @@ class Rule(ABC):
         )
 
 
-def active_rules(parameters: dict[str, Any]) -> list[Rule]:
+def active_rules(parameters: Mapping[str, Any]) -> list[Rule]:
     """The rules that `parameters` (by name, from any of the registered rules) switch on, in order.
 
     Raises `InputError` for a name that no rule has or a value outside its limits.
@@ -74,12 +73,40 @@ def active_rules(parameters: dict[str, Any]) -> list[Rule]:
     from rondel.generation.rules import rules
 
     left = dict(parameters)
-    chosen = []
+    chosen, known = [], []
     for cls in rules.values():
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
         rule = cls(**{name: left.pop(name) for name in names if name in left})
+        known += names
         if rule.active:
             chosen.append(rule)
     if left:
-        raise InputError(f"no sampling rule has a parameter called {min(left)!r}")
+        raise InputError(
+            f"no sampling rule has a parameter called {min(left)!r}; there are: {', '.join(known)}"
+        )
     return sorted(chosen, key=lambda rule: rule.order)
+
+
+def _check(field: dataclasses.Field[Any], value: Any) -> None:
+    whole = isinstance(field.default, int)
+    types = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    limits = field.metadata
+    if (
+        not isinstance(value, types)
+        or isinstance(value, bool)
+        or not _finite(value)
+        or (limits["at_least"] is not None and value < limits["at_least"])
+        or (limits["above"] is not None and value <= limits["above"])
+        or (limits["at_most"] is not None and value > limits["at_most"])
+    ):
+        words = {"at_least": "at least", "above": "more than", "at_most": "at most"}
+        bounds = [f"{word} {limits[key]}" for key, word in words.items() if limits[key] is not None]
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{field.name} must be {kind}, {' and '.join(bounds)}, not {value!r}")
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int past what a float can hold
+        return False

@@ -1,0 +1,43 @@
+"""Repetition penalty: make what was said already less likely.
+
+Keskar, McCann, Varshney, Xiong & Socher 2019, "CTRL", section 4.1; with a negative logit multiplied
+rather than divided, so that the penalty never makes a token likelier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rondel.generation.rules import Rule, parameter, rules
+from rondel.generation.rules.base import History, Logits
+
+
+@rules.register("repetition_penalty")
+@dataclass(frozen=True)
+class RepetitionPenalty(Rule):
+    """Divides the positive logits of tokens in the history, prime included, multiplies the others.
+
+    It depends on where a model's logits have their zero, so it comes before what moves them.
+    """
+
+    # The limits keep every finite float32 logit finite in float64.
+    repetition_penalty: float = parameter(
+        1.0,
+        "above 1 makes tokens that came before less likely, below 1 likelier",
+        at_least=0.01,
+        at_most=100,
+    )
+
+    order: ClassVar[int] = 10
+
+    def apply(self, logits: Logits, history: History) -> Logits:
+        """See `Rule.apply`."""
+        seen = logits[history]
+        penalty = self.repetition_penalty
+        result: Logits = logits.copy()
+        # A token that came twice is written twice, with the same value.
+        result[history] = np.where(seen > 0, seen / penalty, seen * penalty)
+        return result

@@ -1,0 +1,39 @@
+"""Temperature: how bold the draw is (Ackley, Hinton & Sejnowski 1985)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rondel.generation.distributions import argmax, top
+from rondel.generation.rules import Rule, parameter, rules
+from rondel.generation.rules.base import History, Logits
+
+
+@rules.register("temperature")
+@dataclass(frozen=True)
+class Temperature(Rule):
+    """Divides the logits; 0 is the limit of that, where only the likeliest token is left.
+
+    Of several that are equally the likeliest, 0 leaves the one of the lowest id.
+    """
+
+    temperature: float = parameter(
+        1.0, "below 1 is safer, above 1 bolder; 0 takes the likeliest token", at_least=0
+    )
+
+    order: ClassVar[int] = 20
+
+    def apply(self, logits: Logits, history: History) -> Logits:
+        """See `Rule.apply`."""
+        if self.temperature == 0:
+            result = np.full_like(logits, -np.inf)
+            best = argmax(logits)
+            result[best] = logits[best]
+            return result
+        # With the largest at 0, a temperature near 0 can overflow to -inf alone, as it should.
+        with np.errstate(over="ignore"):
+            scaled: Logits = (logits - top(logits)) / self.temperature
+        return scaled
