@@ -1,0 +1,179 @@
+"""Every registered cell in the NumPy engine: the step is the truth, and it speaks PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rondel.cells import cells
+from rondel.config import ModelConfig
+from rondel.engine import NumpyEngine, numpy_engine
+
+VOCAB, HIDDEN, EMBEDDING, STEPS, BATCH = 11, 12, 7, 12, 3
+LAYOUTS = ["one-hot", "embedding", "tied", "large vocabulary"]
+KINDS = [(name, "tanh") for name in cells] + [("rnn", "relu")]
+
+
+def make_weights(config: ModelConfig, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    rows = len(cells[config.cell].gates) * HIDDEN
+
+    def array(*shape: int) -> np.ndarray:
+        return rng.uniform(-0.5, 0.5, shape).astype(np.float32)
+
+    weights = {"head.bias": array(VOCAB)}
+    if config.embedding_size:
+        weights["embedding.weight"] = array(VOCAB, config.embedding_size)
+    if not config.tie_weights:
+        weights["head.weight"] = array(VOCAB, HIDDEN)
+    for layer in range(config.num_layers):
+        columns = HIDDEN if layer else (config.embedding_size or VOCAB)
+        weights[f"core.weight_ih_l{layer}"] = array(rows, columns)
+        weights[f"core.weight_hh_l{layer}"] = array(rows, HIDDEN)
+        weights[f"core.bias_ih_l{layer}"] = array(rows)
+        weights[f"core.bias_hh_l{layer}"] = array(rows)
+    return weights
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request, monkeypatch):
+    if request.param == "large vocabulary":
+        monkeypatch.setattr(numpy_engine, "LARGEST_TABLE", 1)
+    return request.param
+
+
+@pytest.fixture(params=KINDS, ids="-".join)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=[1, 2, 3])
+def config(request, layout, kind):
+    sizes = {"one-hot": 0, "tied": HIDDEN}
+    return ModelConfig(
+        cell=kind[0],
+        nonlinearity=kind[1],
+        num_layers=request.param,
+        hidden_size=HIDDEN,
+        embedding_size=sizes.get(layout, EMBEDDING),
+        tie_weights=layout == "tied",
+        vocab_size=VOCAB,
+    )
+
+
+@pytest.fixture
+def weights(config):
+    return make_weights(config)
+
+
+@pytest.fixture
+def engine(config, weights):
+    return NumpyEngine(config, weights)
+
+
+@pytest.fixture
+def tokens_TB():
+    return np.random.default_rng(1).integers(0, VOCAB, (STEPS, BATCH))
+
+
+@pytest.fixture
+def state(engine):
+    """A state that is not zero: that of a text under way."""
+    rng = np.random.default_rng(2)
+    return tuple(
+        rng.uniform(-0.9, 0.9, part.shape).astype(np.float32)
+        for part in engine.initial_state(BATCH)
+    )
+
+
+def assert_same(left, right):
+    np.testing.assert_allclose(left, right, rtol=0, atol=1e-6)
+    assert left.dtype == right.dtype == np.float32
+
+
+def assert_same_states(left, right):
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        assert_same(one, other)
+
+
+def test_a_sequence_is_its_steps(engine, tokens_TB, state):
+    logits_TBV, last = engine.sequence(tokens_TB, state)
+    assert logits_TBV.shape == (STEPS, BATCH, VOCAB)
+    for t, tokens_B in enumerate(tokens_TB):
+        logits_BV, state = engine.step(tokens_B, state)
+        assert_same(logits_BV, logits_TBV[t])
+    assert_same_states(state, last)
+
+
+def test_three_thirds_are_one_pass(engine, tokens_TB, state):
+    logits_TBV, last = engine.sequence(tokens_TB, state)
+    parts = []
+    for third_TB in np.split(tokens_TB, 3):
+        logits, state = engine.sequence(third_TB, state)
+        parts.append(logits)
+    assert_same(np.concatenate(parts), logits_TBV)
+    assert_same_states(state, last)
+
+
+def test_to_advance_is_a_sequence_without_logits(engine, tokens_TB, state):
+    assert_same_states(engine.advance(tokens_TB, state), engine.sequence(tokens_TB, state)[1])
+
+
+def test_a_batch_is_its_streams(engine, tokens_TB, state):
+    logits_TBV, last = engine.sequence(tokens_TB, state)
+    step_BV, _ = engine.step(tokens_TB[0], state)
+    for b in range(BATCH):
+        one = slice(b, b + 1)
+        own = tuple(part[:, one] for part in state)
+        logits, own_last = engine.sequence(tokens_TB[:, one], own)
+        assert_same(logits, logits_TBV[:, one])
+        assert_same_states(own_last, tuple(part[:, one] for part in last))
+        assert_same(engine.step(tokens_TB[0, one], own)[0], step_BV[one])
+
+
+def test_what_goes_in_is_left_alone_and_what_came_out_stays(engine, tokens_TB, state):
+    before = tuple(part.copy() for part in state)
+    logits, after = engine.step(tokens_TB[0], state)
+    kept = logits.copy(), tuple(part.copy() for part in after)
+    engine.step(tokens_TB[1], after)
+    engine.sequence(tokens_TB, after)
+    np.testing.assert_array_equal(logits, kept[0])
+    for one, other in zip((*state, *after), (*before, *kept[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_text_starts_from_zeros(engine, config):
+    state = engine.initial_state(4)
+    assert len(state) == len(cells[config.cell].states)
+    for part in state:
+        assert part.shape == (config.num_layers, 4, HIDDEN)
+        assert part.dtype == np.float32
+        assert not part.any()
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if hasattr(torch.nn, kind[0].upper())], ids="-".join
+)
+def test_the_same_weights_in_torch_give_the_same(engine, config, weights, tokens_TB, state):
+    options = {"nonlinearity": config.nonlinearity} if config.cell == "rnn" else {}
+    inputs = config.embedding_size or VOCAB
+    core = getattr(torch.nn, config.cell.upper())(inputs, HIDDEN, config.num_layers, **options)
+    own = {k.removeprefix("core."): torch.from_numpy(v) for k, v in weights.items() if "core." in k}
+    core.load_state_dict(own)
+    table = weights.get("embedding.weight", np.eye(VOCAB, dtype=np.float32))
+    head = weights["embedding.weight" if config.tie_weights else "head.weight"]
+    parts = tuple(map(torch.from_numpy, state))
+    with torch.no_grad():
+        x_TBE = torch.from_numpy(table)[torch.from_numpy(tokens_TB)]
+        outputs, last = core(x_TBE, parts if len(parts) > 1 else parts[0])
+        expected = outputs @ torch.from_numpy(head).T + torch.from_numpy(weights["head.bias"])
+    logits, engine_last = engine.sequence(tokens_TB, state)
+    np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=1e-5)
+    for one, other in zip(engine_last, last if len(parts) > 1 else (last,), strict=True):
+        np.testing.assert_allclose(one, other.numpy(), rtol=0, atol=1e-5)
+
+
+def test_every_torch_cell_is_compared():
+    assert {name for name, _ in KINDS if hasattr(torch.nn, name.upper())} >= {"lstm", "gru", "rnn"}

@@ -1,0 +1,160 @@
+"""Beam search, held against every text there is."""
+
+from __future__ import annotations
+
+import itertools
+import string
+
+import numpy as np
+import pytest
+
+from rondel.config import ModelConfig, TextConfig
+from rondel.engine import NumpyEngine
+from rondel.generation.distributions import log_softmax
+from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.rules import active_rules
+from rondel.text.tokenizers import tokenizers, train_tokenizer
+
+LETTERS = "abcd"
+HIDDEN = 8
+RULES = [
+    {},
+    {"temperature": 0.6},
+    {"repetition_penalty": 2.5},
+    {"repetition_penalty": 1.7, "temperature": 1.3, "top_k": 3, "min_p": 0.05},
+]
+
+
+@pytest.fixture(scope="module")
+def chars():
+    return train_tokenizer(LETTERS, TextConfig())
+
+
+def weights_of(vocab_size: int, seed: int, scale: float = 1.0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = {"embedding.weight": (vocab_size, 5), "head.weight": (vocab_size, HIDDEN)}
+    for layer, inputs in enumerate((5, HIDDEN)):
+        shapes[f"core.weight_ih_l{layer}"] = (3 * HIDDEN, inputs)
+        shapes[f"core.weight_hh_l{layer}"] = (3 * HIDDEN, HIDDEN)
+        shapes[f"core.bias_ih_l{layer}"] = shapes[f"core.bias_hh_l{layer}"] = (3 * HIDDEN,)
+    shapes["head.bias"] = (vocab_size,)
+    return {name: rng.normal(0, scale, shape).astype("f4") for name, shape in shapes.items()}
+
+
+def model_of(vocab_size: int, seed: int, scale: float = 1.0, **replaced) -> NumpyEngine:
+    config = ModelConfig(
+        cell="gru", num_layers=2, hidden_size=HIDDEN, embedding_size=5, vocab_size=vocab_size
+    )
+    return NumpyEngine(config, {**weights_of(vocab_size, seed, scale), **replaced})
+
+
+def log_probability(engine, tokenizer, prime, tokens, rules) -> float:
+    """Of `tokens` after `prime`, one after the other, from nothing but the definition."""
+    ids, total = tokenizer.encode(prime).tolist(), 0.0
+    chosen_rules = active_rules(rules)
+    for token in tokens:
+        logits_TBV, _ = engine.sequence(np.array(ids)[:, None], engine.initial_state())
+        logits = logits_TBV[-1, 0].astype(np.float64)
+        if tokenizer.unknown_id is not None:
+            logits[tokenizer.unknown_id] = -np.inf
+        for rule in chosen_rules:
+            logits = rule.apply(logits, np.array(ids))
+        total += log_softmax(logits)[token]
+        ids.append(token)
+    return total
+
+
+def texts_up_to(length: int, stop: str | None) -> set[str]:
+    """Every text of `length` letters, ended at its first stop string where it has one."""
+    texts = {"".join(letters) for letters in itertools.product(LETTERS, repeat=length)}
+    if stop is None:
+        return texts
+    return {text[: text.find(stop) + len(stop)] if stop in text else text for text in texts}
+
+
+def beam_text(engine, tokenizer, prime="ab", **settings) -> str:
+    chosen = GenerationSettings(mode="beam", **settings)
+    return "".join(generate(engine, tokenizer, chosen, prime))
+
+
+@pytest.mark.parametrize("stop", [None, "b", "ca"])
+@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("seed", range(2))
+def test_a_width_of_all_texts_finds_the_likeliest(chars, seed, rules, stop):
+    engine, length = model_of(chars.vocab_size, seed), 3
+    scores = {
+        text: log_probability(engine, chars, "ab", chars.encode(text), rules)
+        for text in texts_up_to(length, stop)
+    }
+    best = max(scores, key=scores.__getitem__)
+    found = beam_text(
+        engine,
+        chars,
+        length=length,
+        beam_width=len(LETTERS) ** length,
+        rules=rules,
+        stop=(stop,) if stop else (),
+    )
+    assert found == (best.removesuffix(stop) if stop else best)
+
+
+@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_width_of_one_is_argmax(chars, seed, rules):
+    engine = model_of(chars.vocab_size, seed)
+    settings = GenerationSettings(mode="argmax", length=60, rules=rules)
+    greedy = "".join(generate(engine, chars, settings, "ab"))
+    assert beam_text(engine, chars, length=60, beam_width=1, rules=rules) == greedy
+
+
+def test_a_wider_beam_finds_likelier_texts(chars):
+    gains = []
+    for seed in range(10):
+        engine = model_of(chars.vocab_size, seed, scale=1.5)
+        narrow, wide = (beam_text(engine, chars, length=8, beam_width=w) for w in (1, 16))
+        scores = [
+            log_probability(engine, chars, "ab", chars.encode(text), {}) for text in (narrow, wide)
+        ]
+        gains.append(scores[1] - scores[0])
+    assert min(gains) >= -1e-4
+    assert max(gains) > 0.1
+
+
+def test_the_same_search_gives_the_same_text_whatever_the_seed(chars):
+    engine = model_of(chars.vocab_size, 3)
+    texts = {beam_text(engine, chars, length=30, seed=seed) for seed in (0, 1, None)}
+    assert len(texts) == 1
+
+
+def test_what_all_beams_agree_on_is_shown_before_the_end():
+    tokenizer = train_tokenizer(string.ascii_letters, TextConfig())
+    engine = model_of(tokenizer.vocab_size, 3, scale=2.0)
+    settings = GenerationSettings(mode="beam", length=200, beam_width=4)
+    pieces = list(generate(engine, tokenizer, settings, "ab"))
+    assert "".join(pieces) == beam_text(engine, tokenizer, length=200)
+    assert len("".join(pieces)) == 200
+    assert all(pieces)
+    assert len(pieces) >= 5
+
+
+def test_temperature_zero_leaves_one_beam(chars):
+    engine = model_of(chars.vocab_size, 1)
+    settings = GenerationSettings(mode="argmax", length=30)
+    greedy = "".join(generate(engine, chars, settings, "ab"))
+    assert beam_text(engine, chars, length=30, beam_width=5, rules={"temperature": 0}) == greedy
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_beam_puts_its_own_bytes_together(seed):
+    tokenizer, length = tokenizers["byte"](), 4
+    allowed = list("é€".encode())
+    bias = np.full(256, -1e4, np.float32)
+    bias[allowed] = 0
+    engine = model_of(tokenizer.vocab_size, seed, **{"head.bias": bias})
+    scores = {
+        tokens: log_probability(engine, tokenizer, "ab", tokens, {})
+        for tokens in itertools.product(allowed, repeat=length)
+    }
+    best = max(scores, key=scores.__getitem__)
+    found = beam_text(engine, tokenizer, length=length, beam_width=len(scores))
+    assert found == tokenizer.decode(best)
