@@ -79,7 +79,7 @@ def beam_text(engine, tokenizer, prime="ab", **settings) -> str:
 
 @pytest.mark.parametrize("stop", [None, "b", "ca"])
 @pytest.mark.parametrize("rules", RULES, ids=str)
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_width_of_all_texts_finds_the_likeliest(chars, seed, rules, stop):
     engine, length = model_of(chars.vocab_size, seed), 3
     scores = {
@@ -105,6 +105,18 @@ def test_a_width_of_one_is_argmax(chars, seed, rules):
     settings = GenerationSettings(mode="argmax", length=60, rules=rules)
     greedy = "".join(generate(engine, chars, settings, "ab"))
     assert beam_text(engine, chars, length=60, beam_width=1, rules=rules) == greedy
+
+
+def test_each_beam_is_judged_by_its_own_history(chars):
+    for seed in range(20):
+        engine = model_of(chars.vocab_size, seed)
+        rules = {"repetition_penalty": 5.0}
+        found = beam_text(engine, chars, "a", length=3, beam_width=64, rules=rules)
+        scores = {
+            text: log_probability(engine, chars, "a", chars.encode(text), rules)
+            for text in texts_up_to(3, None)
+        }
+        assert found == max(scores, key=scores.__getitem__)
 
 
 def test_a_wider_beam_finds_likelier_texts(chars):

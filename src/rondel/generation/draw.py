@@ -22,7 +22,7 @@ def draw(logits: Logits, rng: np.random.Generator) -> int:
     A token of logit -inf is never drawn. Raises `ModelFolderError` if no logit is finite, or one is
     not a number.
     """
-    cumulative = np.cumsum(weights_of(logits))
+    cumulative = weights_of(logits).cumsum()
     # The total is at least 1 and the uniform number at most 1 - 2**-53, so that their product
     # rounds below the total; the first sum that is greater has grown there, by a weight above 0.
     return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
