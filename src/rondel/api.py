@@ -65,7 +65,7 @@ class Model:
         seed: int | None = None,
         index: int = 0,
         stop: str | Sequence[str] = (),
-        beam_width: int = 5,
+        beam_width: int = 4,
         **rules: float,
     ) -> Iterator[str]:
         """Yield the text that follows `prime`, piece by piece, up to `length` tokens of it.
@@ -75,18 +75,15 @@ class Model:
         `repetition_penalty`. The same `seed` gives the same text; samples of one seed are told
         apart by `index`. Raises `InputError` for a setting out of its range or an empty prime.
         """
-        if seed is None:
-            seed = int(np.random.default_rng().integers(2**63))
         chosen = GenerationSettings(
             length=length,
             mode=mode,
             seed=seed,
-            index=index,
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
             beam_width=beam_width,
             rules=rules,
         )
-        return generate(self._engine, self.tokenizer, chosen, prime)
+        return generate(self._engine, self.tokenizer, chosen, prime, index)
 
     def choose_prime(self, seed: int | None = None, index: int = 0) -> str:
         """The beginning of some line of the model's own training text."""

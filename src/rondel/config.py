@@ -195,7 +195,9 @@ class TrainingConfig(Section):
     decay: float = setting(
         0.97, "schedules exponential (per epoch) and plateau: factor of decay", above=0
     )
-    decay_after: int = setting(10, "schedule exponential: epochs before the decay", at_least=0)
+    decay_after: int = setting(
+        10, "schedule exponential: epochs at the full rate, before the decay", at_least=1
+    )
     plateau_patience: int = setting(
         2, "schedule plateau: validations without progress before a decay", at_least=1
     )
@@ -258,8 +260,8 @@ class RunConfig:
                 if value is None:
                     table.add(tomlkit.comment(f"{field.name} =   # {field.metadata['help']}"))
                 else:
-                    table.add(field.name, value)
-                    table.value.item(field.name).comment(field.metadata["help"])
+                    entry = tomlkit.item(value)
+                    table.add(field.name, entry.comment(field.metadata["help"]))
             document.add(name, table)
         return tomlkit.dumps(document)
 

@@ -14,7 +14,7 @@ cells: Registry[type[Cell]] = Registry("cell", "rondel.cells")
 def build_cell(config: ModelConfig) -> Cell:
     """The cell that `config` names, with those of the configuration's fields that it has."""
     cls = cells[config.cell]
-    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}
+    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**own)
 
 

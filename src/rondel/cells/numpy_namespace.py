@@ -1,4 +1,4 @@
-"""The functions a cell's arithmetic asks for, over NumPy; `torch` itself has them by these names."""
+"""The functions that cells ask for, over NumPy; `torch` itself has them by these names."""
 
 from __future__ import annotations
 

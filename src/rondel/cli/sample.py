@@ -9,7 +9,7 @@ import click
 
 from rondel.cli.options import SectionedCommand, rule_options
 from rondel.errors import InputError
-from rondel.generation.modes import MODES
+from rondel.generation.settings import MODES
 
 
 @click.command(cls=SectionedCommand)
@@ -25,12 +25,12 @@ from rondel.generation.modes import MODES
 @click.option("-n", "--length", default=500, show_default=True, help="Tokens to write.")
 @click.option(
     "--mode",
-    type=click.Choice(MODES),
+    type=click.Choice(list(MODES)),
     default="sample",
     show_default=True,
     help="Draw every token, take the likeliest, draw only where a word begins, or search.",
 )
-@click.option("--beam-width", default=5, show_default=True, help="Mode beam: texts kept at a time.")
+@click.option("--beam-width", default=4, show_default=True, help="Mode beam: texts kept at a time.")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text.")
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")

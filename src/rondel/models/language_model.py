@@ -47,8 +47,8 @@ class LanguageModel(Model):
             assert self.embedding is not None
             # An embedding's usual unit variance would make the first logits far too large.
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-            self.head.weight = self.embedding.weight
             nn.init.zeros_(self.head.bias)
+            self.head.weight = self.embedding.weight
 
     def initial_state(self, batch_size: int) -> ModelState:
         """Zeros, (L, B, H) for each state name."""
@@ -85,11 +85,3 @@ class LanguageModel(Model):
             return functional.one_hot(tokens_TB, self.config.vocab_size).to(dtype)
         embedded: Tensor = self.embedding_dropout(self.embedding(tokens_TB))
         return embedded
-
-    def freeze_embedding(self) -> None:
-        """Leave the embedding as it is from now on."""
-        if self.embedding is not None:
-            self.embedding.weight.requires_grad_(False)
-
-
-__all__ = ["LanguageModel"]

@@ -5,6 +5,8 @@ Shapes: T time, B batch, E input size, H hidden size, L layers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,7 +49,8 @@ class RecurrentStack(nn.Module):
     def forward(self, x_TBE: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Outputs (T, B, H) of the last layer, and the last state of all layers."""
         x, after = x_TBE, []
-        for number, layer in enumerate(self.layers):
+        layers: Iterable[nn.Module] = self.layers
+        for number, layer in enumerate(layers):
             x, layer_state = layer(x, tuple(part_LBH[number] for part_LBH in state))
             x = self.dropout(x)
             after.append(layer_state)

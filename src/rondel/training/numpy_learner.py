@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
@@ -39,7 +42,7 @@ class NumpyLearner:
         )
         self.model = Model(cell, parameters)
         self.optimizer = RMSprop(config.training.rho)
-        self._state: tuple[np.ndarray, ...] | None = None  # type: ignore[type-arg]
+        self._state: tuple[npt.NDArray[Any], ...] | None = None
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """See `Learner.step`."""

@@ -32,8 +32,8 @@ def constant(config: TrainingConfig, at: Standing) -> float:
 
 
 def exponential(config: TrainingConfig, at: Standing) -> float:
-    """Times `decay` for each epoch begun after the first `decay_after`, as char-rnn does."""
-    return float(config.decay ** max(0, math.floor(at.epoch) - config.decay_after))
+    """Times `decay` for each epoch after the first `decay_after` (char-rnn's 0.97 after 10)."""
+    return float(config.decay ** max(0, math.floor(at.epoch) + 1 - config.decay_after))
 
 
 def cosine(config: TrainingConfig, at: Standing) -> float:

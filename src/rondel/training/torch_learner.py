@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
@@ -126,18 +127,17 @@ class TorchLearner:
         optimizer["state"] = {}
         for name, array in parts.get("optimizer", {}).items():
             index, key = name.split(".", 1)
-            optimizer["state"].setdefault(int(index), {})[key] = torch.from_numpy(array.copy())
+            optimizer["state"].setdefault(int(index), {})[key] = _tensor(array)
         self.optimizer.load_state_dict(optimizer)
         state = [
-            torch.from_numpy(part.copy()).to(self.device)
-            for _, part in sorted(parts.get("state", {}).items())
+            _tensor(part).to(self.device) for _, part in sorted(parts.get("state", {}).items())
         ]
         self._state = tuple(state) or None
         self.updates = snapshot.values["updates"]
         self._scaler.load_state_dict(snapshot.values["scaler"])
-        torch.set_rng_state(torch.from_numpy(parts["random"]["cpu"].copy()))
+        torch.set_rng_state(_tensor(parts["random"]["cpu"]))
         if self.device.type == "cuda" and "cuda" in parts["random"]:
-            torch.cuda.set_rng_state(torch.from_numpy(parts["random"]["cuda"].copy()), self.device)
+            torch.cuda.set_rng_state(_tensor(parts["random"]["cuda"]), self.device)
 
     def _tensors(self, inputs_TB: Ids, targets_TB: Ids) -> TensorBatch:
         return TensorBatch(
@@ -146,6 +146,10 @@ class TorchLearner:
         )
 
 
-def _array(tensor: Any) -> np.ndarray[Any, np.dtype[Any]]:
-    array: np.ndarray[Any, np.dtype[Any]] = torch.as_tensor(tensor).detach().cpu().numpy()
-    return array.copy()
+def _array(tensor: Any) -> npt.NDArray[Any]:
+    return np.array(torch.as_tensor(tensor).detach().cpu())
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor in memory of PyTorch's own: the last bits of a matmul depend on its alignment."""
+    return torch.from_numpy(array).clone()
