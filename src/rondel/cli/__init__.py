@@ -11,6 +11,7 @@ import click
 
 from rondel import __version__
 from rondel.errors import RondelError
+from rondel.threads import calm_threads
 
 # The module of each command is imported only for that command, so what the list of commands says
 # stands here, where `rondel --help` can answer without it.
@@ -56,6 +57,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; an error on purpose is one line on standard error, and status 1."""
+    calm_threads()
     try:
         cli.main(prog_name="rondel")
     except RondelError as error:

@@ -12,8 +12,9 @@ from rondel.config import RunConfig, flag_name, read_toml
 from rondel.data.batches import chunks_per_epoch
 from rondel.data.prepare import PreparedText, prepare_text
 from rondel.data.store import TokenStore
-from rondel.errors import InputError, ModelFolderError
+from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
+from rondel.threads import calm_threads
 from rondel.training.defaults import resolve, resolve_intervals
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
@@ -144,8 +145,7 @@ def build_learner(config: RunConfig) -> Learner:
         from rondel.training.numpy_learner import NumpyLearner
 
         return NumpyLearner(config)
-    from rondel.errors import require
-
+    calm_threads()
     require("torch", "train")
     from rondel.training.torch_learner import TorchLearner
 
