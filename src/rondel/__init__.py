@@ -12,16 +12,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rondel.api import Model, load, train
+    from rondel.api import Model, load, resume, train
     from rondel.errors import RondelError
 
 __version__ = "0.1.0"
-__all__ = ["Model", "RondelError", "__version__", "load", "train"]
+__all__ = ["Model", "RondelError", "__version__", "load", "resume", "train"]
 
 _HOMES = {
     "Model": "rondel.api",
     "RondelError": "rondel.errors",
     "load": "rondel.api",
+    "resume": "rondel.api",
     "train": "rondel.api",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.text.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from rondel.training.run import Run
 
 
 class Model:
@@ -141,9 +144,6 @@ def train(
     the model yourself. Raises `InputError` for texts or settings that cannot be used.
     """
     from rondel.text.reading import read_text
-    from rondel.training.callbacks.standard import standard_callbacks
-    from rondel.training.loop import fit
-    from rondel.training.run import best_folder
     from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
 
@@ -162,6 +162,25 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if out is None else Path(out)
         run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
-        run.callbacks = standard_callbacks(quiet=quiet)
-        fit(run)
-        return load(best_folder(folder))
+        return _fitted(run, quiet)
+
+
+def resume(run: str | Path, *, quiet: bool = False, **changes: Any) -> Model:
+    """Go on with the run in a folder where it was last saved; returns its best model.
+
+    `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
+    it runs (`device`, `threads`) and what it shows; everything else is as it began.
+    """
+    from rondel.training.start import resume as take_up
+
+    return _fitted(take_up(Path(run), changes), quiet)
+
+
+def _fitted(run: Run, quiet: bool) -> Model:
+    from rondel.training.callbacks.standard import standard_callbacks
+    from rondel.training.loop import fit
+    from rondel.training.run import best_folder
+
+    run.callbacks = standard_callbacks(quiet=quiet)
+    fit(run)
+    return load(best_folder(run.folder))

@@ -101,6 +101,8 @@ def _print(figures: Evaluation, token: str) -> None:
         (f"{figures.characters:,}", "characters scored"),
         (f"{figures.unknown:,}", f"of the {token}s unknown, scored as <unk>"),
     ]
+    if token == "character":
+        del rows[4]
     width = max(len(number) for number, _ in rows)
     for number, unit in rows:
         click.echo(f"{number:>{width}}  {unit}")

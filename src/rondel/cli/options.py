@@ -30,7 +30,7 @@ class SectionedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if isinstance(parameter, click.Option) and record is not None:
                 name = getattr(parameter, "section", "Options")
                 sections.setdefault(name, []).append(record)
         for name, records in sections.items():

@@ -44,7 +44,7 @@ class Model(nn.Module):
         """
 
     @abstractmethod
-    def named_arrays(self) -> dict[str, nn.Parameter]:
+    def named_arrays(self) -> dict[str, Tensor]:
         """The parameters under the names they have in a model folder."""
 
     def export(self) -> dict[str, npt.NDArray[np.float32]]:

@@ -69,10 +69,10 @@ class LanguageModel(Model):
         )
         return {"nll": nll}, state
 
-    def named_arrays(self) -> dict[str, nn.Parameter]:
+    def named_arrays(self) -> dict[str, Tensor]:
         """See `Model.named_arrays`."""
-        core = {f"core.{name}": array for name, array in self.core.named_arrays().items()}
-        arrays = {**core, "head.bias": self.head.bias}
+        arrays = {f"core.{name}": array for name, array in self.core.named_arrays().items()}
+        arrays["head.bias"] = self.head.bias
         if not self.config.tie_weights:
             arrays["head.weight"] = self.head.weight
         if self.embedding is not None:

@@ -6,6 +6,7 @@ Shapes: T time, B batch, E input size, H hidden size.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -34,13 +35,25 @@ TORCH_LAYERS: dict[type[Cell], Callable[[Cell, int, int], nn.RNNBase]] = {
 }
 
 
-def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> TorchLayer | SteppedLayer:
+class RecurrentLayer(nn.Module):
+    """One layer of a cell; the state goes in and comes out."""
+
+    @abstractmethod
+    def parameters_by_name(self) -> dict[str, nn.Parameter]:
+        """`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`."""
+
+    @abstractmethod
+    def forward(self, x_TBE: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
+        """Outputs (T, B, H) and the last state."""
+
+
+def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> RecurrentLayer:
     """The fastest layer there is for a cell, initialised."""
     build = TorchLayer if type(cell) in TORCH_LAYERS else SteppedLayer
     return build(cell, input_size, hidden_size)
 
 
-class TorchLayer(nn.Module):
+class TorchLayer(RecurrentLayer):
     """A layer of `torch.nn.LSTM`, `GRU` or `RNN` with the state as this project carries it."""
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:
@@ -60,7 +73,7 @@ class TorchLayer(nn.Module):
         return output_TBH, tuple(part_1BH[0] for part_1BH in parts)
 
 
-class SteppedLayer(nn.Module):
+class SteppedLayer(RecurrentLayer):
     """A layer of any registered cell, one step after another."""
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:

@@ -6,13 +6,14 @@ Shapes: T time, B batch, E input size, H hidden size, L layers.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from rondel.cells import Cell
 from rondel.nn.dropout import Dropout
-from rondel.nn.layers import recurrent_layer
+from rondel.nn.layers import RecurrentLayer, recurrent_layer
 
 StackState = tuple[Tensor, ...]
 """One tensor (L, B, H) for each of the cell's state names, in their order."""
@@ -49,17 +50,19 @@ class RecurrentStack(nn.Module):
     def forward(self, x_TBE: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Outputs (T, B, H) of the last layer, and the last state of all layers."""
         x, after = x_TBE, []
-        layers: Iterable[nn.Module] = self.layers
-        for number, layer in enumerate(layers):
+        for number, layer in enumerate(self._layers()):
             x, layer_state = layer(x, tuple(part_LBH[number] for part_LBH in state))
             x = self.dropout(x)
             after.append(layer_state)
         return x, tuple(torch.stack(parts) for parts in zip(*after, strict=True))
 
-    def named_arrays(self) -> dict[str, nn.Parameter]:
+    def named_arrays(self) -> dict[str, Tensor]:
         """The parameters as `torch.nn`'s many-layered modules name them: `weight_ih_l0` …"""
         return {
             f"{name}_l{number}": parameter
-            for number, layer in enumerate(self.layers)
+            for number, layer in enumerate(self._layers())
             for name, parameter in layer.parameters_by_name().items()
         }
+
+    def _layers(self) -> Iterable[RecurrentLayer]:
+        return cast("Iterable[RecurrentLayer]", self.layers)

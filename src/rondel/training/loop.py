@@ -32,9 +32,11 @@ def fit(run: Run) -> str:
             run.tell("stepped", result, rate)
             if run.validation_is_due():
                 run.validate()
+            elif run.save_is_due():
+                run.save()
         if not interrupts.caught and progress.loss_count:
             run.validate()
-        run.tell("stopped", reason)
+        run.save()
     return reason
 
 

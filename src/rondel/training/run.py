@@ -74,10 +74,6 @@ class Run:
         """Call every callback's method of this name."""
         for callback in self.callbacks:
             getattr(callback, event)(self, *details)
-        if event == "stepped" and self.progress.seconds - self._saved_at > SECONDS_BETWEEN_SAVES:
-            self.save()
-        if event == "stopped":
-            self.save()
 
     def reason_to_stop(self) -> str:
         """Why the run is over, in words; empty while it is not."""
@@ -88,6 +84,10 @@ class Run:
         if patience is not None and self.progress.without_progress >= patience:
             return "stopped early"
         return ""
+
+    def save_is_due(self) -> bool:
+        """By the clock; it changes nothing of what is learnt."""
+        return self.progress.seconds - self._saved_at > SECONDS_BETWEEN_SAVES
 
     def validation_is_due(self) -> bool:
         """Every `eval_every` steps, or by the clock: so often that it costs little."""

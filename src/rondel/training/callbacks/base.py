@@ -18,8 +18,5 @@ class Callback:
     def validated(self, run: Run, is_best: bool) -> None:
         """The model was measured: see `run.progress`. It is saved after this."""
 
-    def stopped(self, run: Run, reason: str) -> None:
-        """The run ends in order; it is saved after this."""
-
     def closed(self, run: Run) -> None:
         """The run is over, whether in order or by an error: let go of files and terminals."""

@@ -13,13 +13,14 @@ from rondel.training.learner import StepResult
 from rondel.training.run import Run
 
 METRICS = "metrics.jsonl"
+STEPS_A_ROW = 10
 
 
 class MetricsFile(Callback):
     """Writes step, epoch, tokens, seconds, train_loss, val_loss, learning_rate, tokens_per_second.
 
-    `train_loss` is the mean since the row before; `val_loss` is null where nothing was validated.
-    Rows grow rarer as a run grows long, so that the file stays small: about 90 for each tenfold.
+    A row every tenth step and with each validation: `train_loss` is the mean since the row before;
+    `val_loss` is null where nothing was validated.
     """
 
     def __init__(self) -> None:
@@ -40,8 +41,7 @@ class MetricsFile(Callback):
         """Add a row if it is time for one (a validation at this step writes it instead)."""
         self._learning_rate = learning_rate
         self._losses.append(result.loss)
-        step = run.progress.step
-        if step % max(10, 10 ** (len(str(step)) - 2)) == 0 and not run.validation_is_due():
+        if run.progress.step % STEPS_A_ROW == 0 and not run.validation_is_due():
             self._write(run, None)
 
     def validated(self, run: Run, is_best: bool) -> None:
