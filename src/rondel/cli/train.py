@@ -191,10 +191,12 @@ def _train(run: Run, console: Console, quiet: bool) -> int:
     best = best_folder(run.folder)
     lines = [f"{reason} at step {run.progress.step:,}; the latest model is {run.folder}"]
     if best != run.folder:
-        lines.append(f"the best is {best}, of step {run.progress.best_step:,}")
+        lines.append(f"the best of those measured is {best}, of step {run.progress.best_step:,}")
     if reason in EXIT_STATUS:
         lines.append(f"to go on:  rondel train --resume {run.folder}")
-    lines.append(f"to sample: rondel sample {best}")
+        lines.append(f"to sample: rondel sample {run.folder}")
+    else:
+        lines.append(f"to sample: rondel sample {best}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return EXIT_STATUS.get(reason, 0)

@@ -66,7 +66,7 @@ class ConsoleProgress(Callback):
         parts = [
             f"step {at.step:,}",
             f"epoch {at.epoch:.2f}",
-            f"train {describe_loss(at.train_loss, token)}",
+            f"train {at.train_loss:.3f}",
         ]
         if at.val_loss is not None:
             parts.append(f"validation {describe_loss(at.val_loss, token)}")
