@@ -120,9 +120,10 @@ def load(path: Path) -> Artifact:
     """
     description = _read_description(path)
     config = _config_of(description, path)
+    vocabulary = _read_json(path / TOKENIZER)
     try:
-        tokenizer = tokenizer_from_json(_read_json(path / TOKENIZER))
-    except InputError as error:
+        tokenizer = tokenizer_from_json(vocabulary)
+    except ModelFolderError as error:
         raise ModelFolderError(f"{path / TOKENIZER}: {error}") from None
     header, weights = _read_weights(path / WEIGHTS)
     if header["fingerprint"] != fingerprint(config, tokenizer):
@@ -166,9 +167,9 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _config_of(description: dict[str, Any], path: Path) -> ModelConfig:
     try:
-        return from_mapping(ModelConfig, description.get("config", {}), str(path / MODEL))
-    except (InputError, AttributeError, TypeError) as error:
-        raise ModelFolderError(f"{path / MODEL} cannot be read: {error}") from None
+        return from_mapping(ModelConfig, description.get("config", {}), "its config")
+    except (InputError, TypeError) as error:
+        raise ModelFolderError(f"{path / MODEL} cannot be read ({error}); copy it again") from None
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

@@ -216,7 +216,7 @@ class TrainingConfig(Section):
         None, "steps between samples shown; 0 for none (left out: with each validation)", at_least=0
     )
     freeze_embedding: bool = setting(False, "leave the embedding as it was at the start")
-    seed: int = setting(1, "seed of everything random", at_least=0)
+    seed: int = setting(1, "seed of everything random", at_least=0, below=2**63)
     device: str = setting("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = setting(
         "fp32", "arithmetic: full, or autocast to 16 bits", choices=("fp32", "bf16", "fp16")
@@ -270,12 +270,15 @@ S = TypeVar("S", bound=Section)
 
 
 def from_mapping(cls: type[S], values: dict[str, Any], where: str) -> S:
-    """Build one section from plain values; `InputError` names an unknown key and `where` it is."""
+    """Build one section from plain values; `InputError` says what is wrong and `where` it is."""
     known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in values:
         if key not in known:
             raise InputError(f"{where}: no setting is called {key!r}; remove that line")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def read_toml(path: Path) -> RunConfig:
@@ -286,7 +289,7 @@ def read_toml(path: Path) -> RunConfig:
     try:
         document = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such settings file") from None
+        raise InputError(f"{path}: there is no such settings file; check the name") from None
     except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from None
     classes = {"text": TextConfig, "model": ModelConfig, "training": TrainingConfig}

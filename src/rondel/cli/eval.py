@@ -89,7 +89,8 @@ class _Waiting:
         self._bar.update(self._task, completed=fraction)
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        if self._bar.console.is_terminal:
+            self._bar.stop()
 
 
 def _print(figures: Evaluation, token: str) -> None:

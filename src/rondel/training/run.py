@@ -129,8 +129,9 @@ class Run:
 
     def save(self) -> None:
         """Save the latest state; the model folder and what a resume takes, each in one move."""
-        write_snapshot(self.folder / RESUME, self.learner.snapshot(), self.progress.to_json())
+        # The snapshot last: a process killed between the two makes the later one again.
         artifact.write_weights(self.folder, self.model())
+        write_snapshot(self.folder / RESUME, self.learner.snapshot(), self.progress.to_json())
         self.saved_step, self._saved_at = self.progress.step, self.progress.read_clock()
 
     def _save_best(self) -> None:

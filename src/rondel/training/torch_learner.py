@@ -27,8 +27,9 @@ class TorchLearner:
 
     def __init__(self, config: RunConfig) -> None:
         training = config.training
-        if training.threads is not None:
-            torch.set_num_threads(training.threads)
+        # Set even if to what it is: a set number keeps MKL from choosing its own from call to call,
+        # which would change the order of its sums.
+        torch.set_num_threads(training.threads or torch.get_num_threads())
         self.config = training
         self.device = choose_device(training.device)
         torch.manual_seed(training.seed)
@@ -147,7 +148,7 @@ class TorchLearner:
 
 
 def _array(tensor: Any) -> npt.NDArray[Any]:
-    return np.array(torch.as_tensor(tensor).detach().cpu())
+    return np.array(torch.as_tensor(tensor).detach().cpu().numpy())
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

@@ -28,7 +28,7 @@ def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
         state = dict(values)
         return tokenizers[state.pop("level")].from_state(state)
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise ModelFolderError(f"this tokenizer cannot be read: {error!r}") from None
+        raise ModelFolderError(f"it is no tokenizer ({error!r}); copy it again") from None
 
 
 __all__ = [
