@@ -191,10 +191,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _open_weights(path: Path) -> Any:
     if not path.is_file():
         raise ModelFolderError(f"{path} is missing; copy the whole folder again")
-    _refuse_pickle(path)
     try:
         return safetensors.safe_open(path, framework="numpy")
     except safetensors.SafetensorError as error:
+        _refuse_pickle(path)
         raise ModelFolderError(f"{path} is truncated or damaged ({error}); copy it again") from None
 
 
@@ -214,7 +214,8 @@ def _refuse_pickle(path: Path) -> None:
     """Old PyTorch files are pickles, newer ones zip archives of pickles: reading one runs code."""
     with path.open("rb") as file:
         start = file.read(4)
-    if start[:1] == b"\x80" or start == b"PK\x03\x04":
+    # A pickle of protocol 2 or later begins with these two bytes, an archive with these four.
+    if (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05") or start == b"PK\x03\x04":
         raise ModelFolderError(
             f"{path} is a pickle (a PyTorch checkpoint?), which could run any code when read; "
             "rondel reads safetensors only"
