@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rondel.errors import InputError
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put `content` at `path` in one move: there is the old file, or the whole new one.
@@ -22,10 +24,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except BaseException:
+    except OSError as error:
+        error.filename = str(path)  # a failed write names no file, a failed rename the draft
+        raise
+    finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -33,20 +37,27 @@ def new_folder(path: Path) -> Iterator[Path]:
     """Fill a folder under another name; it takes the name `path` when the block ends well.
 
     If the block fails, nothing is left. A folder that stood at `path` is replaced.
+    Raises `InputError` if there can be no folder at `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
-        draft.mkdir()
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be made ({error.strerror}); name a place where you may write"
+        ) from None
+    try:
         yield draft
         if path.exists():
             path.rename(old)
         draft.rename(path)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
         if old.exists() and not path.exists():
             old.rename(path)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -22,6 +24,17 @@ COMMANDS = {
     "show": "Say what a model is and how its training went.",
     "corpora": "List the texts that rondel knows by name.",
 }
+_MAKE_ROOM = "; make room and try again: what was saved before is whole"
+_MAY_NOT_WRITE = "; name a place where you may write"
+REMEDIES = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EFBIG: _MAKE_ROOM,
+    errno.EACCES: _MAY_NOT_WRITE,
+    errno.EPERM: _MAY_NOT_WRITE,
+    errno.EROFS: _MAY_NOT_WRITE,
+}
+MEMORY = re.compile("allocate|size calculation overflowed")
 
 
 class LazyGroup(click.Group):
@@ -68,7 +81,13 @@ def main() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}")
+        remedy = REMEDIES.get(error.errno or 0, "")
+        _fail(f"{where}{error.strerror or error}{remedy}")
+    except (MemoryError, RuntimeError) as error:
+        # PyTorch has no class for memory that a CPU cannot give: it is a RuntimeError that says so.
+        if not (isinstance(error, MemoryError) or MEMORY.search(str(error))):
+            raise
+        _fail("out of memory; lower --hidden-size, --num-layers, --batch-size or --seq-length")
     sys.exit(0)
 
 

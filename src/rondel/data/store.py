@@ -50,7 +50,8 @@ class TokenStore:
         dtype = np.min_scalar_type(max(vocab_size - 1, 0)).newbyteorder("<")
         folder.mkdir()
         for name, (_, ids) in parts.items():
-            ids.astype(dtype).tofile(folder / f"{name}.bin")
+            with (folder / f"{name}.bin").open("wb") as file:
+                file.write(ids.astype(dtype).data)
         splits = {name: split for name, (split, _) in parts.items()}
         index = {
             "dtype": dtype.str,
