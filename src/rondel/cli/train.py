@@ -140,8 +140,6 @@ def _begin(
     config = configure(settings, base, warm_start)
     run = begin(source.read(config), config, folder, warm_start=warm_start, overwrite=overwrite)
     _introduce(run, source.name, console)
-    if warm_start:
-        console.print(warm_start.report, markup=False, highlight=False, soft_wrap=True)
     return run
 
 
@@ -176,6 +174,7 @@ def _introduce(run: Run, name: str, console: Console) -> None:
         f"{name}: {' + '.join(splits)} {token}s, vocabulary {run.tokenizer.vocab_size:,}",
         f"{describe_model(run.config.model)}, {sum(w.size for w in weights):,} parameters, "
         f"into {run.folder}",
+        *run.notes,
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -53,6 +53,7 @@ class Run:
         self.tokenizer, self.excerpts = tokenizer, excerpts
         self.learner, self.progress = learner, progress
         self.callbacks: Sequence[Callback] = ()
+        self.notes: list[str] = []
         self.saved_step = progress.step
         self._saved_at = self._validated_at = progress.seconds
         self._validation_cost = 0.0

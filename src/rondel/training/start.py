@@ -106,7 +106,26 @@ def begin(
         write_atomically(draft / SETTINGS, config.to_toml().encode())
         write_snapshot(draft / RESUME, learner.snapshot(), progress.to_json())
     store = TokenStore.open(folder / TOKENS)
-    return Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
+    run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
+    run.notes = notes_on(prepared, config)
+    if warm_start:
+        run.notes.append(warm_start.report)
+    return run
+
+
+def notes_on(prepared: PreparedText, config: RunConfig) -> list[str]:
+    """What the user should know of a text: what was dropped, and what became unknown."""
+    notes, token = [], prepared.tokenizer.token_noun
+    if prepared.dropped_sentences:
+        notes.append(
+            f"{prepared.dropped_sentences:,} sentences of more than "
+            f"{config.text.max_sentence_length} words dropped"
+        )
+    for name, (split, ids) in prepared.parts.items():
+        unknown = int((ids == prepared.tokenizer.unknown_id).sum())
+        if unknown:
+            notes.append(f"{name}: {unknown / split.tokens:.1%} of the {token}s read as unknown")
+    return notes
 
 
 def resume(folder: Path, changes: dict[str, Any]) -> Run:
