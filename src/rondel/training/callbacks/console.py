@@ -25,11 +25,11 @@ class ConsoleProgress(Callback):
         self._bar: Bar | None = None
         self._loss: float | None = None
         self._rate = 0.0
-        self._last = (0, 0.0)
+        self._last = self._printed = (0, 0.0)
 
     def started(self, run: Run) -> None:
         """Draw the line, on a terminal."""
-        self._last = (run.progress.tokens, run.progress.seconds)
+        self._last = self._printed = (run.progress.tokens, run.progress.seconds)
         if not self.console.is_terminal:
             return
         from rich.progress import BarColumn, Progress, TextColumn
@@ -70,7 +70,10 @@ class ConsoleProgress(Callback):
         ]
         if at.val_loss is not None:
             parts.append(f"validation {describe_loss(at.val_loss, token)}")
-        parts.append(f"{self._rate:,.0f} tokens/s")
+        tokens, seconds = self._printed
+        rate = (at.tokens - tokens) / max(at.seconds - seconds, 1e-9)
+        self._printed = (at.tokens, at.seconds)
+        parts.append(f"{rate:,.0f} tokens/s")
         parts.append(clock(at.seconds))
         self.console.print(
             " · ".join(parts) + ("  *" if is_best else ""), highlight=False, soft_wrap=True
