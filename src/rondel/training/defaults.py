@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from rondel.cells import cells
 from rondel.config import ModelConfig, RunConfig, TrainingConfig
 from rondel.errors import InputError
 
@@ -31,6 +32,7 @@ def resolve(config: RunConfig) -> RunConfig:
 
     Raises `InputError` for settings that the chosen backend does not have.
     """
+    cells[config.model.cell]  # refuses a name that is no cell's
     resolved = dataclasses.replace(
         config, model=_resolve_model(config), training=_resolve_training(config.training)
     )
