@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import click
 from rondel.cli.options import SectionedCommand, rule_options
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
+
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @click.command(cls=SectionedCommand)
@@ -90,5 +94,12 @@ def _tell_of_unknowns(unknowns: list[str]) -> None:
 
 
 def _printable(text: str) -> str:
-    """Text that any output takes: bytes that are no UTF-8 become the replacement character."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    """Text that any output takes: bytes that are no UTF-8 become the replacement character.
+
+    So do control characters on a terminal, which a byte model could bring into disorder.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    if sys.stdout.isatty():
+        text = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return text.encode("utf-8", "replace").decode()
