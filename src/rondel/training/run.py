@@ -13,7 +13,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,15 +62,16 @@ class Run:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Open the callbacks, and close them however the block ends."""
-        opened: list[Callback] = []
-        try:
+        with ExitStack() as opened:
             for callback in self.callbacks:
                 callback.started(self)
-                opened.append(callback)
+                opened.push(partial(self._close, callback))
             yield
-        finally:
-            for callback in reversed(opened):
-                callback.closed(self)
+
+    def _close(self, callback: Callback, kind: Any, error: BaseException | None, _: Any) -> None:
+        # On a full disk most callbacks fail to close too; the first error is the one to tell.
+        with suppress(OSError) if error else nullcontext():
+            callback.closed(self)
 
     def tell(self, event: str, *details: Any) -> None:
         """Call every callback's method of this name."""
