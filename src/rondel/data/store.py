@@ -66,13 +66,16 @@ class TokenStore:
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             splits = {name: Split(**split) for name, split in index["splits"].items()}
-            return cls(folder, str(np.dtype(index["dtype"]).str), splits)
+            store = cls(folder, str(np.dtype(index["dtype"]).str), splits)
         except FileNotFoundError:
             raise ModelFolderError(
                 f"{folder} is missing: this is a model without the text it was trained on"
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFolderError(f"{folder / INDEX} is damaged ({error!r})") from None
+        for name in splits:
+            store.tokens(name)
+        return store
 
     def tokens(self, name: str) -> Ids:
         """The ids (N,) of one split, as a read-only memory map."""
