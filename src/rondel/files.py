@@ -24,12 +24,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except OSError as error:
-        error.filename = str(path)  # a failed write names no file, a failed rename the draft
-        raise
-    finally:
+    except BaseException as error:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a failed write names no file, a failed rename the draft
+        raise
 
 
 @contextmanager

@@ -34,9 +34,10 @@ def fit(run: Run) -> str:
                 run.validate()
             elif run.save_is_due():
                 run.save()
-        if not interrupts.caught and progress.loss_count:
+        if interrupts.caught:
+            run.save()
+        elif progress.loss_count:
             run.validate()
-        run.save()
     return reason
 
 
