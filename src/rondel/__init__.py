@@ -34,3 +34,8 @@ def __getattr__(name: str) -> object:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names, imported or not, for whoever looks around."""
+    return sorted({*globals(), *__all__})
