@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rondel.data.batches import stream_batches
-from rondel.errors import NonFiniteLossError
 from rondel.training.interrupts import Interrupts
 from rondel.training.run import Run
 from rondel.training.schedules import learning_rate
@@ -12,8 +11,8 @@ from rondel.training.schedules import learning_rate
 def fit(run: Run) -> str:
     """Train until a limit, an interrupt or early stopping; returns which, in words.
 
-    Raises `NonFiniteLossError` if the loss stops being a number; the folder then holds the last
-    state that was saved, from before.
+    Raises `NonFiniteLossError` if the loss or the weights stop being numbers; the folder then
+    holds the last state that was saved, from before.
     """
     settings, progress = run.config.training, run.progress
     assert settings.batch_size is not None
@@ -27,7 +26,9 @@ def fit(run: Run) -> str:
             rate = learning_rate(settings, progress.standing(settings))
             result = run.learner.step(batch, rate)
             if not result.finite:
-                raise NonFiniteLossError(_not_finite(run, result.loss))
+                raise run.not_finite(
+                    f"step {progress.step + 1}: the loss is {result.loss} or its gradient infinite"
+                )
             progress.count(batch, cursor, result)
             run.tell("stepped", result, rate)
             if run.validation_is_due():
@@ -39,11 +40,3 @@ def fit(run: Run) -> str:
         elif progress.loss_count:
             run.validate()
     return reason
-
-
-def _not_finite(run: Run, loss: float) -> str:
-    return (
-        f"at step {run.progress.step + 1} the loss became {loss} or its gradient infinite; "
-        f"{run.folder} holds the last good state, of step {run.saved_step}. "
-        "Try a lower --learning-rate or a lower --clip-norm"
-    )

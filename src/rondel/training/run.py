@@ -12,16 +12,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import RunConfig
 from rondel.data.store import TokenStore
+from rondel.errors import NonFiniteLossError
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
@@ -111,6 +115,8 @@ class Run:
         before, val_loss = progress.read_clock(), None
         if self.store.splits["validation"].tokens:
             val_loss = self.learner.validate(self.store.tokens("validation"))
+            if not math.isfinite(val_loss):
+                raise self.not_finite(f"step {progress.step}: the validation loss is {val_loss}")
         self._validated_at = progress.read_clock()
         self._validation_cost = self._validated_at - before
         is_best = progress.close_interval(val_loss, self.config.training)
@@ -121,13 +127,20 @@ class Run:
         self.save()
 
     def model(self) -> Artifact:
-        """The model as it stands."""
+        """The model as it stands; `NonFiniteLossError` if its weights are not all numbers."""
+        weights = self.learner.weights()
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
+                raise self.not_finite(f"step {self.progress.step}: {name} is not finite")
         return Artifact(
-            self.config.model,
-            self.tokenizer,
-            self.learner.weights(),
-            self.progress.summary(),
-            self.excerpts,
+            self.config.model, self.tokenizer, weights, self.progress.summary(), self.excerpts
+        )
+
+    def not_finite(self, what: str) -> NonFiniteLossError:
+        """What to raise instead of saving a model that is ruined."""
+        return NonFiniteLossError(
+            f"{what}; {self.folder} holds the last good state, of step {self.saved_step}. "
+            "Try a lower --learning-rate or a lower --clip-norm"
         )
 
     def save(self) -> None:
