@@ -1,0 +1,123 @@
+"""Kills a small run before each change that it makes to the file system, one after another.
+
+Run as a process of its own, `python _dies.py TEXT FOLDER`, because it forks. For each change there
+is a fork that stops dead (SIGKILL) just before it; what that leaves must be a whole model or none,
+and a run taken up from it must end as one that was never killed. Prints as JSON what each kill came
+before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rondel
+from rondel.artifact import is_model
+from rondel.config import RunConfig
+from rondel.training.callbacks.metrics import MetricsFile, read_metrics
+from rondel.training.loop import fit
+from rondel.training.start import begin, resume
+
+CHANGES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+CONFIG = RunConfig().updated(
+    backend="numpy", hidden_size=6, seq_length=8, batch_size=4, steps=5, eval_every=2
+)
+DETERMINED = ("step", "epoch", "tokens", "train_loss", "val_loss", "learning_rate")
+
+
+def train(text: str, folder: Path) -> None:
+    """Begin a run in `folder`, or go on with the one that is there, to its end."""
+    if not is_model(folder):
+        run = begin(text, CONFIG, folder)
+    else:
+        try:
+            run = resume(folder, {})
+        except rondel.RondelError as error:
+            if "is complete" not in str(error):
+                raise
+            return
+    run.callbacks = [MetricsFile()]
+    fit(run)
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """What two runs have in common if they are the same run."""
+    models = [rondel.load(folder), rondel.load(folder / "best")]
+    return {
+        "weights": [
+            {name: array.tobytes() for name, array in model.weights.items()} for model in models
+        ],
+        "steps": [model.progress["step"] for model in models],
+        "metrics": [
+            {name: row[name] for name in DETERMINED}
+            for row in read_metrics(folder / "metrics.jsonl")
+        ],
+    }
+
+
+class Death:
+    """An audit hook that kills this process before the change number `at` below `folder`."""
+
+    def __init__(self, folder: Path, at: int, note: int) -> None:
+        self.folder, self.left, self.note = str(folder), at, note
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in CHANGES or not str(arguments[0]).startswith(self.folder):
+            return
+        if event == "open" and not int(arguments[2]) & WRITING:
+            return
+        if self.left == 0:
+            name = Path(arguments[0]).relative_to(self.folder)
+            os.write(self.note, f"{event} {name}".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.left -= 1
+
+
+def in_a_fork(work: Callable[[int], None]) -> tuple[int, str]:
+    """Call `work` in a fork, with a pipe to write to: how it ended, and what it wrote."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        work(writer)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        written = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written
+
+
+def main(text: str, workplace: Path) -> list[str]:
+    train(text, workplace / "undisturbed")
+    expected = state(workplace / "undisturbed")
+    kills: list[str] = []
+    while True:
+        place = workplace / f"killed-{len(kills)}"
+        folder = place / "run"
+
+        def work(note: int, place: Path = place, folder: Path = folder) -> None:
+            sys.addaudithook(Death(place, len(kills), note))
+            train(text, folder)
+
+        status, before = in_a_fork(work)
+        if status == 0:
+            assert before == ""
+            return kills
+        assert status == -signal.SIGKILL, (status, len(kills))
+        kills.append(before)
+        for model in (folder, folder / "best"):
+            if model.exists():
+                assert rondel.load(model).weights, before
+        train(text, folder)
+        assert state(folder) == expected, before
+        left = [path.name for path in place.rglob("*") if path.name.startswith(".")]
+        assert not left, (before, left)
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]).read_text(encoding="utf-8")[:6000], Path(sys.argv[2]))))
