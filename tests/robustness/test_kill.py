@@ -6,13 +6,12 @@ that was never killed.
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ SMALL = (
     *("--eval-every", "8", "--sample-every", "0", "--quiet"),
 )
 # Enough that a run is never over before its last kill.
-CAMPAIGNS = {"torch": (20, 1600), "numpy": (3, 240)}
+CAMPAIGNS = {"torch": (20, 1200), "numpy": (3, 240)}
 DETERMINED = ("step", "epoch", "tokens", "train_loss", "val_loss", "learning_rate")
 
 
@@ -94,25 +93,24 @@ def wait_for_a_moment(
     """Wait for what a run does (it is born, it trains, it saves), and a random while longer."""
     if not run.exists():
         draft = run.with_name(f".{run.name}.draft")
+        leftover = changed(draft)
         # At birth; at the third attempt, once it is born.
-        wait_until(process, draft.exists if kill < 2 else run.exists)
-        time.sleep(float(draw.uniform(0, 0.01)))
-        return
-    known = rows(run)
-    wait_until(process, lambda: rows(run) != known)
-    time.sleep(float(draw.uniform(0, 0.1)))
-    if kill % 2:
-        drafts = [folder / f".{name}.draft" for folder, name in saved_files(run)]
-        wait_until(process, lambda: any(draft.exists() for draft in drafts))
+        wait_until(process, run.exists if kill == 2 else lambda: changed(draft) > leftover)
+    else:
+        for _ in range(int(draw.integers(1, 6))):
+            known = size(run / "metrics.jsonl")
+            wait_until(process, lambda known=known: size(run / "metrics.jsonl") != known)
+        if kill % 3:
+            name = ("weights", "resume")[kill % 3 - 1]
+            wait_until(process, (run / f".{name}.safetensors.draft").exists)
+    time.sleep(float(draw.uniform(0, 0.01)))
 
 
-def saved_files(run: Path) -> Iterator[tuple[Path, str]]:
-    yield from itertools.product((run, run / "best"), ("weights.safetensors",))
-    yield run, "resume.safetensors"
+def changed(path: Path) -> int:
+    return path.stat().st_ctime_ns if path.exists() else 0
 
 
-def rows(run: Path) -> int:
-    path = run / "metrics.jsonl"
+def size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
