@@ -104,6 +104,12 @@ class TextConfig(Section):
         "word level: how many of the commonest words to keep; the rest are <unk>",
         at_least=1,
     )
+    min_count: int | None = setting(
+        None,
+        "word level: words that come less often are <unk>, so that the model learns what to make "
+        "of a word it does not know (left out: 2)",
+        at_least=1,
+    )
     lowercase: bool = setting(False, "word level: lower-case the text")
     sentences: str = setting(
         "lines", "what --max-sentence-length counts as one sentence", choices=("lines", "prose")
@@ -144,17 +150,28 @@ class ModelConfig(Section):
     embedding_size: int | None = setting(
         None, "size of a token's vector; 0 for one-hot input", at_least=0
     )
-    dropout: float = setting(
-        0.0,
-        "probability of dropping an output of a layer (not of the recurrence)",
+    dropout: float | None = setting(
+        None,
+        "probability of dropping an output of a layer, not of the recurrence "
+        "(left out: 0.4 at word level, else 0)",
         at_least=0,
         below=1,
     )
-    embedding_dropout: float = setting(
-        0.0, "probability of dropping an element of the embedding", at_least=0, below=1
+    embedding_dropout: float | None = setting(
+        None,
+        "probability of dropping an element of the embedding "
+        "(left out: as --dropout at word level, else 0)",
+        at_least=0,
+        below=1,
     )
-    variational: bool = setting(False, "one dropout mask for all steps of a sequence")
-    tie_weights: bool = setting(False, "use the embedding as the output matrix too")
+    variational: bool | None = setting(
+        None, "one dropout mask for all steps of a sequence (left out: at word level)"
+    )
+    tie_weights: bool | None = setting(
+        None,
+        "use the embedding as the output matrix too (left out: at word level, unless "
+        "--embedding-size, --word-vectors or --freeze-embedding says what the embedding is)",
+    )
     forget_bias: float = setting(1.0, "cell lstm: the forget gate's bias at the start")
     vocab_size: int = setting(0, "tokens known, set by the tokenizer", at_least=0, flag=False)
 
@@ -174,7 +191,11 @@ class TrainingConfig(Section):
     backend: str = setting(
         "torch", "PyTorch, or the plain NumPy reference", choices=("torch", "numpy")
     )
-    batch_size: int | None = setting(None, "parallel streams of text", at_least=1)
+    batch_size: int | None = setting(
+        None,
+        "parallel streams of text (left out: 32, 8 at word level, 25 with --backend numpy)",
+        at_least=1,
+    )
     seq_length: int = setting(64, "steps of truncated backpropagation (k1 = k2)", at_least=1)
     optimizer: str | None = setting(
         None,

@@ -38,11 +38,11 @@ class LanguageModel(Model):
             config.embedding_size or config.vocab_size,
             config.hidden_size,
             config.num_layers,
-            config.dropout,
-            config.variational,
+            config.dropout or 0.0,
+            bool(config.variational),
         )
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.embedding_dropout = Dropout(config.embedding_dropout, config.variational)
+        self.embedding_dropout = Dropout(config.embedding_dropout or 0.0, bool(config.variational))
         if config.tie_weights:
             assert self.embedding is not None
             # An embedding's usual unit variance would make the first logits far too large.

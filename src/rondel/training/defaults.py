@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 from rondel.cells import cells
-from rondel.config import ModelConfig, RunConfig, TrainingConfig
+from rondel.config import ModelConfig, RunConfig, TextConfig, TrainingConfig
 from rondel.errors import InputError
+
+T = TypeVar("T")
 
 DEFAULT_MINUTES = 10.0
 VALIDATIONS_A_RUN = 20
 
+# A text has few words for how many parameters they take: small batches make more of them, and a
+# model that is not held back learns them by heart.
+WORD_BATCH_SIZE, WORD_DROPOUT = 8, 0.4
+# A word that comes once teaches little but this: what a word is like that is not known.
+WORD_MIN_COUNT = 2
 BATCH_SIZES = {"torch": 32, "numpy": 25}
 OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
 LEARNING_RATES = {"sgd": 0.5, "rmsprop": 2e-3, "adam": 4e-3, "adamw": 4e-3}
@@ -33,28 +40,55 @@ def resolve(config: RunConfig) -> RunConfig:
     Raises `InputError` for settings that the chosen backend does not have.
     """
     cells[config.model.cell]  # refuses a name that is no cell's
-    resolved = dataclasses.replace(
-        config, model=_resolve_model(config), training=_resolve_training(config.training)
+    resolved = RunConfig(
+        _resolve_text(config.text), _resolve_model(config), _resolve_training(config)
     )
     if config.training.backend == "numpy":
         _refuse_beyond_reference(resolved)
     return resolved
 
 
+def _resolve_text(text: TextConfig) -> TextConfig:
+    at_word = text.level == "word"
+    default = WORD_MIN_COUNT if at_word else None
+    return dataclasses.replace(text, min_count=_first(text.min_count, default))
+
+
 def _resolve_model(config: RunConfig) -> ModelConfig:
-    model, size = config.model, config.model.embedding_size
-    if size is None and config.training.backend == "numpy" and not model.tie_weights:
+    model, training = config.model, config.training
+    at_word = _is_torch_at_word_level(config)
+    dropout = _first(model.dropout, WORD_DROPOUT if at_word else 0.0)
+    free = model.embedding_size is None and not training.freeze_embedding
+    tied = _first(model.tie_weights, at_word and free)
+    if training.backend == "numpy" and not tied:
         size = 0
-    elif size is None:
-        wide = config.text.level == "word" or model.tie_weights
+    else:
+        wide = config.text.level == "word" or tied
         size = model.hidden_size if wide else min(64, model.hidden_size)
-    return dataclasses.replace(model, embedding_size=size)
+    return dataclasses.replace(
+        model,
+        embedding_size=_first(model.embedding_size, size),
+        dropout=dropout,
+        embedding_dropout=_first(model.embedding_dropout, dropout if at_word else 0.0),
+        variational=_first(model.variational, at_word),
+        tie_weights=tied,
+    )
 
 
-def _resolve_training(training: TrainingConfig) -> TrainingConfig:
+def _first(given: T | None, default: T) -> T:
+    return default if given is None else given
+
+
+def _is_torch_at_word_level(config: RunConfig) -> bool:
+    return config.text.level == "word" and config.training.backend == "torch"
+
+
+def _resolve_training(config: RunConfig) -> TrainingConfig:
+    training = config.training
     chosen: dict[str, Any] = {}
     if training.batch_size is None:
-        chosen["batch_size"] = BATCH_SIZES[training.backend]
+        at_word = _is_torch_at_word_level(config)
+        chosen["batch_size"] = WORD_BATCH_SIZE if at_word else BATCH_SIZES[training.backend]
     optimizer = chosen["optimizer"] = training.optimizer or OPTIMIZERS[training.backend]
     if training.learning_rate is None:
         chosen["learning_rate"] = LEARNING_RATES[optimizer]

@@ -36,7 +36,7 @@ class NumpyLearner:
             model.hidden_size,
             model.num_layers,
             model.embedding_size or 0,
-            model.tie_weights,
+            bool(model.tie_weights),
             model.forget_bias,
             config.training.seed,
         )

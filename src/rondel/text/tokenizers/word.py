@@ -80,20 +80,25 @@ class WordTokenizer(Tokenizer):
     def train(cls, text: str, config: TextConfig) -> Self:
         """Keep the `config.vocab_size` commonest words; those as common go by their spelling.
 
-        Raises `InputError` if the text has no words.
+        Words that come less often than `config.min_count` (`None` is 1) are not kept. Raises
+        `InputError` if the text has no words, or none so common.
         """
         if not text:
             raise InputError("this text is empty: give it something to learn from")
-        words = cls(config.word_split, config.lowercase, [UNKNOWN])._words_of(text)
-        if all(token.isspace() for token in words):
+        kept = cls(config.word_split, config.lowercase, [UNKNOWN])._commonest(text, config)
+        if not all(token.isspace() for token in kept):
+            return cls(config.word_split, config.lowercase, [UNKNOWN, *kept])
+        if config.min_count in (None, 1) or text.isspace():
             raise InputError("this text has no words: give it something to learn from")
-        kept = words[: config.vocab_size]
-        return cls(config.word_split, config.lowercase, [UNKNOWN, *kept])
+        raise InputError(
+            f"no word of this text comes {config.min_count} times: lower --min-count, or give it "
+            "more text"
+        )
 
     def extended(self, text: str, config: TextConfig) -> WordTokenizer:
-        """With what it lacks of the text's `config.vocab_size` commonest words, at the end."""
-        commonest = self._words_of(text)[: config.vocab_size]
-        new = [token for token in commonest if token not in self._id_of]
+        """With what it lacks of the words that `train` would keep, at the end."""
+        kept = self._commonest(text, config)
+        new = [token for token in kept if token not in self._id_of]
         return WordTokenizer(self._word_split, self._lowercase, self._tokens + new)
 
     @property
@@ -158,14 +163,15 @@ class WordTokenizer(Tokenizer):
             raise TypeError(f"lowercase is true or false, not {lowercase!r}")
         return cls(state["word_split"], lowercase, list(tokens))
 
-    def _words_of(self, text: str) -> list[str]:
-        """The different tokens of a text, `<unk>` apart, from the commonest to the rarest."""
+    def _commonest(self, text: str, config: TextConfig) -> list[str]:
+        """The words of a text to keep, `<unk>` apart, from the commonest to the rarest."""
         counts: Counter[str] = Counter()
         for chunk, count in Counter(self._chunks(text)).items():
             for token in self._split(chunk):
                 counts[token] += count
         del counts[UNKNOWN]
-        return sorted(counts, key=lambda token: (-counts[token], token))
+        common = [token for token in counts if counts[token] >= (config.min_count or 1)]
+        return sorted(common, key=lambda token: (-counts[token], token))[: config.vocab_size]
 
     def _chunks(self, text: str) -> Iterator[str]:
         # All of it at once: how a Greek sigma is lowered depends on the letters around it.
