@@ -1,9 +1,8 @@
-"""Kills a small run before each change that it makes to the file system, one after another.
+"""Kills a small run at each change that it makes to the file system, one after another.
 
 Run as a process of its own, `python _dies.py TEXT FOLDER`, because it forks. For each change there
-is a fork that stops dead (SIGKILL) just before it; what that leaves must be a whole model or none,
-and a run taken up from it must end as one that was never killed. Prints as JSON what each kill came
-before.
+is a fork that stops dead (SIGKILL) there; what that leaves must be a whole model or none, and a run
+taken up from it must end as one that was never killed. Prints as JSON where the kills came.
 """
 
 from __future__ import annotations
@@ -62,7 +61,10 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 class Death:
-    """An audit hook that kills this process before the change number `at` below `folder`."""
+    """An audit hook that kills this process at the change number `at` below `folder`.
+
+    A file opened to be written counts twice: the kill comes before, or once a little is written.
+    """
 
     def __init__(self, folder: Path, at: int, note: int) -> None:
         self.folder, self.left, self.note = str(folder), at, note
@@ -70,13 +72,20 @@ class Death:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in CHANGES or not str(arguments[0]).startswith(self.folder):
             return
-        if event == "open" and not int(arguments[2]) & WRITING:
+        flags = int(arguments[2]) if event == "open" else 0
+        if event == "open" and not flags & WRITING:
             return
         if self.left == 0:
-            name = Path(arguments[0]).relative_to(self.folder)
-            os.write(self.note, f"{event} {name}".encode())
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.left -= 1
+            self.die(event, arguments[0])
+        if self.left == 1 and event == "open":
+            self.left = -1
+            os.write(os.open(arguments[0], flags), b"{")
+            self.die("write", arguments[0])
+        self.left -= 2 if event == "open" else 1
+
+    def die(self, event: str, path: str | Path) -> None:
+        os.write(self.note, f"{event} {Path(path).relative_to(self.folder)}".encode())
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def in_a_fork(work: Callable[[int], None]) -> tuple[int, str]:
