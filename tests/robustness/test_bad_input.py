@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from _processes import TINY, contents, rondel, the_one_line
-from conftest import Refuse
+from _processes import TINY, Refuse, contents, rondel, the_one_line
 
 import rondel as package
 
