@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+Refuse = Callable[..., str]
+"""The fixture `refuse`: give it a command that must be refused, and it returns why."""
 
 # The smallest run there is, for whatever goes wrong before or around it.
 TINY = (

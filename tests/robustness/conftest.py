@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from _processes import TINY, contents, the_one_line
+from _processes import TINY, Refuse, contents, the_one_line
 
 from rondel.cli import main
 from rondel.text.corpora import corpora
-
-Refuse = Callable[..., str]
 
 
 @pytest.fixture(scope="session")

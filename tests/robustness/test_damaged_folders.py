@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Refuse
+from _processes import Refuse
 
 import rondel
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _processes import TINY, contents, rondel, running, the_one_line
-from conftest import Refuse
+from _processes import TINY, Refuse, contents, rondel, running, the_one_line
 
 import rondel as package
 from rondel import load
