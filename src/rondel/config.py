@@ -153,7 +153,8 @@ class ModelConfig(Section):
     dropout: float | None = setting(
         None,
         "probability of dropping an output of a layer, not of the recurrence "
-        "(left out: 0.4 at word level, else 0)",
+        "(left out: at word level 0.65 for a text of fewer than 100,000 words and 0.3 for a longer "
+        "one, else 0)",
         at_least=0,
         below=1,
     )

@@ -7,11 +7,11 @@ import pytest
 from rondel.config import RunConfig, TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import train_tokenizer
-from rondel.training.defaults import resolve
+from rondel.training.defaults import resolve, resolve_dropout
 
 
-def resolved(**settings: Any) -> dict[str, Any]:
-    config = resolve(RunConfig().updated(**settings))
+def resolved(tokens: int = 1000, **settings: Any) -> dict[str, Any]:
+    config = resolve_dropout(resolve(RunConfig().updated(**settings)), tokens)
     model = config.model
     return {
         "min_count": config.text.min_count,
@@ -39,7 +39,7 @@ def test_words_are_tied_dropped_and_learnt_in_small_batches() -> None:
         "min_count": 2,
         "batch_size": 8,
         "embedding_size": 100,
-        "dropout": (0.4, 0.4),
+        "dropout": (0.65, 0.65),
         "variational": True,
         "tie_weights": True,
     }
@@ -80,6 +80,12 @@ def test_at_word_level_the_embedding_drops_as_much_as_the_layers(
     level: str, embedding: float
 ) -> None:
     assert resolved(level=level, dropout=0.2)["dropout"] == (0.2, embedding)
+
+
+@pytest.mark.parametrize(("tokens", "dropout"), [(99_999, 0.65), (100_000, 0.3)])
+def test_a_short_text_is_held_back_more(tokens: int, dropout: float) -> None:
+    assert resolved(tokens, level="word")["dropout"] == (dropout, dropout)
+    assert resolved(tokens, level="char")["dropout"] == (0.0, 0.0)
 
 
 def test_a_word_that_comes_too_seldom_is_unknown() -> None:

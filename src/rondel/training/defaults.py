@@ -14,9 +14,10 @@ T = TypeVar("T")
 DEFAULT_MINUTES = 10.0
 VALIDATIONS_A_RUN = 20
 
-# A text has few words for how many parameters they take: small batches make more of them, and a
-# model that is not held back learns them by heart.
-WORD_BATCH_SIZE, WORD_DROPOUT = 8, 0.4
+# A text has few words for how many parameters they take: small batches make the most of them, and
+# a model that is not held back learns them by heart, a short text's within minutes.
+WORD_BATCH_SIZE = 8
+SHORT_TEXT, SHORT_TEXT_DROPOUT, WORD_DROPOUT = 100_000, 0.65, 0.3
 # A word that comes once teaches little but this: what a word is like that is not known.
 WORD_MIN_COUNT = 2
 BATCH_SIZES = {"torch": 32, "numpy": 25}
@@ -35,7 +36,9 @@ REFERENCE_ONLY: dict[str, Any] = {
 
 
 def resolve(config: RunConfig) -> RunConfig:
-    """Fill in what was left to choose, but for what the text decides (`resolve_intervals`).
+    """Fill in what was left to choose, but for what the text decides.
+
+    That is for `resolve_dropout` and `resolve_intervals`.
 
     Raises `InputError` for settings that the chosen backend does not have.
     """
@@ -57,7 +60,6 @@ def _resolve_text(text: TextConfig) -> TextConfig:
 def _resolve_model(config: RunConfig) -> ModelConfig:
     model, training = config.model, config.training
     at_word = _is_torch_at_word_level(config)
-    dropout = _first(model.dropout, WORD_DROPOUT if at_word else 0.0)
     free = model.embedding_size is None and not training.freeze_embedding
     tied = _first(model.tie_weights, at_word and free)
     if training.backend == "numpy" and not tied:
@@ -68,8 +70,8 @@ def _resolve_model(config: RunConfig) -> ModelConfig:
     return dataclasses.replace(
         model,
         embedding_size=_first(model.embedding_size, size),
-        dropout=dropout,
-        embedding_dropout=_first(model.embedding_dropout, dropout if at_word else 0.0),
+        dropout=_first(model.dropout, None if at_word else 0.0),
+        embedding_dropout=_first(model.embedding_dropout, None if at_word else 0.0),
         variational=_first(model.variational, at_word),
         tie_weights=tied,
     )
@@ -95,6 +97,15 @@ def _resolve_training(config: RunConfig) -> TrainingConfig:
     if training.epochs is None and training.steps is None and training.minutes is None:
         chosen["minutes"] = DEFAULT_MINUTES
     return dataclasses.replace(training, **chosen)
+
+
+def resolve_dropout(config: RunConfig, tokens: int) -> RunConfig:
+    """Choose what is dropped once it is known how many tokens there are to train on."""
+    model = config.model
+    dropout = _first(model.dropout, SHORT_TEXT_DROPOUT if tokens < SHORT_TEXT else WORD_DROPOUT)
+    embedding_dropout = _first(model.embedding_dropout, dropout)
+    chosen = dataclasses.replace(model, dropout=dropout, embedding_dropout=embedding_dropout)
+    return dataclasses.replace(config, model=chosen)
 
 
 def resolve_intervals(config: RunConfig, steps_per_epoch: int) -> RunConfig:

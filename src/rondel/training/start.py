@@ -15,7 +15,7 @@ from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
 from rondel.threads import calm_threads
-from rondel.training.defaults import resolve, resolve_intervals
+from rondel.training.defaults import resolve, resolve_dropout, resolve_intervals
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 from rondel.training.run import RESUME, SETTINGS, TOKENS, Run
@@ -87,8 +87,10 @@ def begin(
         text, config, warm_start.tokenizer(text, config) if warm_start else None
     )
     del text
-    steps_per_epoch = _steps_per_epoch(prepared.parts["train"][0].tokens, config)
-    config = resolve_intervals(_with_vocabulary(config, prepared), steps_per_epoch)
+    tokens = prepared.parts["train"][0].tokens
+    config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
+    steps_per_epoch = _steps_per_epoch(tokens, config)
+    config = resolve_intervals(config, steps_per_epoch)
     learner = build_learner(config)
     if warm_start:
         learner.load_weights(warm_start.weights(learner.weights(), prepared.tokenizer))
