@@ -41,7 +41,8 @@ class MetricsFile(Callback):
         """Add a row if it is time for one (a validation at this step writes it instead)."""
         self._learning_rate = learning_rate
         self._losses.append(result.loss)
-        if run.progress.step % STEPS_A_ROW == 0 and not run.validation_is_due():
+        to_validate = run.validation_is_due() or run.reason_to_stop()
+        if run.progress.step % STEPS_A_ROW == 0 and not to_validate:
             self._write(run, None)
 
     def validated(self, run: Run, is_best: bool) -> None:
