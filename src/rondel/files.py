@@ -40,6 +40,8 @@ def new_folder(path: Path) -> Iterator[Path]:
     Raises `InputError` if there can be no folder at `path`.
     """
     draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
+    if old.exists() and not path.exists():  # killed between the two renames below
+        old.rename(path)
     for leftover in (draft, old):
         shutil.rmtree(leftover, ignore_errors=True)
     try:
