@@ -33,6 +33,7 @@ from rondel.files import new_folder, write_atomically
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
 
 FORMAT, VERSION = "rondel-model", 1
+HEADER = ("format", "fingerprint", "digest", "progress")
 MODEL, TOKENIZER, WEIGHTS = "model.json", "tokenizer.json", "weights.safetensors"
 
 Weights = Mapping[str, npt.NDArray[Any]]
@@ -199,10 +200,12 @@ def _open_weights(path: Path) -> Any:
 
 
 def _header(file: Any, path: Path) -> dict[str, str]:
-    header = file.metadata() or {}
-    if header.get("format") != FORMAT:
-        raise ModelFolderError(f"{path} was not written by rondel: its header says nothing of it")
-    return dict(header)
+    header = dict(file.metadata() or {})
+    if header.get("format") != FORMAT or any(part not in header for part in HEADER):
+        raise ModelFolderError(
+            f"{path} was not written by rondel: its header is not rondel's"
+        )
+    return header
 
 
 def _read_weights(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
