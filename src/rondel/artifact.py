@@ -202,9 +202,7 @@ def _open_weights(path: Path) -> Any:
 def _header(file: Any, path: Path) -> dict[str, str]:
     header = dict(file.metadata() or {})
     if header.get("format") != FORMAT or any(part not in header for part in HEADER):
-        raise ModelFolderError(
-            f"{path} was not written by rondel: its header is not rondel's"
-        )
+        raise ModelFolderError(f"{path} was not written by rondel: its header is not rondel's")
     return header
 
 
