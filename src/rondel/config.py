@@ -88,7 +88,7 @@ def flag_name(field_name: str) -> str:
 class TextConfig(Section):
     """How text becomes tokens, and which part of it is for what."""
 
-    level: str = setting("char", "what a token is", choices=("char", "byte", "word"))
+    level: str = setting("char", "what a token is")
     charset: str = setting(
         "text",
         "char level: every character of the text, or the 128 of ASCII",

@@ -85,7 +85,7 @@ CONFIGS = {
     "wrong type": ('[model]\nhidden_size = "8"\n', ["--hidden-size", "int", "'8'"]),
     "negative": ("[model]\nhidden_size = -8\n", ["--hidden-size", "at least 1"]),
     "nan": ("[training]\nlearning_rate = nan\n", ["--learning-rate", "finite"]),
-    "not a choice": ('[text]\nlevel = "sentence"\n', ["--level", "char, byte, word"]),
+    "not a choice": ('[training]\nschedule = "weekly"\n', ["--schedule", "one-cycle"]),
 }
 
 

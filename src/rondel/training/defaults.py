@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from rondel.cells import cells
 from rondel.config import ModelConfig, RunConfig, TextConfig, TrainingConfig
 from rondel.errors import InputError
+from rondel.text.tokenizers import tokenizers
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ def resolve(config: RunConfig) -> RunConfig:
 
     Raises `InputError` for settings that the chosen backend does not have.
     """
-    cells[config.model.cell]  # refuses a name that is no cell's
+    # Looked up only so that an unknown name is refused here, before any work is done.
+    cells[config.model.cell], tokenizers[config.text.level]
     resolved = RunConfig(
         _resolve_text(config.text), _resolve_model(config), _resolve_training(config)
     )
