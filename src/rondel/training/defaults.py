@@ -50,6 +50,11 @@ def resolve(config: RunConfig) -> RunConfig:
     )
     if config.training.backend == "numpy":
         _refuse_beyond_reference(resolved)
+    if config.training.freeze_embedding and not resolved.model.embedding_size:
+        raise InputError(
+            "one-hot input has no embedding to freeze; leave --freeze-embedding out, or give it "
+            "an --embedding-size"
+        )
     return resolved
 
 
