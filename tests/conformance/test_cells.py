@@ -1,0 +1,260 @@
+"""Every registered cell in torch: the step is the truth, in any chunking, and it speaks PyTorch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from _runs import logits_of
+
+import rondel
+from rondel.cells import build_cell, cells, numpy_namespace
+from rondel.cells.base import Array, Cell, LayerParameters, Pointwise, State, split_gates
+from rondel.config import ModelConfig
+from rondel.models.language_model import LanguageModel
+from rondel.nn.layers import (
+    TORCH_LAYERS,
+    RecurrentLayer,
+    SteppedLayer,
+    TorchLayer,
+    recurrent_layer,
+)
+from rondel.nn.stack import RecurrentStack
+
+T, B, E, H = 12, 3, 7, 10
+
+
+def variants() -> Iterator[Cell]:
+    for name, cls in cells.items():
+        fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for nonlinearity in ("tanh", "relu") if "nonlinearity" in fields else ("tanh",):
+            yield build_cell(ModelConfig(cell=name, nonlinearity=nonlinearity))
+
+
+CELLS = list(variants())
+every_cell = pytest.mark.parametrize("cell", CELLS, ids=repr)
+every_torch_cell = pytest.mark.parametrize(
+    "cell", [cell for cell in CELLS if type(cell) in TORCH_LAYERS], ids=repr
+)
+
+
+def inputs(cell: Cell, layers: int | None = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """A sequence, and a state that is not zero: that of a text under way."""
+    generator = torch.Generator().manual_seed(3)
+    x_TBE = torch.randn(T, B, E, generator=generator)
+    shape = (B, H) if layers is None else (layers, B, H)
+    return x_TBE, tuple(torch.rand(shape, generator=generator) - 0.5 for _ in cell.states)
+
+
+def twins(cell: Cell) -> tuple[TorchLayer, SteppedLayer]:
+    """Both layers of a cell, with the same parameters."""
+    torch.manual_seed(5)
+    fast, stepped = TorchLayer(cell, E, H), SteppedLayer(cell, E, H)
+    theirs = fast.parameters_by_name()
+    with torch.no_grad():
+        for name, parameter in stepped.parameters_by_name().items():
+            assert parameter.shape == theirs[name].shape
+            parameter.copy_(theirs[name])
+    return fast, stepped
+
+
+def assert_close(left: Any, right: Any, tolerance: float = 1e-5) -> None:
+    np.testing.assert_allclose(
+        torch.as_tensor(left).detach(), torch.as_tensor(right).detach(), rtol=0, atol=tolerance
+    )
+
+
+@every_torch_cell
+def test_pytorchs_layer_the_stepped_one_and_numpy_agree(cell: Cell) -> None:
+    fast, stepped = twins(cell)
+    x_TBE, state = inputs(cell)
+    arrays = LayerParameters(*(p.detach().numpy() for p in fast.parameters_by_name().values()))
+    numpy_outputs, numpy_last = cell.sequence(
+        numpy_namespace, arrays, x_TBE.numpy(), tuple(part.numpy() for part in state)
+    )
+    for layer in (fast, stepped):
+        outputs_TBH, last = layer(x_TBE, state)
+        assert outputs_TBH.shape == (T, B, H)
+        assert_close(outputs_TBH, np.stack(numpy_outputs))
+        assert len(last) == len(cell.states)
+        for part, expected in zip(last, numpy_last, strict=True):
+            assert_close(part, expected)
+
+
+@every_torch_cell
+def test_both_layers_have_the_same_gradients(cell: Cell) -> None:
+    results = []
+    for layer in twins(cell):
+        x_TBE, state = inputs(cell)
+        leaves = [x_TBE, *state, *layer.parameters_by_name().values()]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        outputs_TBH, last = layer(x_TBE, state)
+        weights = torch.linspace(-1, 1, outputs_TBH.numel()).view_as(outputs_TBH)
+        loss = (outputs_TBH * weights).sum() + sum((part**2).sum() for part in last)
+        results.append(torch.autograd.grad(loss, leaves))
+    for fast, stepped in zip(*results, strict=True):
+        assert fast.abs().max() > 1e-3
+        np.testing.assert_allclose(fast, stepped, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("build", [recurrent_layer, SteppedLayer])
+@every_cell
+def test_three_thirds_are_one_pass_of_a_layer(cell: Cell, build: Any) -> None:
+    layer: RecurrentLayer = build(cell, E, H)
+    x_TBE, state = inputs(cell)
+    whole_TBH, last = layer(x_TBE, state)
+    parts = []
+    for third in x_TBE.split(T // 3):
+        outputs, state = layer(third, state)
+        parts.append(outputs)
+    assert_close(torch.cat(parts), whole_TBH, 1e-6)
+    for part, expected in zip(state, last, strict=True):
+        assert_close(part, expected, 1e-6)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@every_cell
+def test_three_thirds_and_single_steps_are_one_pass_of_a_stack(cell: Cell, layers: int) -> None:
+    stack = RecurrentStack(cell, E, H, layers)
+    x_TBE, begin = inputs(cell, layers)
+    whole_TBH, last = stack(x_TBE, begin)
+    for size in (T // 3, 1):
+        state, parts = begin, []
+        for chunk in x_TBE.split(size):
+            outputs, state = stack(chunk, state)
+            parts.append(outputs)
+        assert_close(torch.cat(parts), whole_TBH, 1e-6)
+        for part, expected in zip(state, last, strict=True):
+            assert part.shape == (layers, B, H)
+            assert_close(part, expected, 1e-6)
+
+
+@every_torch_cell
+def test_a_stack_is_the_many_layered_module_of_torch(cell: Cell) -> None:
+    """Its arrays go by the same names into torch.nn's own module, which then does the same."""
+    stack = RecurrentStack(cell, E, H, 2)
+    options = {"nonlinearity": cell.nonlinearity} if hasattr(cell, "nonlinearity") else {}
+    module = getattr(torch.nn, type(cell).__name__)(E, H, 2, **options)
+    module.load_state_dict(stack.named_arrays())
+    x_TBE, state = inputs(cell, 2)
+    outputs, last = stack(x_TBE, state)
+    expected, expected_last = module(x_TBE, state if len(state) > 1 else state[0])
+    assert_close(outputs, expected)
+    theirs = expected_last if len(state) > 1 else (expected_last,)
+    for part, expected_part in zip(last, theirs, strict=True):
+        assert_close(part, expected_part)
+
+
+@pytest.mark.parametrize("build", [recurrent_layer, SteppedLayer])
+@every_cell
+def test_parameters_start_in_their_bound_and_chosen_biases_as_chosen(
+    cell: Cell, build: Any
+) -> None:
+    if hasattr(cell, "forget_bias"):
+        cell = dataclasses.replace(cell, forget_bias=1.5)  # type: ignore[type-var]
+    layer = build(cell, E, H)
+    parameters = {name: p.detach() for name, p in layer.parameters_by_name().items()}
+    chosen = cell.initial_bias(H)
+    for gate in cell.gates:
+        rows = cell.gate_rows(gate, H)
+        bias_ih, bias_hh = parameters["bias_ih"][rows], parameters["bias_hh"][rows]
+        if gate in chosen:
+            assert bias_ih.tolist() == [chosen[gate]] * H
+            assert bias_hh.tolist() == [0.0] * H
+        else:
+            assert len({*bias_ih.tolist(), *bias_hh.tolist()}) == 2 * H
+            assert torch.cat([bias_ih, bias_hh]).abs().max() <= H**-0.5
+    for name in ("weight_ih", "weight_hh"):
+        assert 0.8 * H**-0.5 < parameters[name].abs().max() <= H**-0.5
+
+
+def test_the_forget_gate_of_an_lstm_starts_at_one() -> None:
+    config = ModelConfig(hidden_size=H, embedding_size=E, num_layers=2, vocab_size=5)
+    arrays = LanguageModel(config).named_arrays()
+    for layer in range(2):
+        assert arrays[f"core.bias_ih_l{layer}"][H : 2 * H].tolist() == [1.0] * H
+        assert arrays[f"core.bias_hh_l{layer}"][H : 2 * H].tolist() == [0.0] * H
+
+
+@dataclasses.dataclass(frozen=True)
+class MinimalGatedUnit(Cell):
+    """One gate, forget f; h' = (1 - f) h + f tanh(x_n + f h_n) (Zhou et al. 2016)."""
+
+    gates: ClassVar[tuple[str, ...]] = ("forget", "candidate")
+    states: ClassVar[tuple[str, ...]] = ("h",)
+
+    def initial_bias(self, hidden_size: int) -> dict[str, float]:
+        return {"forget": -1.0}
+
+    def pointwise(
+        self, xp: Any, input_gates: Array, hidden_gates: Array, state: State
+    ) -> Pointwise:
+        input_f, input_n = split_gates(input_gates, 2)
+        hidden_f, hidden_n = split_gates(hidden_gates, 2)
+        forget = xp.sigmoid(input_f + hidden_f)
+        candidate = xp.tanh(input_n + forget * hidden_n)
+        return Pointwise((state[0] + forget * (candidate - state[0]),), (forget, candidate))
+
+
+@pytest.fixture
+def minimal(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A cell that is registered for one test."""
+    assert "minimal" not in cells
+    monkeypatch.setitem(cells._things, "minimal", MinimalGatedUnit)
+    return "minimal"
+
+
+def test_a_cell_of_ones_own_goes_through_everything(
+    minimal: str, tmp_path: Path, coffee: str
+) -> None:
+    settings: dict[str, Any] = {
+        "cell": minimal,
+        "num_layers": 2,
+        "hidden_size": 24,
+        "embedding_size": 12,
+        "batch_size": 4,
+        "seq_length": 16,
+        "learning_rate": 0.02,
+        "eval_every": 20,
+        "threads": 1,
+    }
+    begun = rondel.train(text=coffee, steps=1, quiet=True, **settings)
+    model = rondel.train(text=coffee, steps=60, quiet=True, out=tmp_path / "run", **settings)
+    # Better by far than before, and than knowing how often each character comes.
+    counts = np.unique(list(coffee), return_counts=True)[1]
+    unigram = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()
+    assert model.progress["val_loss"] < min(unigram, begun.progress["val_loss"]) - 0.1
+
+    core = LanguageModel(model.config)
+    assert all(isinstance(layer, SteppedLayer) for layer in core.core.layers)
+    core.load(model.weights)
+    ids = torch.from_numpy(model.tokenizer.encode(coffee[:40]).astype(np.int64))[:, None]
+    with torch.no_grad():
+        expected_TBV, _ = core(ids, core.initial_state(1))
+    model.save(tmp_path / "saved")
+    loaded = rondel.load(tmp_path / "saved")
+    assert loaded.config.cell == "minimal"
+    np.testing.assert_allclose(logits_of(loaded, coffee[:40]), expected_TBV[:, 0], atol=1e-5)
+
+    text = loaded.sample("The ", length=60, seed=3)
+    assert len(text) == 64
+    assert text == rondel.load(tmp_path / "run" / "best").sample("The ", length=60, seed=3)
+    rondel.resume(tmp_path / "run", steps=80, quiet=True)
+    assert rondel.load(tmp_path / "run").progress["step"] == 80
+
+
+def test_a_cell_of_ones_own_runs_in_half_precision(minimal: str) -> None:
+    stack = RecurrentStack(build_cell(ModelConfig(cell=minimal)), E, H, 2)
+    x_TBE, state = inputs(stack.cell, 2)
+    exact, _ = stack(x_TBE, state)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs, _ = stack(x_TBE, state)
+        outputs.float().sum().backward()
+    assert 0 < (outputs - exact).abs().max() < 0.02
+    assert all(parameter.grad.abs().max() > 0 for parameter in stack.parameters())

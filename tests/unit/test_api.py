@@ -1,0 +1,131 @@
+"""rondel in Python: the ten-line story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _runs import SMALL
+
+import rondel
+from rondel.errors import InputError, ModelFolderError
+
+TINY: dict[str, Any] = {**SMALL, "steps": 3, "eval_every": 3, "quiet": True}
+
+
+def test_the_ten_line_story(tmp_path: Path, coffee_file: Path) -> None:
+    model = rondel.train(coffee_file, hidden_size=32, steps=120, batch_size=8, learning_rate=0.02)
+    text = model.sample("The ", length=100, temperature=0.8, seed=1)
+    assert text.startswith("The ")
+    assert len(text) == 104
+    figures = model.evaluate(coffee_file.read_text(encoding="utf-8"))
+    assert figures.nats_per_token < 2.8
+    model.save(tmp_path / "coffee")
+    again = rondel.load(tmp_path / "coffee")
+    assert again.sample("The ", length=100, temperature=0.8, seed=1) == text
+    assert again.evaluate("The cup.") == model.evaluate("The cup.")
+    with pytest.raises(InputError, match="is there already"):
+        model.save(tmp_path / "coffee")
+    model.save(tmp_path / "coffee", overwrite=True)
+
+
+def test_a_text_trains_as_a_file_with_it_does(coffee: str, coffee_file: Path) -> None:
+    by_text = rondel.train(text=coffee, **TINY)
+    for source in (coffee_file, str(coffee_file), [coffee_file], str(coffee_file.parent)):
+        by_file = rondel.train(source, **TINY)
+        for name, array in by_text.weights.items():
+            np.testing.assert_array_equal(by_file.weights[name], array)
+    other = rondel.train(text=coffee, **{**TINY, "seed": 2})
+    assert not np.array_equal(other.weights["head.weight"], by_text.weights["head.weight"])
+
+
+def test_either_files_or_a_text(coffee: str, coffee_file: Path) -> None:
+    for arguments in ({}, {"source": coffee_file, "text": coffee}):
+        with pytest.raises(InputError, match="either files to read or text=…, one of the two"):
+            rondel.train(**arguments, **TINY)
+
+
+def test_a_run_is_kept_where_it_is_told_to_be(tmp_path: Path, coffee: str) -> None:
+    folder = tmp_path / "run"
+    model = rondel.train(text=coffee, out=folder, **TINY)
+    best = rondel.load(folder / "best")
+    for name, array in model.weights.items():
+        np.testing.assert_array_equal(best.weights[name], array)
+    with pytest.raises(InputError, match="holds a model already"):
+        rondel.train(text=coffee, out=folder, **TINY)
+    replaced = rondel.train(text=coffee, out=folder, overwrite=True, **{**TINY, "hidden_size": 5})
+    assert replaced.config.hidden_size == rondel.load(folder).config.hidden_size == 5
+
+
+def test_a_run_is_gone_on_with(tmp_path: Path, coffee: str) -> None:
+    """Two halves are the whole, to the bit, where the schedule does not look at the end."""
+    settings = {**TINY, "schedule": "constant", "dropout": 0.2, "eval_every": 4}
+    whole = rondel.train(text=coffee, out=tmp_path / "whole", **{**settings, "steps": 8})
+    rondel.train(text=coffee, out=tmp_path / "halves", **{**settings, "steps": 4})
+    halves = rondel.resume(tmp_path / "halves", steps=8, quiet=True)
+    for name, array in whole.weights.items():
+        np.testing.assert_array_equal(halves.weights[name], array)
+    with pytest.raises(InputError, match=r"is complete \(finished at step 8"):
+        rondel.resume(tmp_path / "halves")
+    with pytest.raises(InputError, match="cannot change hidden_size"):
+        rondel.resume(tmp_path / "halves", hidden_size=3)
+
+
+def test_what_a_model_says_of_itself(trained: Path) -> None:
+    model = rondel.load(trained)
+    assert (model.config.cell, model.config.hidden_size) == ("lstm", 32)
+    assert model.tokenizer.level == "char"
+    assert model.progress["step"] == 150
+    assert model.weights["head.weight"].shape == (model.tokenizer.vocab_size, 32)
+
+
+def test_a_prime_is_a_beginning_of_its_own_text(trained: Path, coffee: str) -> None:
+    model = rondel.load(trained)
+    primes = [model.choose_prime(seed=5, index=i) for i in range(20)]
+    assert primes == [model.choose_prime(seed=5, index=i) for i in range(20)]
+    assert len(set(primes)) > 2
+    assert all(prime in coffee for prime in primes)
+    text = model.sample(length=30, seed=5, index=3)
+    assert text.startswith(primes[3])
+    assert len(text) == len(primes[3]) + 30
+
+
+def test_text_streams_as_it_is_made(trained: Path) -> None:
+    model = rondel.load(trained)
+    pieces = list(model.stream("The ", length=25, seed=1))
+    assert len(pieces) == 25
+    assert "The " + "".join(pieces) == model.sample("The ", length=25, seed=1)
+
+
+def test_evaluation_is_the_sum_of_the_engines_surprise(trained: Path, coffee: str) -> None:
+    from _runs import logits_of
+
+    model, text = rondel.load(trained), coffee[:300]
+    ids, logits_TV = model.tokenizer.encode(text), logits_of(model, text).astype(np.float64)
+    log_p = logits_TV - np.log(np.exp(logits_TV).sum(axis=1, keepdims=True))
+    nats = -log_p[np.arange(299), ids[1:]].sum()
+    seen: list[float] = []
+    figures = model.evaluate(text, seen.append)
+    assert figures.nats == pytest.approx(nats, rel=1e-6)
+    assert (figures.tokens, figures.characters, figures.unknown) == (299, 299, 0)
+    assert figures.nats_per_token == pytest.approx(nats / 299)
+    assert figures.bits_per_character == pytest.approx(nats / 299 / np.log(2))
+    assert figures.perplexity == pytest.approx(np.exp(nats / 299))
+    assert seen[-1] == 1.0
+    assert seen == sorted(seen)
+    with pytest.raises(InputError, match="scoring takes at least two"):
+        model.evaluate("x")
+
+
+def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ModelFolderError, match="there is no such folder"):
+        rondel.load(tmp_path / "none")
+    with pytest.raises(rondel.RondelError):
+        rondel.resume(tmp_path / "none")
+
+
+def test_an_embedding_that_is_not_there_is_not_frozen(coffee: str) -> None:
+    with pytest.raises(InputError, match="--freeze-embedding"):
+        rondel.train(text=coffee, **{**TINY, "freeze_embedding": True, "embedding_size": 0})

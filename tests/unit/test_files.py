@@ -1,0 +1,112 @@
+"""Files and folders come whole or not at all, and a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rondel.errors import InputError
+from rondel.files import new_folder, write_atomically
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "a.bin", b"one")
+    assert (tmp_path / "a.bin").read_bytes() == b"one"
+    write_atomically(tmp_path / "a.bin", b"two")
+    assert (tmp_path / "a.bin").read_bytes() == b"two"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_draft_that_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / ".a.bin.draft").write_bytes(b"half")
+    write_atomically(tmp_path / "a.bin", b"whole")
+    assert (tmp_path / "a.bin").read_bytes() == b"whole"
+    assert names(tmp_path) == ["a.bin"]
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_file_that_cannot_be_written_stays_as_it_was(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    write_atomically(tmp_path / "a.bin", b"one")
+    if failing == "fsync":
+        monkeypatch.setattr("os.fsync", fail)
+    else:
+        monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_atomically(tmp_path / "a.bin", b"two")
+    assert caught.value.filename == str(tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == b"one"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_file_into_no_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        write_atomically(tmp_path / "none" / "a.bin", b"one")
+    assert caught.value.filename == str(tmp_path / "none" / "a.bin")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_there_once_it_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "folder"
+    with new_folder(path) as draft:
+        (draft / "a").write_text("one")
+        assert not path.exists()
+    assert (path / "a").read_text() == "one"
+    with new_folder(path) as draft:
+        (draft / "b").write_text("two")
+        assert (path / "a").read_text() == "one"
+    assert names(path) == ["b"]
+    assert names(path.parent) == ["folder"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_folder_that_fails_leaves_what_was_there(
+    tmp_path: Path, before: bool, error: type[BaseException]
+) -> None:
+    path = tmp_path / "folder"
+    if before:
+        path.mkdir()
+        (path / "a").write_text("one")
+    with pytest.raises(error), new_folder(path) as draft:  # noqa: PT012
+        (draft / "b").write_text("two")
+        raise error("no")
+    assert names(tmp_path) == (["folder"] if before else [])
+    if before:
+        assert names(path) == ["a"]
+
+
+def test_a_folder_whose_last_move_fails_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rename = tmp_path / "folder", Path.rename
+    path.mkdir()
+    (path / "a").write_text("one")
+
+    def fail_for_draft(self: Path, target: Path) -> Path:
+        if self.name.endswith(".draft"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_draft)
+    with pytest.raises(OSError, match="Input/output"), new_folder(path) as draft:
+        (draft / "b").write_text("two")
+    assert names(tmp_path) == ["folder"]
+    assert (path / "a").read_text() == "one"
+
+
+def test_where_there_can_be_no_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    refused = pytest.raises(InputError, match=r"run cannot be made .*; name a place")
+    with refused, new_folder(tmp_path / "file" / "run"):
+        pass
+    assert names(tmp_path) == ["file"]

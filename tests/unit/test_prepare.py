@@ -1,0 +1,159 @@
+"""From a text to splits: cut where they should be, recorded, and large enough."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _runs import configured, start
+
+from rondel.config import RunConfig, TextConfig
+from rondel.data.prepare import choose_excerpts, prepare_text, split_bounds
+from rondel.errors import InputError
+
+
+def config(**settings: object) -> RunConfig:
+    return configured(0, **settings)
+
+
+@pytest.mark.parametrize("length", [10, 1000, 9_999, 1_115_394])
+def test_characters_are_cut_exactly_at_the_fraction(length: int) -> None:
+    """90 % of Tiny Shakespeare's 1,115,394 characters are its first 1,003,854."""
+    bounds = split_bounds("x" * length, TextConfig())
+    assert bounds == {
+        "train": (0, length * 9 // 10),
+        "validation": (length * 9 // 10, length),
+        "test": (length, length),
+    }
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "expected"),
+    [(0.1, 0.1, (800, 900)), (0.05, 0.15, (800, 850)), (0.0, 0.3, (700, 700)), (0, 0, (1000,) * 2)],
+)
+def test_a_test_part_comes_last(validation: float, test: float, expected: tuple[int, int]) -> None:
+    settings = TextConfig(validation_fraction=validation, test_fraction=test)
+    train, middle = expected
+    assert split_bounds("x" * 1000, settings) == {
+        "train": (0, train),
+        "validation": (train, middle),
+        "test": (middle, 1000),
+    }
+
+
+@pytest.mark.parametrize("level", ["char", "byte", "word"])
+def test_the_splits_are_the_text_and_are_recorded(level: str, tmp_path: Path, coffee: str) -> None:
+    run = start(tmp_path / "run", coffee, level=level, test_fraction=0.2, validation_fraction=0.1)
+    recorded = json.loads((run.folder / "tokens" / "splits.json").read_text())["splits"]
+    assert list(recorded) == ["train", "validation", "test"]
+    texts = {name: coffee[split["begin"] : split["end"]] for name, split in recorded.items()}
+    assert "".join(texts.values()) == coffee
+    for name, text in texts.items():
+        ids = run.store.tokens(name)
+        assert len(ids) == recorded[name]["tokens"] == run.store.splits[name].tokens
+        np.testing.assert_array_equal(ids, run.tokenizer.encode(text))
+    for name, fraction in {"train": 0.7, "validation": 0.1, "test": 0.2}.items():
+        exact = level != "word"
+        assert len(texts[name]) == pytest.approx(fraction * len(coffee), abs=1 if exact else 300)
+
+
+def test_words_are_cut_at_a_line_end() -> None:
+    text = "one two\nthree four five\nsix seven\n" * 40
+    bounds = split_bounds(text, TextConfig(level="word", test_fraction=0.1))
+    at = int(0.8 * len(text))
+    train, validation = bounds["train"][1], bounds["validation"][1]
+    assert text[train - 1] == text[validation - 1] == "\n"
+    assert train == text.index("\n", at - 1) + 1
+    assert bounds["test"] == (validation, len(text))
+
+
+def test_words_of_one_long_line_are_cut_at_a_space() -> None:
+    text = "espresso " * 100 + "end"
+    begin, end = split_bounds(text, TextConfig(level="word"))["validation"]
+    assert text[begin - 1] == " "
+    assert text[begin:].startswith("espresso")
+    assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
+    assert end == len(text)
+    assert split_bounds("x" * 50, TextConfig(level="word"))["train"] == (0, 50)
+
+
+def test_words_seen_in_validation_alone_are_unknown() -> None:
+    text = "the glass is hot\n" * 90 + "the zebra is hot\n" * 10
+    prepared = prepare_text(text, config(level="word", seq_length=8))
+    vocabulary = {prepared.tokenizer.token(i) for i in range(prepared.tokenizer.vocab_size)}
+    assert vocabulary == {"<unk>", "the", "glass", "is", "hot", "\n"}
+    _, ids = prepared.parts["validation"]
+    assert int((ids == prepared.tokenizer.unknown_id).sum()) == 10
+
+
+def test_characters_seen_in_validation_alone_are_known() -> None:
+    text = "abc\n" * 90 + "zbc\n" * 10
+    prepared = prepare_text(text, config(batch_size=1, seq_length=8))
+    ids = prepared.parts["validation"][1]
+    assert prepared.tokenizer.decode(ids).count("z") == 10
+
+
+def test_long_sentences_are_dropped_and_counted() -> None:
+    lines = ["a b c\n", "a b c d e f\n", "a b c d\n"] * 40
+    prepared = prepare_text(
+        "".join(lines), config(level="word", max_sentence_length=4, min_count=1, batch_size=1)
+    )
+    assert prepared.dropped_sentences == 40
+    whole = "".join(prepared.tokenizer.decode(ids) for _, ids in prepared.parts.values())
+    assert whole == "a b c\na b c d\n" * 40
+    untouched = prepare_text("".join(lines), config(level="word", batch_size=1))
+    assert untouched.dropped_sentences == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "length", "message"),
+    [
+        (
+            {"batch_size": 4, "seq_length": 16, "validation_fraction": 0.5},
+            128,
+            "the train part of this text has 64 tokens and one batch takes 65; lower "
+            "--batch-size or --seq-length, or give it more text",
+        ),
+        (
+            {"batch_size": 4, "seq_length": 16, "validation_fraction": 0.1},
+            160,
+            "the validation part of this text has 16 tokens and one batch takes 17; raise "
+            "--validation-fraction, lower --seq-length, give it more text, or do without "
+            "(--validation-fraction 0)",
+        ),
+        (
+            {"batch_size": 1, "seq_length": 16, "validation_fraction": 0, "test_fraction": 0.1},
+            160,
+            "the test part of this text has 16 tokens and one batch takes 17; raise "
+            "--test-fraction, lower --seq-length, or do without (--test-fraction 0)",
+        ),
+    ],
+)
+def test_a_part_too_small_says_what_to_change(
+    settings: dict[str, object], length: int, message: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        prepare_text("ab" * (length // 2), config(**settings))
+    assert str(refused.value) == message
+
+
+def test_parts_just_large_enough_will_do() -> None:
+    settings = {"batch_size": 4, "seq_length": 16, "validation_fraction": 17 / 82}
+    prepared = prepare_text("ab" * 41, config(**settings))
+    assert [split.tokens for split, _ in prepared.parts.values()] == [65, 17, 0]
+
+
+def test_excerpts_are_beginnings_of_lines_without_words_cut(prose: str) -> None:
+    excerpts = choose_excerpts(prose, seed=3)
+    assert 10 < len(excerpts) <= 32
+    assert len(set(excerpts)) == len(excerpts)
+    for excerpt in excerpts:
+        assert 0 < len(excerpt) <= 48
+        places = [i for i in range(len(prose)) if prose.startswith(excerpt, i)]
+        assert any(i == 0 or prose[i - 1] == "\n" for i in places)
+        assert any(not prose[i + len(excerpt) :][:1].isalnum() for i in places)
+    assert excerpts == choose_excerpts(prose, seed=3)
+    assert excerpts != choose_excerpts(prose, seed=4)
+    assert choose_excerpts("\n\n \n", seed=1) == ("\n\n \n",)
