@@ -144,6 +144,7 @@ def test_to_go_on_from_a_snapshot_is_never_to_have_stopped(
         other.validate(text[:200])  # changes nothing, no random number either
         again.append(other.step(batch, 0.01).loss)
     assert again == losses
+    assert other.snapshot().values == learner.snapshot().values
     expected = learner.weights()
     for name, array in other.weights().items():
         np.testing.assert_array_equal(array, expected[name])

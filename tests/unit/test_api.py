@@ -59,6 +59,22 @@ def test_a_run_is_kept_where_it_is_told_to_be(tmp_path: Path, coffee: str) -> No
     assert replaced.config.hidden_size == rondel.load(folder).config.hidden_size == 5
 
 
+def test_the_best_model_is_given_back_not_the_last(tmp_path: Path, coffee: str) -> None:
+    """What trains too long on too little learns it by heart, and validates worse and worse."""
+    settings = {**TINY, "hidden_size": 32, "batch_size": 1, "steps": 200, "eval_every": 5}
+    model = rondel.train(
+        text=coffee[:400],
+        out=tmp_path / "run",
+        validation_fraction=0.25,
+        schedule="constant",
+        learning_rate=0.03,
+        **settings,
+    )
+    last = rondel.load(tmp_path / "run")
+    assert model.progress["step"] < last.progress["step"] == 200
+    assert model.progress["val_loss"] < last.progress["val_loss"] - 0.05
+
+
 def test_a_run_is_gone_on_with(tmp_path: Path, coffee: str) -> None:
     """Two halves are the whole, to the bit, where the schedule does not look at the end."""
     settings = {**TINY, "schedule": "constant", "dropout": 0.2, "eval_every": 4}

@@ -99,7 +99,8 @@ def test_a_run_says_plainly_what_it_does(coffee_file: Path, tmp_path: Path) -> N
 def test_samples_are_shown_when_told(coffee_file: Path, tmp_path: Path) -> None:
     def output(name: str, *flags: object) -> str:
         done = rondel("train", coffee_file, "--out", tmp_path / name, *TINY, *flags)
-        return "\n".join(line for line in done.output.splitlines() if "tokens/s" not in line)
+        lines = done.output.replace(str(tmp_path / name), "RUN").splitlines()
+        return "\n".join(line for line in lines if "tokens/s" not in line)
 
     none = output("none", "--sample-every", 0, "--eval-every", 10)
     with_validation = output("some", "--eval-every", 10)
@@ -107,6 +108,7 @@ def test_samples_are_shown_when_told(coffee_file: Path, tmp_path: Path) -> None:
     sizes = [len(text) for text in (none, with_validation, every_five)]
     assert sizes[1] - sizes[0] > 2 * 150
     assert sizes[2] - sizes[0] > 4 * 150
+    assert output("same", "--eval-every", 10) == with_validation
     # To look on changes nothing of what is learnt.
     models = [artifact.load(tmp_path / name) for name in ("none", "some", "many")]
     for model in models[1:]:
