@@ -7,8 +7,8 @@
     weights.safetensors    the arrays; in its header, how far training had come, and two sums
 
 The header's `fingerprint` sums the shape and vocabulary that the weights were trained with, its
-`digest` the arrays: parts that do not belong together, or were changed, are refused.
-No pickle is read or written. A training run adds files of its own beside these.
+`digest` the arrays and that progress: parts that do not belong together, or were changed, are
+refused. No pickle is read or written. A training run adds files of its own beside these.
 """
 
 from __future__ import annotations
@@ -66,9 +66,11 @@ def fingerprint(config: ModelConfig, tokenizer: Tokenizer) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def digest(weights: Weights) -> str:
-    """The sum of named arrays: names, types, shapes and values."""
+def digest(weights: Weights, *texts: str) -> str:
+    """The sum of named arrays (names, types, shapes and values) and of texts that go with them."""
     total = hashlib.sha256()
+    for text in texts:
+        total.update(f"{text}\n".encode())
     for name in sorted(weights):
         array = np.ascontiguousarray(weights[name])
         total.update(f"{name} {array.dtype} {array.shape}\n".encode())
@@ -104,11 +106,12 @@ def write_parts(folder: Path, artifact: Artifact) -> None:
 def write_weights(folder: Path, artifact: Artifact) -> None:
     """Replace a model folder's weights, and its progress with them, in one move."""
     arrays = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
+    progress = json.dumps(artifact.progress)
     header = {
         "format": FORMAT,
         "fingerprint": fingerprint(artifact.config, artifact.tokenizer),
-        "digest": digest(arrays),
-        "progress": json.dumps(artifact.progress),
+        "digest": digest(arrays, progress),
+        "progress": progress,
     }
     write_atomically(folder / WEIGHTS, safetensors.numpy.save(arrays, metadata=header))
 
@@ -132,7 +135,7 @@ def load(path: Path) -> Artifact:
             f"{path}: the weights were not trained with this {MODEL} and {TOKENIZER}; "
             "copy the whole folder again from where it was trained"
         )
-    if header["digest"] != digest(weights):
+    if header["digest"] != digest(weights, header["progress"]):
         raise ModelFolderError(
             f"{path / WEIGHTS} was changed or damaged after it was written; copy it again"
         )

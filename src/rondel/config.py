@@ -173,7 +173,9 @@ class ModelConfig(Section):
         "use the embedding as the output matrix too (left out: at word level, unless "
         "--embedding-size, --word-vectors or --freeze-embedding says what the embedding is)",
     )
-    forget_bias: float = setting(1.0, "cell lstm: the forget gate's bias at the start")
+    forget_bias: float | None = setting(
+        None, "cell lstm: the forget gate's bias at the start (left out: 1 at word level, else 0)"
+    )
     vocab_size: int = setting(0, "tokens known, set by the tokenizer", at_least=0, flag=False)
 
     def __post_init__(self) -> None:

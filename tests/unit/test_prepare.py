@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -145,14 +146,14 @@ def test_parts_just_large_enough_will_do() -> None:
     assert [split.tokens for split, _ in prepared.parts.values()] == [65, 17, 0]
 
 
-def test_excerpts_are_beginnings_of_lines_without_words_cut(prose: str) -> None:
+def test_excerpts_are_beginnings_of_lines_or_sentences_without_words_cut(prose: str) -> None:
     excerpts = choose_excerpts(prose, seed=3)
     assert 10 < len(excerpts) <= 32
     assert len(set(excerpts)) == len(excerpts)
     for excerpt in excerpts:
         assert 0 < len(excerpt) <= 48
         places = [i for i in range(len(prose)) if prose.startswith(excerpt, i)]
-        assert any(i == 0 or prose[i - 1] == "\n" for i in places)
+        assert any(i == 0 or re.search(r"(\n|[.!?][\"')]? +)$", prose[:i]) for i in places)
         assert any(not prose[i + len(excerpt) :][:1].isalnum() for i in places)
     assert excerpts == choose_excerpts(prose, seed=3)
     assert excerpts != choose_excerpts(prose, seed=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from rondel.text.sentences import drop_long_sentences
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
 EXCERPTS, EXCERPT_LENGTH = 32, 48
+BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +|(?<=[.!?][\"')]) +")
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,13 @@ def check_sizes(tokens: dict[str, int], config: RunConfig) -> None:
 
 
 def choose_excerpts(text: str, seed: int) -> tuple[str, ...]:
-    """Beginnings of lines, drawn from the text: a prime when the user gives none."""
+    """Beginnings of lines and sentences, drawn from the text: a prime when the user gives none."""
     draw = np.random.default_rng(seed)
     chosen = []
     for place in sorted(draw.integers(0, len(text), EXCERPTS).tolist()):
-        line_start = text.find("\n", place) + 1
-        line = text[line_start : line_start + EXCERPT_LENGTH].split("\n")[0]
+        boundary = BOUNDARY.search(text, place)
+        begin = boundary.end() if boundary else 0
+        line = text[begin : begin + EXCERPT_LENGTH].split("\n")[0]
         words = line.split(" ")
         # A line cut in the middle of a word would make a poor prime.
         whole = " ".join(words[:-1]) if len(line) == EXCERPT_LENGTH and len(words) > 1 else line

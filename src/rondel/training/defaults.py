@@ -21,6 +21,9 @@ WORD_BATCH_SIZE = 8
 SHORT_TEXT, SHORT_TEXT_DROPOUT, WORD_DROPOUT = 100_000, 0.65, 0.3
 # A word that comes once teaches little but this: what a word is like that is not known.
 WORD_MIN_COUNT = 2
+# A forget gate that starts open remembers longer, and learns characters more slowly: in 1,500 steps
+# on tinyshakespeare, 1.67 nats per character against 1.59.
+WORD_FORGET_BIAS, FORGET_BIAS = 1.0, 0.0
 BATCH_SIZES = {"torch": 32, "numpy": 25}
 OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
 LEARNING_RATES = {"sgd": 0.5, "rmsprop": 2e-3, "adam": 4e-3, "adamw": 4e-3}
@@ -81,6 +84,9 @@ def _resolve_model(config: RunConfig) -> ModelConfig:
         embedding_dropout=_first(model.embedding_dropout, None if at_word else 0.0),
         variational=_first(model.variational, at_word),
         tie_weights=tied,
+        forget_bias=_first(
+            model.forget_bias, WORD_FORGET_BIAS if config.text.level == "word" else FORGET_BIAS
+        ),
     )
 
 

@@ -37,7 +37,7 @@ class NumpyLearner:
             model.num_layers,
             model.embedding_size or 0,
             bool(model.tie_weights),
-            model.forget_bias,
+            model.forget_bias or 0.0,
             config.training.seed,
         )
         self.model = Model(cell, parameters)

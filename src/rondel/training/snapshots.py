@@ -21,12 +21,8 @@ FORMAT = "rondel-resume"
 def write_snapshot(path: Path, snapshot: Snapshot, progress: dict[str, Any]) -> None:
     """Replace the file at `path`."""
     arrays = {name: np.ascontiguousarray(array) for name, array in snapshot.arrays.items()}
-    header = {
-        "format": FORMAT,
-        "digest": digest(arrays),
-        "learner": json.dumps(snapshot.values),
-        "progress": json.dumps(progress),
-    }
+    texts = {"learner": json.dumps(snapshot.values), "progress": json.dumps(progress)}
+    header = {"format": FORMAT, "digest": digest(arrays, *texts.values()), **texts}
     write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
 
 
@@ -43,9 +39,11 @@ def read_snapshot(path: Path) -> tuple[Snapshot, dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise ModelFolderError(f"{path} is truncated or damaged ({error})") from None
-    if header.get("format") != FORMAT or header.get("digest") != digest(arrays):
+    texts = [header.get("learner", ""), header.get("progress", "")]
+    if header.get("format") != FORMAT or header.get("digest") != digest(arrays, *texts):
         raise ModelFolderError(
             f"{path} was changed or damaged after it was written. "
             f"To train on from the weights, use --init-from {path.parent}"
         )
-    return Snapshot(arrays, json.loads(header["learner"])), json.loads(header["progress"])
+    learner, progress = map(json.loads, texts)
+    return Snapshot(arrays, learner), progress

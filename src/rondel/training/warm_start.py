@@ -46,11 +46,12 @@ class FromModel:
         self.report = ""
 
     def fixed(self) -> dict[str, Any]:
-        """The old model's shape and level."""
-        config = self.old.config
+        """The old model's shape, its level and how it splits text."""
+        config, tokenizer = self.old.config, self.old.tokenizer
         names = ("model", "cell", "nonlinearity", "num_layers", "hidden_size", "embedding_size")
         shape = {name: getattr(config, name) for name in (*names, "tie_weights")}
-        return {**shape, "level": self.old.tokenizer.level}
+        splitting = {name: tokenizer.state()[name] for name in tokenizer.settings}
+        return {**shape, **splitting, "level": tokenizer.level}
 
     def tokenizer(self, text: str, config: RunConfig) -> Tokenizer:
         """The old vocabulary and what is new in the text."""

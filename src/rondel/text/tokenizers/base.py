@@ -37,6 +37,9 @@ class Tokenizer(ABC):
     level: ClassVar[str]
     """The name it is registered under."""
 
+    settings: ClassVar[tuple[str, ...]] = ()
+    """The fields of `TextConfig` that its state holds for good, under the same names."""
+
     token_noun: ClassVar[str]
     """What one token is called, in the singular: "character", "byte", "word"."""
 

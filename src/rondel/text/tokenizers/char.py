@@ -36,6 +36,7 @@ class CharTokenizer(Tokenizer):
     """
 
     level = "char"
+    settings = ("charset",)
     token_noun = "character"
 
     def __init__(self, charset: str, characters: str) -> None:

@@ -62,6 +62,7 @@ class WordTokenizer(Tokenizer):
     """
 
     level = "word"
+    settings = ("word_split", "lowercase")
     token_noun = "word"
 
     def __init__(self, word_split: str, lowercase: bool, tokens: list[str]) -> None:
