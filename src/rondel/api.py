@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,8 @@ class Model:
         `mode` is `sample`, `argmax`, `spaces` (draw only where a word begins) or `beam`; `rules`
         are parameters of the sampling rules: `temperature`, `top_k`, `top_p`, `min_p`,
         `repetition_penalty`. The same `seed` gives the same text; samples of one seed are told
-        apart by `index`. Raises `InputError` for a setting out of its range or an empty prime.
+        apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
+        for a setting out of its range or an empty prime.
         """
         chosen = GenerationSettings(
             length=length,
@@ -86,6 +88,9 @@ class Model:
             beam_width=beam_width,
             rules=rules,
         )
+        if unknowns := self.tokenizer.unknowns(prime):
+            listed = " ".join(map(repr, unknowns))
+            warnings.warn(f"the model does not know {listed}; read as unknown", stacklevel=2)
         return generate(self._engine, self.tokenizer, chosen, prime, index)
 
     def choose_prime(self, seed: int | None = None, index: int = 0) -> str:

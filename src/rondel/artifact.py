@@ -27,6 +27,7 @@ import safetensors
 import safetensors.numpy
 
 from rondel import __version__
+from rondel.cells import build_cell
 from rondel.config import ModelConfig, from_mapping
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder, write_atomically
@@ -60,10 +61,12 @@ def is_model(path: Path) -> bool:
     return (path / MODEL).is_file()
 
 
-def fingerprint(config: ModelConfig, tokenizer: Tokenizer) -> str:
-    """The sum of a model's shape and vocabulary."""
-    parts = [dataclasses.asdict(config), tokenizer_to_json(tokenizer)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def fingerprint(config: dict[str, Any], tokenizer: dict[str, Any]) -> str:
+    """The sum of a model's shape and vocabulary, as they stand in their files.
+
+    As they stand, so that a later rondel with more settings finds the same sum.
+    """
+    return hashlib.sha256(json.dumps([config, tokenizer], sort_keys=True).encode()).hexdigest()
 
 
 def digest(weights: Weights, *texts: str) -> str:
@@ -83,6 +86,7 @@ def save(path: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
 
     Raises `InputError` if something is there already, unless it is a model and `overwrite` is set.
     """
+    _check_sizes(artifact, path)
     if path.exists() and not (overwrite and is_model(path)):
         raise InputError(f"{path} is there already; choose another folder")
     with new_folder(path) as draft:
@@ -109,7 +113,9 @@ def write_weights(folder: Path, artifact: Artifact) -> None:
     progress = json.dumps(artifact.progress)
     header = {
         "format": FORMAT,
-        "fingerprint": fingerprint(artifact.config, artifact.tokenizer),
+        "fingerprint": fingerprint(
+            dataclasses.asdict(artifact.config), tokenizer_to_json(artifact.tokenizer)
+        ),
         "digest": digest(arrays, progress),
         "progress": progress,
     }
@@ -130,7 +136,7 @@ def load(path: Path) -> Artifact:
     except ModelFolderError as error:
         raise ModelFolderError(f"{path / TOKENIZER}: {error}") from None
     header, weights = _read_weights(path / WEIGHTS)
-    if header["fingerprint"] != fingerprint(config, tokenizer):
+    if header["fingerprint"] != fingerprint(description["config"], vocabulary):
         raise ModelFolderError(
             f"{path}: the weights were not trained with this {MODEL} and {TOKENIZER}; "
             "copy the whole folder again from where it was trained"
@@ -139,8 +145,27 @@ def load(path: Path) -> Artifact:
         raise ModelFolderError(
             f"{path / WEIGHTS} was changed or damaged after it was written; copy it again"
         )
-    excerpts = tuple(description.get("excerpts", ()))
-    return Artifact(config, tokenizer, weights, json.loads(header["progress"]), excerpts)
+    excerpts = description.get("excerpts", [])
+    if not isinstance(excerpts, list) or not all(isinstance(text, str) for text in excerpts):
+        raise ModelFolderError(f"{path / MODEL}: its excerpts are no list of texts; copy it again")
+    model = Artifact(config, tokenizer, weights, json.loads(header["progress"]), tuple(excerpts))
+    _check_sizes(model, path)
+    return model
+
+
+def _check_sizes(model: Artifact, path: Path) -> None:
+    """Refuse parts whose sizes cannot go together: `ModelFolderError`."""
+    config, weights = model.config, model.weights
+    rows = len(build_cell(config).gates) * config.hidden_size
+    last = f"core.weight_hh_l{config.num_layers - 1}"
+    expected = {"head.bias": (config.vocab_size,), last: (rows, config.hidden_size)}
+    found = {name: weights[name].shape if name in weights else None for name in expected}
+    if found != expected or model.tokenizer.vocab_size != config.vocab_size:
+        raise ModelFolderError(
+            f"{path}: shape, vocabulary and weights do not go together (a vocabulary of "
+            f"{model.tokenizer.vocab_size}, where {config.vocab_size} is said; arrays {found}, "
+            f"where {expected} is said)"
+        )
 
 
 def read_progress(path: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     If the block fails, nothing is left. A folder that stood at `path` is replaced.
     Raises `InputError` if there can be no folder at `path`.
     """
+    path = path.resolve()  # "." has no name
     draft, old = path.with_name(f".{path.name}.draft"), path.with_name(f".{path.name}.old")
     if old.exists() and not path.exists():  # killed between the two renames below
         old.rename(path)

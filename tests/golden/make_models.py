@@ -17,7 +17,7 @@ import rondel
 from rondel.artifact import VERSION
 from rondel.text.corpora import corpora
 
-PRIME, LENGTH = "The cup", 60
+PRIME, LENGTH = "The", 60
 UNSEEN = "The cup of coffee on the table is cold, said the señor; and it was.\n"
 MODELS: dict[str, dict[str, Any]] = {
     "char-lstm": {

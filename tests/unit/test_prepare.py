@@ -77,7 +77,14 @@ def test_words_of_one_long_line_are_cut_at_a_space() -> None:
     assert text[begin:].startswith("espresso")
     assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
     assert end == len(text)
-    assert split_bounds("x" * 50, TextConfig(level="word"))["train"] == (0, 50)
+    assert split_bounds("x" * 50, TextConfig(level="word"))["train"] == (0, 45)
+
+
+def test_a_last_line_longer_than_the_split_is_cut_at_a_space() -> None:
+    text = "short lines\n" * 20 + "espresso " * 500 + "end\n"
+    begin, end = split_bounds(text, TextConfig(level="word"))["validation"]
+    assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
+    assert (text[begin - 1], end) == (" ", len(text))
 
 
 def test_words_seen_in_validation_alone_are_unknown() -> None:

@@ -14,7 +14,8 @@ from rondel.cells.base import Array, Cell, Pointwise, State, split_gates
 class LSTM(Cell):
     """Input i, forget f, candidate g, output o; c' = f c + i g, h' = o tanh c', as `torch.nn.LSTM`.
 
-    The forget gate's bias starts at `forget_bias`, 1 unless told (Jozefowicz et al. 2015).
+    The forget gate's bias starts at `forget_bias`: at 1 the cell remembers from the beginning
+    (Jozefowicz et al. 2015); training chooses by the level of the text where it is not told.
     """
 
     forget_bias: float = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import os
 import re
 import sys
 from typing import NoReturn
@@ -75,10 +74,6 @@ def main() -> NoReturn:
         cli.main(prog_name="rondel")
     except RondelError as error:
         _fail(str(error))
-    except BrokenPipeError:
-        # Whoever read our output has seen enough (`rondel sample … | head`).
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         remedy = REMEDIES.get(error.errno or 0, "")

@@ -96,10 +96,3 @@ def rule_options(command: F) -> F:
                 help=field.metadata["help"],
             )(command)
     return command
-
-
-def rule_parameters() -> list[str]:
-    """The names of every sampling rule's parameters."""
-    from rondel.generation.rules import rules
-
-    return [field.name for rule in rules.values() for field in dataclasses.fields(rule)]  # type: ignore[arg-type]

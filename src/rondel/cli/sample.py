@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,16 +66,18 @@ def command(
         start = writer.choose_prime(seed, index) if prime is None else prime
         if count > 1:
             click.secho(f"--- {index + 1} of {count}", dim=True)
-        pieces = writer.stream(
-            start,
-            length=length,
-            mode=mode,
-            seed=seed,
-            index=index,
-            stop=stop,
-            beam_width=beam_width,
-            **rules,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # told above, once
+            pieces = writer.stream(
+                start,
+                length=length,
+                mode=mode,
+                seed=seed,
+                index=index,
+                stop=stop,
+                beam_width=beam_width,
+                **rules,
+            )
         click.secho(_printable(start), bold=True, nl=False)
         for piece in pieces:
             click.echo(_printable(piece), nl=False)

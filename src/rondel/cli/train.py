@@ -110,9 +110,8 @@ class _Source:
         if self.paths:
             as_bytes = config.text.level == "byte"
             return read_text(self.paths, config.text.encoding, as_bytes=as_bytes)
-        return corpora[self.corpus or DEFAULT_CORPUS].text(
-            size=self.corpus_size, seed=config.training.seed
-        )
+        # Not drawn with the run's seed: two seeds are to be compared on the same text.
+        return corpora[self.corpus or DEFAULT_CORPUS].text(size=self.corpus_size)
 
     @property
     def name(self) -> str:

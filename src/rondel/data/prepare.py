@@ -15,6 +15,7 @@ from rondel.text.sentences import drop_long_sentences
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
 EXCERPTS, EXCERPT_LENGTH = 32, 48
+SHORTEST_REACH = 100
 BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +|(?<=[.!?][\"')]) +")
 
 
@@ -28,10 +29,14 @@ class PreparedText:
     dropped_sentences: int
 
 
-def prepare_text(text: str, config: RunConfig, tokenizer: Tokenizer | None = None) -> PreparedText:
+def prepare_text(
+    text: str,
+    config: RunConfig,
+    make_tokenizer: Callable[[str, TextConfig], Tokenizer] = train_tokenizer,
+) -> PreparedText:
     """Drop long sentences if told to, split the text, build the vocabulary, encode.
 
-    A given `tokenizer` is used as it is. Raises `InputError` if the text is too small for a batch.
+    Raises `InputError` if the text is too small for a batch.
     """
     settings, dropped = config.text, 0
     if settings.max_sentence_length is not None:
@@ -39,8 +44,7 @@ def prepare_text(text: str, config: RunConfig, tokenizer: Tokenizer | None = Non
             text, settings.sentences, settings.max_sentence_length, lambda s: len(s.split())
         )
     bounds = split_bounds(text, settings)
-    if tokenizer is None:
-        tokenizer = train_tokenizer(_vocabulary_text(text, bounds, settings), settings)
+    tokenizer = make_tokenizer(_vocabulary_text(text, bounds, settings), settings)
     parts = {}
     for name, (begin, end) in bounds.items():
         ids = tokenizer.encode(text[begin:end])
@@ -48,6 +52,8 @@ def prepare_text(text: str, config: RunConfig, tokenizer: Tokenizer | None = Non
     check_sizes({name: split.tokens for name, (split, _) in parts.items()}, config)
     begin, end = bounds["train"]
     excerpts = choose_excerpts(text[begin:end], config.training.seed)
+    # A prime whose words are all known is better, where there is one.
+    excerpts = tuple(line for line in excerpts if not tokenizer.unknowns(line, 1)) or excerpts
     return PreparedText(tokenizer, parts, excerpts, dropped)
 
 
@@ -63,8 +69,8 @@ def _vocabulary_text(text: str, bounds: dict[str, tuple[int, int]], settings: Te
 def split_bounds(text: str, settings: TextConfig) -> dict[str, tuple[int, int]]:
     """Where train, validation and test begin and end in the text, in characters.
 
-    They follow one another. Characters are cut exactly at the fraction; words at the next line end
-    (or space, in a text of one line), so that no word or sentence is cut in two.
+    They follow one another. Characters are cut exactly at the fraction; words at a line end near
+    it, or a space where no line ends nearby, so that no word (of a sensible length) is cut in two.
     """
     at_word = settings.level == "word"
     place: Callable[[float], int] = lambda fraction: _cut(text, fraction, at_word)  # noqa: E731
@@ -82,11 +88,14 @@ def _cut(text: str, fraction: float, at_word: bool) -> int:
     position = int(round(fraction, 9) * len(text))
     if not at_word or position in (0, len(text)):
         return position
+    reach = max(SHORTEST_REACH, len(text) // 100)
     for separator in ("\n", " "):
-        found = text.find(separator, position - 1)
-        if found >= 0:
-            return found + 1
-    return len(text)
+        after = text.find(separator, position - 1, position + reach) + 1
+        before = text.rfind(separator, max(0, position - reach), position) + 1
+        for cut in (after, before):
+            if 0 < cut < len(text):
+                return cut
+    return position
 
 
 def check_sizes(tokens: dict[str, int], config: RunConfig) -> None:

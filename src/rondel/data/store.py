@@ -6,6 +6,7 @@ through a memory map, so a text larger than memory costs a resume nothing.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,12 +50,16 @@ class TokenStore:
         """Write token ids (N,) for every split into a new folder."""
         dtype = np.min_scalar_type(max(vocab_size - 1, 0)).newbyteorder("<")
         folder.mkdir()
-        for name, (_, ids) in parts.items():
-            with (folder / f"{name}.bin").open("wb") as file:
-                file.write(ids.astype(dtype).data)
         splits = {name: split for name, (split, _) in parts.items()}
+        sums = {}
+        for name, (_, ids) in parts.items():
+            data = ids.astype(dtype).data
+            with (folder / f"{name}.bin").open("wb") as file:
+                file.write(data)
+            sums[name] = hashlib.sha256(data).hexdigest()
         index = {
             "dtype": dtype.str,
+            "sha256": sums,
             "splits": {name: asdict(split) for name, split in splits.items()},
         }
         (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
@@ -66,6 +71,7 @@ class TokenStore:
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
             splits = {name: Split(**split) for name, split in index["splits"].items()}
+            sums = {name: str(index["sha256"][name]) for name in splits}
             store = cls(folder, str(np.dtype(index["dtype"]).str), splits)
         except FileNotFoundError:
             raise ModelFolderError(
@@ -73,8 +79,12 @@ class TokenStore:
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFolderError(f"{folder / INDEX} is damaged ({error!r})") from None
-        for name in splits:
-            store.tokens(name)
+        for name, expected in sums.items():
+            data = np.ascontiguousarray(store.tokens(name)).data
+            if hashlib.sha256(data).hexdigest() != expected:
+                raise ModelFolderError(
+                    f"{folder / name}.bin was changed or damaged since it was written; copy it again"
+                )
         return store
 
     def tokens(self, name: str) -> Ids:

@@ -55,8 +55,8 @@ class Model(NamedTuple):
     def forward(self, x_TB: Array, state: State) -> tuple[Array, State, list[Any]]:
         """Logits (T, B, V) after each token, the next state, and what the way back will need."""
         p, saved, ends = self.parameters, [], []
-        one_hot = "embedding.weight" not in p  # whose vectors are the rows of the identity
-        inputs = (np.diag(np.ones_like(p["head.bias"])) if one_hot else p["embedding.weight"])[x_TB]
+        one_hot = np.equal.outer(x_TB, np.arange(len(p["head.bias"]))).astype(p["head.bias"].dtype)
+        inputs = p["embedding.weight"][x_TB] if "embedding.weight" in p else one_hot
         for layer in range(len(state[0])):
             weight_hh, bias_hh = p[f"core.weight_hh_l{layer}"], p[f"core.bias_hh_l{layer}"]
             now = tuple(part_LBH[layer] for part_LBH in state)

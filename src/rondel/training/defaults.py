@@ -29,6 +29,7 @@ OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
 LEARNING_RATES = {"sgd": 0.5, "rmsprop": 2e-3, "adam": 4e-3, "adamw": 4e-3}
 
 # What the NumPy reference is: the classic character RNN, and nothing beyond it.
+REFERENCE_CELLS = ("rnn", "gru", "lstm")
 REFERENCE_ONLY: dict[str, Any] = {
     "optimizer": "rmsprop",
     "weight_decay": 0.0,
@@ -139,6 +140,10 @@ def resolve_intervals(config: RunConfig, steps_per_epoch: int) -> RunConfig:
 
 
 def _refuse_beyond_reference(config: RunConfig) -> None:
+    if config.model.cell not in REFERENCE_CELLS:
+        raise InputError(
+            f"--backend numpy has no cell {config.model.cell}; it has {', '.join(REFERENCE_CELLS)}"
+        )
     settings = {**dataclasses.asdict(config.model), **dataclasses.asdict(config.training)}
     for name, only in REFERENCE_ONLY.items():
         if settings[name] != only:

@@ -46,6 +46,11 @@ class Snapshot:
         return parts
 
 
+def steps_at_a_time(streams: int, vocab_size: int) -> int:
+    """How many steps of so many streams to validate at once, so that their logits take 64 MB."""
+    return max(1, min(256, 16_000_000 // (streams * vocab_size)))
+
+
 class Learner(Protocol):
     """Owns parameters, optimiser, carried state and random numbers."""
 

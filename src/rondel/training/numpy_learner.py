@@ -19,9 +19,7 @@ from rondel.reference import (
     initial_parameters,
     make_cell,
 )
-from rondel.training.learner import Arrays, Snapshot, StepResult
-
-VALIDATION_CHUNK = 64
+from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
 
 
 class NumpyLearner:
@@ -49,10 +47,12 @@ class NumpyLearner:
         state = self._state
         if batch.fresh or state is None:
             state = self.model.initial_state(batch.inputs.shape[1])
-        loss, gradients, self._state = self.model.loss_and_gradients(
-            batch.inputs, batch.targets, state
-        )
-        norm = clip_by_norm(gradients, self.config.clip_norm or np.inf)
+        # Numbers that grow past all bounds are what `StepResult.finite` is asked for.
+        with np.errstate(all="ignore"):
+            loss, gradients, self._state = self.model.loss_and_gradients(
+                batch.inputs, batch.targets, state
+            )
+            norm = clip_by_norm(gradients, self.config.clip_norm or np.inf)
         if self.config.clip_value:
             clip_by_value(gradients, self.config.clip_value)
         result = StepResult(float(loss), {"nll": float(loss)}, norm)
@@ -65,8 +65,9 @@ class NumpyLearner:
         inputs_TB, targets_TB = evaluation_streams(tokens)
         state = self.model.initial_state(inputs_TB.shape[1])
         total, count = 0.0, 0
-        for begin in range(0, len(inputs_TB), VALIDATION_CHUNK):
-            chunk = slice(begin, begin + VALIDATION_CHUNK)
+        steps = steps_at_a_time(inputs_TB.shape[1], len(self.model.parameters["head.bias"]))
+        for begin in range(0, len(inputs_TB), steps):
+            chunk = slice(begin, begin + steps)
             logits_TBV, state, _ = self.model.forward(inputs_TB[chunk], state)
             scored_TB = targets_TB[chunk] != PADDING
             nats_TB = negative_log_likelihoods(logits_TBV, np.maximum(targets_TB[chunk], 0))

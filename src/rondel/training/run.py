@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
@@ -35,6 +36,17 @@ if TYPE_CHECKING:
     from rondel.training.callbacks import Callback
 
 BEST, SETTINGS, TOKENS, RESUME = "best", "run.toml", "tokens", "resume.safetensors"
+# What a resumed run may change: when it stops, where it runs, and what it shows.
+CHANGEABLE = (
+    "epochs",
+    "steps",
+    "minutes",
+    "early_stopping",
+    "eval_every",
+    "sample_every",
+    "device",
+    "threads",
+)
 SECONDS_BETWEEN_SAVES = 30.0
 LEAST_SECONDS_BETWEEN_VALIDATIONS = 1.0
 # A run by the clock spends at most one second in twenty on validation.
@@ -147,7 +159,8 @@ class Run:
         """Save the latest state; the model folder and what a resume takes, each in one move."""
         # The snapshot last: a process killed between the two makes the later one again.
         artifact.write_weights(self.folder, self.model())
-        write_snapshot(self.folder / RESUME, self.learner.snapshot(), self.progress.to_json())
+        values = {**self.progress.to_json(), "settings": settled(self.config)}
+        write_snapshot(self.folder / RESUME, self.learner.snapshot(), values)
         self.saved_step, self._saved_at = self.progress.step, self.progress.read_clock()
 
     def _save_best(self) -> None:
@@ -156,6 +169,12 @@ class Run:
             artifact.write_weights(best, self.model())
         else:
             artifact.save(best, self.model())
+
+
+def settled(config: RunConfig) -> dict[str, Any]:
+    """The settings of text and training that a run keeps from its beginning to its end."""
+    settings = {**dataclasses.asdict(config.text), **dataclasses.asdict(config.training)}
+    return {name: value for name, value in settings.items() if name not in CHANGEABLE}
 
 
 def best_folder(folder: Path) -> Path:

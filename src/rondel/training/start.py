@@ -14,27 +14,17 @@ from rondel.data.prepare import PreparedText, prepare_text
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
+from rondel.text.tokenizers import train_tokenizer
 from rondel.threads import calm_threads
 from rondel.training.defaults import resolve, resolve_dropout, resolve_intervals
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
-from rondel.training.run import RESUME, SETTINGS, TOKENS, Run
+from rondel.training.run import CHANGEABLE, RESUME, SETTINGS, TOKENS, Run, settled
 from rondel.training.snapshots import read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     from rondel.training.warm_start import WarmStart
 
-# What a resumed run may change: when it stops, where it runs, and what it shows.
-CHANGEABLE = (
-    "epochs",
-    "steps",
-    "minutes",
-    "early_stopping",
-    "eval_every",
-    "sample_every",
-    "device",
-    "threads",
-)
 LIMITS = ("epochs", "steps", "minutes")
 
 
@@ -83,9 +73,7 @@ def begin(
     """
     check_folder(folder, overwrite)
     config = resolve(config)
-    prepared = prepare_text(
-        text, config, warm_start.tokenizer(text, config) if warm_start else None
-    )
+    prepared = prepare_text(text, config, warm_start.tokenizer if warm_start else train_tokenizer)
     del text
     tokens = prepared.parts["train"][0].tokens
     config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
@@ -106,7 +94,8 @@ def begin(
         artifact.write_parts(draft, model)
         TokenStore.write(draft / TOKENS, model.tokenizer.vocab_size, prepared.parts)
         write_atomically(draft / SETTINGS, config.to_toml().encode())
-        write_snapshot(draft / RESUME, learner.snapshot(), progress.to_json())
+        values = {**progress.to_json(), "settings": settled(config)}
+        write_snapshot(draft / RESUME, learner.snapshot(), values)
     store = TokenStore.open(folder / TOKENS)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
     run.notes = notes_on(prepared, config)
@@ -139,9 +128,14 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
     """
     _refuse_changes(folder, changes)
     model = artifact.load(folder)
-    config = _recorded_config(folder, model)
+    if not (folder / SETTINGS).is_file():
+        raise ModelFolderError(
+            f"{folder} is a model but not a run ({SETTINGS} is missing); "
+            f"to train on from its weights, use --init-from {folder}"
+        )
     store = TokenStore.open(folder / TOKENS)
     snapshot, values = read_snapshot(folder / RESUME)
+    config = _recorded_config(folder, model, values.pop("settings"))
     progress = Progress.from_json(values)
     if any(name in changes for name in LIMITS):
         changes = {**dict.fromkeys(LIMITS), **changes}
@@ -150,14 +144,22 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
     learner = build_learner(config)
     learner.restore(snapshot)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
-    if reason := run.reason_to_stop():
-        raise InputError(
-            f"{folder} is complete ({reason} at step {progress.step:,}, epoch "
-            f"{progress.epoch:.2f}, {progress.seconds / 60:.1f} minutes); to train on, "
-            "give it a higher --epochs, --steps or --minutes, counted from its beginning"
-        )
+    # A run that was killed between its last step and the validation after it has that still to do.
+    if (reason := run.reason_to_stop()) and not progress.loss_count:
+        raise InputError(_complete(run, reason))
     write_atomically(folder / SETTINGS, config.to_toml().encode())
     return run
+
+
+def _complete(run: Run, reason: str) -> str:
+    at = run.progress
+    more = "a higher --epochs, --steps or --minutes, counted from its beginning"
+    if reason == "stopped early":
+        more = f"--early-stopping of more than {at.without_progress} validations"
+    return (
+        f"{run.folder} is complete ({reason} at step {at.step:,}, epoch {at.epoch:.2f}, "
+        f"{at.seconds / 60:.1f} minutes); to train on, give it {more}"
+    )
 
 
 def build_learner(config: RunConfig) -> Learner:
@@ -183,19 +185,20 @@ def _with_vocabulary(config: RunConfig, prepared: PreparedText) -> RunConfig:
     return dataclasses.replace(config, model=model)
 
 
-def _recorded_config(folder: Path, model: Artifact) -> RunConfig:
+def _recorded_config(folder: Path, model: Artifact, began_with: dict[str, Any]) -> RunConfig:
     path = folder / SETTINGS
-    if not path.is_file():
-        raise ModelFolderError(
-            f"{folder} is a model but not a run ({SETTINGS} is missing); "
-            f"to train on from its weights, use --init-from {folder}"
-        )
     config = read_toml(path)
     if config.model != model.config:
         raise ModelFolderError(
             f"{path} and {folder / artifact.MODEL} disagree about the model; "
             f"undo the change to {SETTINGS}"
         )
+    for name, value in settled(config).items():
+        if value != began_with.get(name):
+            raise ModelFolderError(
+                f"{path}: {name} is {value!r}, and the run began with {began_with.get(name)!r}; "
+                "set it back, for a resumed run goes on as it began"
+            )
     return config
 
 

@@ -16,10 +16,8 @@ from rondel.data.store import Ids
 from rondel.models import models
 from rondel.models.base import ModelState, TensorBatch
 from rondel.training.devices import autocast, choose_device
-from rondel.training.learner import Arrays, Snapshot, StepResult
+from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
 from rondel.training.optimizers import build_optimizer
-
-VALIDATION_CHUNK = 256
 
 
 class TorchLearner:
@@ -88,8 +86,9 @@ class TorchLearner:
         inputs_TB, targets_TB = evaluation_streams(tokens)
         state = self.model.initial_state(inputs_TB.shape[1])
         total, count = 0.0, 0
-        for begin in range(0, len(inputs_TB), VALIDATION_CHUNK):
-            chunk = slice(begin, begin + VALIDATION_CHUNK)
+        steps = steps_at_a_time(inputs_TB.shape[1], self.model.config.vocab_size)
+        for begin in range(0, len(inputs_TB), steps):
+            chunk = slice(begin, begin + steps)
             scored = int((targets_TB[chunk] != PADDING).sum())
             tensors = self._tensors(inputs_TB[chunk], targets_TB[chunk])
             with autocast(self.device, self.config.precision):

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel import artifact
-from rondel.config import RunConfig
+from rondel.config import TextConfig
 from rondel.errors import InputError
-from rondel.text.tokenizers import Tokenizer
+from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
 from rondel.training.learner import Arrays
 
@@ -28,8 +28,8 @@ class WarmStart(Protocol):
     def fixed(self) -> dict[str, Any]:
         """The settings that it decides."""
 
-    def tokenizer(self, text: str, config: RunConfig) -> Tokenizer | None:
-        """The tokenizer to use, or `None` to make one from the text."""
+    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
+        """The tokenizer to use, given the text that a vocabulary is made from."""
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
         """The first weights, given those that a new model has."""
@@ -53,9 +53,9 @@ class FromModel:
         splitting = {name: tokenizer.state()[name] for name in tokenizer.settings}
         return {**shape, **splitting, "level": tokenizer.level}
 
-    def tokenizer(self, text: str, config: RunConfig) -> Tokenizer:
+    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """The old vocabulary and what is new in the text."""
-        return self.old.tokenizer.extended(text, config.text)
+        return self.old.tokenizer.extended(text, settings)
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
         """The old weights, with rows for tokens put where the new vocabulary has them."""
@@ -92,8 +92,9 @@ class FromWordVectors:
         """Word level, and the vectors' own size."""
         return {"level": "word", "embedding_size": self.vectors.size}
 
-    def tokenizer(self, text: str, config: RunConfig) -> None:
+    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """Made from the text, as ever."""
+        return train_tokenizer(text, settings)
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
         """The fresh weights with the embedding rows of the words that were found."""
