@@ -83,7 +83,7 @@ class TokenStore:
             data = np.ascontiguousarray(store.tokens(name)).data
             if hashlib.sha256(data).hexdigest() != expected:
                 raise ModelFolderError(
-                    f"{folder / name}.bin was changed or damaged since it was written; copy it again"
+                    f"{folder / name}.bin was changed or damaged since it was written; copy it"
                 )
         return store
 
