@@ -49,6 +49,8 @@ def configure(
 
 def check_folder(folder: Path, overwrite: bool) -> None:
     """Refuse a folder that is taken, unless it holds a model that may be overwritten."""
+    if folder.exists() and Path.cwd().is_relative_to(folder.resolve()):
+        raise InputError(f"{folder} is the folder you are in; name another --out")
     if not folder.exists() or (overwrite and artifact.is_model(folder)):
         return
     if artifact.is_model(folder):
