@@ -15,7 +15,7 @@ from _runs import logits_of
 import rondel
 from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import Array, Cell, LayerParameters, Pointwise, State, split_gates
-from rondel.config import ModelConfig
+from rondel.config import ModelConfig, RunConfig
 from rondel.models.language_model import LanguageModel
 from rondel.nn.layers import (
     TORCH_LAYERS,
@@ -25,6 +25,7 @@ from rondel.nn.layers import (
     recurrent_layer,
 )
 from rondel.nn.stack import RecurrentStack
+from rondel.training.defaults import resolve
 
 T, B, E, H = 12, 3, 7, 10
 
@@ -174,11 +175,21 @@ def test_parameters_start_in_their_bound_and_chosen_biases_as_chosen(
         assert 0.8 * H**-0.5 < parameters[name].abs().max() <= H**-0.5
 
 
-def test_the_forget_gate_of_an_lstm_starts_at_one() -> None:
-    config = ModelConfig(hidden_size=H, embedding_size=E, num_layers=2, vocab_size=5)
-    arrays = LanguageModel(config).named_arrays()
+@pytest.mark.parametrize(
+    ("settings", "bias"),
+    [
+        ({"level": "word"}, 1.0),
+        ({"level": "char"}, 0.0),
+        ({"level": "byte"}, 0.0),
+        ({"level": "char", "forget_bias": 1.0}, 1.0),
+    ],
+)
+def test_the_forget_gate_of_an_lstm_starts_as_chosen(settings: dict[str, Any], bias: float) -> None:
+    shape = {"hidden_size": H, "embedding_size": E, "num_layers": 2, "dropout": 0.0}
+    config = resolve(RunConfig().updated(**shape, **settings, embedding_dropout=0.0)).model
+    arrays = LanguageModel(dataclasses.replace(config, vocab_size=5)).named_arrays()
     for layer in range(2):
-        assert arrays[f"core.bias_ih_l{layer}"][H : 2 * H].tolist() == [1.0] * H
+        assert arrays[f"core.bias_ih_l{layer}"][H : 2 * H].tolist() == [bias] * H
         assert arrays[f"core.bias_hh_l{layer}"][H : 2 * H].tolist() == [0.0] * H
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from rondel.config import TextConfig
 from rondel.errors import InputError
-from rondel.text.tokenizers import Tokenizer, train_tokenizer, word
+from rondel.text.tokenizers import train_tokenizer, word
 from rondel.text.tokenizers.word import WordTokenizer
 
 PUNCTUATION = TextConfig(level="word", vocab_size=10**6)
@@ -140,16 +139,3 @@ def test_any_text_with_nothing_unknown_comes_back(
         assume(False)
     assert tokenizer.decode(tokenizer.encode(text)) == (text.lower() if lowercase else text)
     assert tokenizer.unknowns(text) == []
-
-
-def seconds_to_encode(tokenizer: Tokenizer, text: str) -> float:
-    start = time.perf_counter()
-    tokenizer.encode(text)
-    return time.perf_counter() - start
-
-
-def test_a_megabyte_is_encoded_in_about_a_second() -> None:
-    text = "".join(topics.values())
-    text *= 1_000_000 // len(text) + 1
-    tokenizer = train_tokenizer(text, TextConfig(level="word"))
-    assert min(seconds_to_encode(tokenizer, text) for _ in range(3)) < 1
