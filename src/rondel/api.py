@@ -18,6 +18,7 @@ from rondel.engine import NumpyEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.start import without_implied_space
 from rondel.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -88,10 +89,14 @@ class Model:
             beam_width=beam_width,
             rules=rules,
         )
-        if unknowns := self.tokenizer.unknowns(prime):
+        if unknowns := self.unknowns(prime):
             listed = " ".join(map(repr, unknowns))
             warnings.warn(f"the model does not know {listed}; read as unknown", stacklevel=2)
         return generate(self._engine, self.tokenizer, chosen, prime, index)
+
+    def unknowns(self, prime: str) -> list[str]:
+        """The first different characters or words of a prime that the model does not know."""
+        return self.tokenizer.unknowns(without_implied_space(self.tokenizer, prime))
 
     def choose_prime(self, seed: int | None = None, index: int = 0) -> str:
         """The beginning of some line of the model's own training text."""

@@ -36,6 +36,9 @@ from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_
 FORMAT, VERSION = "rondel-model", 1
 HEADER = ("format", "fingerprint", "digest", "progress")
 MODEL, TOKENIZER, WEIGHTS = "model.json", "tokenizer.json", "weights.safetensors"
+# All that rondel puts into a folder: the model's three files, and what a run adds to them.
+OWN = {MODEL, TOKENIZER, WEIGHTS, "best", "run.toml", "resume.safetensors", "tokens"}
+OWN |= {"metrics.jsonl", "tensorboard", "loss.png"}
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -59,6 +62,17 @@ class Artifact:
 def is_model(path: Path) -> bool:
     """Whether a model folder stands at `path`."""
     return (path / MODEL).is_file()
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raise `InputError` if a folder about to be replaced holds what rondel did not put there."""
+    names = (entry.name for entry in path.iterdir())
+    foreign = sorted(n for n in names if n not in OWN and not n.endswith((".draft", ".old")))
+    if foreign:
+        raise InputError(
+            f"{path} holds {foreign[0]!r}, which is not rondel's and would be lost; "
+            "move it away, or choose another folder"
+        )
 
 
 def fingerprint(config: dict[str, Any], tokenizer: dict[str, Any]) -> str:
@@ -89,6 +103,8 @@ def save(path: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
     _check_sizes(artifact, path)
     if path.exists() and not (overwrite and is_model(path)):
         raise InputError(f"{path} is there already; choose another folder")
+    if path.exists():
+        refuse_foreign(path)
     with new_folder(path) as draft:
         write_parts(draft, artifact)
 
@@ -242,9 +258,11 @@ def _read_weights(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any
 def _refuse_pickle(path: Path) -> None:
     """Old PyTorch files are pickles, newer ones zip archives of pickles: reading one runs code."""
     with path.open("rb") as file:
-        start = file.read(4)
-    # A pickle of protocol 2 or later begins with these two bytes, an archive with these four.
-    if (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05") or start == b"PK\x03\x04":
+        start = file.read(9)
+    # A pickle of protocol 2 or later begins with these two bytes, an archive with these four. So
+    # may the length that safetensors begins with, but the ninth byte of that is a brace.
+    looks = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[8:] != b"{"
+    if looks or start[:4] == b"PK\x03\x04":
         raise ModelFolderError(
             f"{path} is a pickle (a PyTorch checkpoint?), which could run any code when read; "
             "rondel reads safetensors only"

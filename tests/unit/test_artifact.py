@@ -87,10 +87,10 @@ def test_only_a_model_is_overwritten_and_only_when_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is there already"):
         artifact.save(tmp_path / "m", make("word"))
     assert artifact.load(tmp_path / "m").tokenizer.level == "char"
-    (tmp_path / "m" / "leftover").write_text("of the old one")
+    (tmp_path / "m" / "loss.png").write_text("of the old one")
     artifact.save(tmp_path / "m", make("word"), overwrite=True)
     assert artifact.load(tmp_path / "m").tokenizer.level == "word"
-    assert not (tmp_path / "m" / "leftover").exists()
+    assert not (tmp_path / "m" / "loss.png").exists()
 
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter").write_text("one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import re
 import sys
 from typing import NoReturn
@@ -70,6 +71,10 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; an error on purpose is one line on standard error, and status 1."""
     calm_threads()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or file of another encoding gets a question mark, not a traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         cli.main(prog_name="rondel")
     except RondelError as error:

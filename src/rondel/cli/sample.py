@@ -61,7 +61,7 @@ def command(
     if prime_file is not None:
         prime = _read_prime(prime_file, as_bytes=writer.tokenizer.level == "byte")
     if prime:
-        _tell_of_unknowns(writer.tokenizer.unknowns(prime))
+        _tell_of_unknowns(writer.unknowns(prime))
     for index in range(count):
         start = writer.choose_prime(seed, index) if prime is None else prime
         if count > 1:

@@ -32,7 +32,7 @@ def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
 
     Raises `InputError` if there is no text: a model has no sign for the beginning of one.
     """
-    context = _without_implied_space(tokenizer, prime)
+    context = without_implied_space(tokenizer, prime)
     ids = tokenizer.encode(context)
     if len(ids) == 0:
         raise InputError("there is nothing to continue: give a prime of at least one character")
@@ -48,7 +48,7 @@ def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
     return Start(ids, logits_1V[0], state, decoder)
 
 
-def _without_implied_space(tokenizer: Tokenizer, prime: str) -> str:
+def without_implied_space(tokenizer: Tokenizer, prime: str) -> str:
     """The prime as its text would go on: at word level, a space before a word is no token.
 
     "The " would end in a token for a space at the very end of a text, which "The cat" has not.

@@ -51,7 +51,10 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     """Refuse a folder that is taken, unless it holds a model that may be overwritten."""
     if folder.exists() and Path.cwd().is_relative_to(folder.resolve()):
         raise InputError(f"{folder} is the folder you are in; name another --out")
-    if not folder.exists() or (overwrite and artifact.is_model(folder)):
+    if not folder.exists():
+        return
+    if overwrite and artifact.is_model(folder):
+        artifact.refuse_foreign(folder)
         return
     if artifact.is_model(folder):
         raise InputError(

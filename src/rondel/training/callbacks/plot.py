@@ -57,7 +57,8 @@ def draw_losses(rows: list[dict[str, Any]], title: str, unit: str) -> bytes:
             ha="right",
             color="#b3261e",
         )
-    axes.set(xlabel="step", ylabel=f"loss ({unit})", title=title)
+    axes.set(xlabel="step", ylabel=f"loss ({unit})")
+    axes.set_title(title, parse_math=False)  # a run's name may have a dollar in it
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
