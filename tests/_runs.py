@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
 
+from rondel.cells import cells
 from rondel.cli import cli
 from rondel.config import RunConfig
 from rondel.data.batches import Batch, Cursor, stream_batches
@@ -55,8 +57,6 @@ def train(folder: Path, text: str, callbacks: tuple[Any, ...] = (), **settings: 
 
 def configured(vocab_size: int, **settings: Any) -> RunConfig:
     """The resolved configuration of a small model over so many tokens."""
-    import dataclasses
-
     config = resolve(RunConfig().updated(**{**SMALL, **settings}))
     return dataclasses.replace(
         config, model=dataclasses.replace(config.model, vocab_size=vocab_size)
@@ -86,3 +86,11 @@ def rondel(*arguments: object, stdin: str | None = None) -> Result:
 
 
 Rondel = Callable[..., Result]
+
+
+def variants() -> Iterator[tuple[str, str]]:
+    """Every registered cell by name, with each nonlinearity that it has a choice of."""
+    for name, cls in cells.items():
+        fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        for nonlinearity in ("tanh", "relu") if "nonlinearity" in fields else ("tanh",):
+            yield name, nonlinearity

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from _runs import logits_of
+from _runs import logits_of, variants
 
 import rondel
 from rondel.cells import build_cell, cells, numpy_namespace
@@ -30,14 +29,7 @@ from rondel.training.defaults import resolve
 T, B, E, H = 12, 3, 7, 10
 
 
-def variants() -> Iterator[Cell]:
-    for name, cls in cells.items():
-        fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for nonlinearity in ("tanh", "relu") if "nonlinearity" in fields else ("tanh",):
-            yield build_cell(ModelConfig(cell=name, nonlinearity=nonlinearity))
-
-
-CELLS = list(variants())
+CELLS = [build_cell(ModelConfig(cell=name, nonlinearity=f)) for name, f in variants()]
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=repr)
 every_torch_cell = pytest.mark.parametrize(
     "cell", [cell for cell in CELLS if type(cell) in TORCH_LAYERS], ids=repr
@@ -161,7 +153,7 @@ def test_parameters_start_in_their_bound_and_chosen_biases_as_chosen(
         cell = dataclasses.replace(cell, forget_bias=1.5)  # type: ignore[type-var]
     layer = build(cell, E, H)
     parameters = {name: p.detach() for name, p in layer.parameters_by_name().items()}
-    chosen = cell.initial_bias(H)
+    chosen = cell.initial_bias()
     for gate in cell.gates:
         rows = cell.gate_rows(gate, H)
         bias_ih, bias_hh = parameters["bias_ih"][rows], parameters["bias_hh"][rows]
@@ -200,7 +192,7 @@ class MinimalGatedUnit(Cell):
     gates: ClassVar[tuple[str, ...]] = ("forget", "candidate")
     states: ClassVar[tuple[str, ...]] = ("h",)
 
-    def initial_bias(self, hidden_size: int) -> dict[str, float]:
+    def initial_bias(self) -> dict[str, float]:
         return {"forget": -1.0}
 
     def pointwise(

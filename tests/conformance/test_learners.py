@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from _runs import batches_of, configured, start, train
+from _runs import batches_of, configured, start, train, variants
 
 import rondel
 from rondel.cells import cells
@@ -27,13 +26,6 @@ INPUTS: dict[str, dict[str, Any]] = {
     "embedding": {"embedding_size": 8},
     "tied": {"embedding_size": 16, "tie_weights": True},
 }
-
-
-def variants() -> Iterator[tuple[str, str]]:
-    for name, cls in cells.items():
-        fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        for nonlinearity in ("tanh", "relu") if "nonlinearity" in fields else ("tanh",):
-            yield name, nonlinearity
 
 
 @pytest.fixture(scope="session")

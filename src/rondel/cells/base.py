@@ -62,7 +62,7 @@ class Cell(ABC):
         biases included; `state` holds arrays (..., H).
         """
 
-    def initial_bias(self, hidden_size: int) -> dict[str, float]:
+    def initial_bias(self) -> dict[str, float]:
         """Gates whose input bias starts at a chosen value (their hidden bias then starts at 0)."""
         return {}
 

@@ -23,7 +23,7 @@ class LSTM(Cell):
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
     states: ClassVar[tuple[str, ...]] = ("h", "c")
 
-    def initial_bias(self, hidden_size: int) -> dict[str, float]:
+    def initial_bias(self) -> dict[str, float]:
         """See `Cell.initial_bias`."""
         return {"forget": self.forget_bias}
 

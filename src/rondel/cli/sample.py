@@ -33,7 +33,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
     type=click.Choice(list(MODES)),
     default="sample",
     show_default=True,
-    help="Draw every token, take the likeliest, draw only where a word begins, or search.",
+    help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()),
 )
 @click.option("--beam-width", default=4, show_default=True, help="Mode beam: texts kept at a time.")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")

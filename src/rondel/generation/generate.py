@@ -11,7 +11,7 @@ from rondel.generation.beam import beam_search
 from rondel.generation.draw import stream_rng
 from rondel.generation.history import History
 from rondel.generation.modes import Chooser, chooser
-from rondel.generation.settings import MODES, GenerationSettings
+from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
 from rondel.generation.start import Start, read_prime
 from rondel.generation.stopping import StopScanner
@@ -56,4 +56,4 @@ def _one_by_one(
         yield rest
 
 
-__all__ = ["MODES", "GenerationSettings", "generate"]
+__all__ = ["GenerationSettings", "generate"]

@@ -103,7 +103,7 @@ def initialise(cell: Cell, parameters: dict[str, nn.Parameter], hidden_size: int
     with torch.no_grad():
         for parameter in parameters.values():
             parameter.uniform_(-bound, bound)
-        for gate, bias in cell.initial_bias(hidden_size).items():
+        for gate, bias in cell.initial_bias().items():
             rows = cell.gate_rows(gate, hidden_size)
             parameters["bias_ih"][rows] = bias
             parameters["bias_hh"][rows] = 0.0

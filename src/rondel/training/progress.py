@@ -26,7 +26,6 @@ class Progress:
     cursor: Cursor = field(default_factory=Cursor)
     train_loss: float | None = None
     val_loss: float | None = None
-    validated_at: int = 0
     best_loss: float | None = None
     best_step: int = 0
     without_progress: int = 0
@@ -66,7 +65,7 @@ class Progress:
         """
         self.train_loss = self.loss_sum / self.loss_count
         self.loss_sum, self.loss_count = 0.0, 0
-        self.val_loss, self.validated_at = val_loss, self.step
+        self.val_loss = val_loss
         judged = self.train_loss if val_loss is None else val_loss
         if self.best_loss is None or judged < self.best_loss:
             self.best_loss, self.best_step, self.without_progress = judged, self.step, 0

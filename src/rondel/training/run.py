@@ -150,9 +150,10 @@ class Run:
 
     def not_finite(self, what: str) -> NonFiniteLossError:
         """What to raise instead of saving a model that is ruined."""
+        clip = "a lower --clip-norm" if self.config.training.clip_norm else "--clip-norm 1"
         return NonFiniteLossError(
             f"{what}; {self.folder} holds the last good state, of step {self.saved_step}. "
-            "Try a lower --learning-rate or a lower --clip-norm"
+            f"Try a lower --learning-rate or {clip}"
         )
 
     def save(self) -> None:

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import RunConfig, flag_name, read_toml
@@ -86,7 +88,9 @@ def begin(
     config = resolve_intervals(config, steps_per_epoch)
     learner = build_learner(config)
     if warm_start:
-        learner.load_weights(warm_start.weights(learner.weights(), prepared.tokenizer))
+        counts_V = np.bincount(prepared.parts["train"][1], minlength=config.model.vocab_size)
+        fresh = learner.weights()
+        learner.load_weights(warm_start.weights(fresh, prepared.tokenizer, counts_V))
     progress = Progress(steps_per_epoch)
     model = Artifact(
         config.model,

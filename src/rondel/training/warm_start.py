@@ -18,6 +18,8 @@ from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
 from rondel.training.learner import Arrays
 
+Counts = npt.NDArray[np.integer[Any]]
+
 
 class WarmStart(Protocol):
     """Where a new run's first weights come from."""
@@ -31,8 +33,8 @@ class WarmStart(Protocol):
     def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """The tokenizer to use, given the text that a vocabulary is made from."""
 
-    def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
-        """The first weights, given those that a new model has."""
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
+        """The first weights, given those of a new model and how often the text has each token."""
 
 
 class FromModel:
@@ -57,7 +59,7 @@ class FromModel:
         """The old vocabulary and what is new in the text."""
         return self.old.tokenizer.extended(text, settings)
 
-    def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
         """The old weights, with rows for tokens put where the new vocabulary has them."""
         old_tokens = self.old.tokenizer
         place = {old_tokens.token(index): index for index in range(old_tokens.vocab_size)}
@@ -96,10 +98,10 @@ class FromWordVectors:
         """Made from the text, as ever."""
         return train_tokenizer(text, settings)
 
-    def weights(self, fresh: Arrays, tokenizer: Tokenizer) -> Arrays:
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
         """The fresh weights with the embedding rows of the words that were found."""
         embedding, coverage = embedding_from_vectors(
-            self.vectors, tokenizer, fresh["embedding.weight"]
+            self.vectors, tokenizer, fresh["embedding.weight"], counts_V
         )
         self.report = str(coverage)
         return {**fresh, "embedding.weight": embedding}
