@@ -1,0 +1,211 @@
+"""Vector arithmetic as LLVM code, for kernels that Numba's own loops are too slow for.
+
+A kernel is an `@intrinsic` whose body is written with `Vector`s, which emit the instructions that
+their operators name. Vectors are as wide as the processor's registers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from rondel.kernels.compiling import features
+
+FLOAT, POINTER = ir.FloatType(), ir.PointerType()
+INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+LANES = 16 if "avx512f" in features() else 8
+VECTOR = ir.VectorType(FLOAT, LANES)
+Builder = Any
+Value = Any
+
+
+def integer(value: int) -> Value:
+    """A 64-bit constant."""
+    return ir.Constant(INT64, value)
+
+
+def constant(value: float) -> Value:
+    """A vector of one number."""
+    return ir.Constant(VECTOR, [value] * LANES)
+
+
+def at(builder: Builder, pointer: Value, offset: Value, unit: Any = FLOAT) -> Value:
+    """A pointer `offset` elements on."""
+    return builder.gep(pointer, [offset], source_etype=unit)
+
+
+def pointer(builder: Builder, address: Value) -> Value:
+    """An address (uintp) as a pointer."""
+    return builder.inttoptr(address, POINTER)
+
+
+def load(builder: Builder, where: Value, type_: Any = VECTOR, align: int = 4) -> Value:
+    """What lies at a pointer."""
+    return builder.load(where, align=align, typ=type_)
+
+
+def store(builder: Builder, value: Value, where: Value, align: int = 4) -> None:
+    """Write to a pointer."""
+    builder.store(value, where, align=align)
+
+
+def splat(builder: Builder, scalar: Value, vector: Any = VECTOR) -> Value:
+    """A scalar in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(INT32, 0))
+    lanes = ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(first, undefined, lanes)
+
+
+def call(builder: Builder, name: str, result: Any, *arguments: Value) -> Value:
+    """A call of one of LLVM's own functions."""
+    function = builder.module.globals.get(name) or ir.Function(
+        builder.module, ir.FunctionType(result, [value.type for value in arguments]), name
+    )
+    return builder.call(function, arguments)
+
+
+def fused_multiply_add(builder: Builder, x: Value, y: Value, z: Value) -> Value:
+    """x y + z, rounded once."""
+    return call(builder, f"llvm.fma.v{x.type.count}f32", x.type, x, y, z)
+
+
+def prefetch(builder: Builder, where: Value) -> None:
+    """Ask for a line of memory that will be read soon."""
+    name, number = "llvm.prefetch.p0", lambda value: ir.Constant(INT32, value)
+    call(builder, name, ir.VoidType(), where, number(0), number(3), number(1))
+
+
+class Vector:
+    """Numbers in the lanes of a register. Every operation is rounded as IEEE 754 has it."""
+
+    def __init__(self, builder: Builder, value: Value) -> None:
+        self.builder, self.value = builder, value
+
+    def _as_value(self, other: Vector | float) -> Value:
+        return other.value if isinstance(other, Vector) else constant(other)
+
+    def _of(self, value: Value) -> Vector:
+        return Vector(self.builder, value)
+
+    def __add__(self, other: Vector | float) -> Vector:
+        return self._of(self.builder.fadd(self.value, self._as_value(other)))
+
+    def __sub__(self, other: Vector | float) -> Vector:
+        return self._of(self.builder.fsub(self.value, self._as_value(other)))
+
+    def __rsub__(self, other: float) -> Vector:
+        return self._of(self.builder.fsub(constant(other), self.value))
+
+    def __mul__(self, other: Vector | float) -> Vector:
+        return self._of(self.builder.fmul(self.value, self._as_value(other)))
+
+    def __truediv__(self, other: Vector | float) -> Vector:
+        return self._of(self.builder.fdiv(self.value, self._as_value(other)))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def fma(self, factor: Vector | float, addend: Vector | float) -> Vector:
+        """self * factor + addend, rounded once."""
+        values = self.value, self._as_value(factor), self._as_value(addend)
+        return self._of(fused_multiply_add(self.builder, *values))
+
+    def at_most(self, limit: Vector | float) -> Vector:
+        """The smaller of the two, in each lane; not-a-number stays as it is."""
+        value = self._as_value(limit)
+        above = self.builder.fcmp_ordered(">", self.value, value)
+        return self._of(self.builder.select(above, value, self.value))
+
+    def at_least(self, limit: Vector | float) -> Vector:
+        """The larger of the two, in each lane; not-a-number stays as it is."""
+        value = self._as_value(limit)
+        below = self.builder.fcmp_ordered("<", self.value, value)
+        return self._of(self.builder.select(below, value, self.value))
+
+    def within(self, limit: float) -> Vector:
+        """Cut off at ± limit."""
+        return self.at_most(limit).at_least(-limit)
+
+    def polynomial(self, coefficients: tuple[float, ...]) -> Vector:
+        """Horner's rule, the highest power's coefficient first."""
+        first, second, *rest = coefficients
+        total = self.fma(first, second)
+        for coefficient in rest:
+            total = total.fma(self, coefficient)
+        return total
+
+
+# A rational function of odd degree 13 over 6, fitted on ±7.9, past which tanh is 1 in single
+# precision: the coefficients of Eigen (Jacob & Guennebaud, MPL 2.0), which all of its users share.
+TANH_LIMIT = 7.90531110763549805
+TANH_ABOVE = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+TANH_BELOW = (
+    1.19825839466702e-06,
+    1.18534705686654e-04,
+    2.26843463243900e-03,
+    4.89352518554385e-03,
+)
+
+# exp(r) on ±ln(2)/2 (Cephes, S. L. Moshier), and ln 2 in two parts.
+EXP_SERIES = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1)
+LN2_HIGH, LN2_LOW, LOG2_E = 0.693359375, -2.12194440e-4, 1.4426950408889634
+EXP_LOWEST = -87.0
+
+
+def tanh(x: Vector) -> Vector:
+    """Hyperbolic tangent, to a few units in the last place."""
+    x = x.within(TANH_LIMIT)
+    squared = x * x
+    return (x * squared.polynomial(TANH_ABOVE)) / squared.polynomial(TANH_BELOW)
+
+
+def sigmoid(x: Vector) -> Vector:
+    """1 / (1 + exp(-x)), by way of tanh."""
+    return tanh(x * 0.5).fma(0.5, 0.5)
+
+
+def relu(x: Vector) -> Vector:
+    """max(x, 0)."""
+    return x.at_least(0.0)
+
+
+def exp(x: Vector) -> Vector:
+    """e to the x, for x up to 88; below -87 it stays at exp(-87), which is nothing beside 1."""
+    builder = x.builder
+    x = x.at_least(EXP_LOWEST)
+    whole_name = f"llvm.nearbyint.v{LANES}f32"
+    whole = Vector(builder, call(builder, whole_name, VECTOR, (x * LOG2_E).value))
+    rest = whole.fma(-LN2_LOW, whole.fma(-LN2_HIGH, x))
+    series = rest.polynomial((*EXP_SERIES, 5.0000001201e-1))
+    result = (series * rest).fma(rest, rest + 1.0)
+    integers = ir.VectorType(INT32, LANES)
+    exponent = builder.add(
+        builder.fptosi(whole.value, integers), ir.Constant(integers, [127] * LANES)
+    )
+    power = builder.shl(exponent, ir.Constant(integers, [23] * LANES))
+    return result * Vector(builder, builder.bitcast(power, VECTOR))
+
+
+@intrinsic  # type: ignore[misc]
+def address(_: Any, array: Any) -> Any:
+    """Where an array's numbers begin. The caller keeps the array alive."""
+
+    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
+        from numba.core import cgutils
+        from numba.np import arrayobj
+
+        struct = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.ptrtoint(struct.data, cgutils.intp_t)
+
+    return types.uintp(array), generate
