@@ -279,6 +279,7 @@ def multiply(
     k_block: int,
     blocks: int,
     b: int,
+    b_panel: int,
     c: int,
     c_row: int,
     c_panel: int,
@@ -286,9 +287,9 @@ def multiply(
 ) -> None:
     """C[rows, panels x 16] (+)= A B, of any size; see `tile` for how A is read.
 
-    A group of panels stays in the nearest cache while all rows go past it.
+    `b_panel` is the distance from one panel to the next: 16 times k where they are packed. A group
+    of panels stays in the nearest cache while all rows go past it.
     """
-    b_panel = k_block * blocks * PANEL
     beside = panels_at_a_time(rows)
     first = 0
     while first < panels:
