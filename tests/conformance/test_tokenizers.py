@@ -55,6 +55,29 @@ def pushed(tokenizer: Tokenizer, ids: Any) -> str:
 
 
 @every_config
+@pytest.mark.parametrize("text", [PROSE, UNICODE + "\u0130I \u1e9e", "", "\ud800\udc80 a", "x"])
+def test_every_token_stands_where_its_span_says(config: TextConfig, text: str) -> None:
+    tokenizer = train_tokenizer(PROSE + UNICODE, config)
+    ids, spans = tokenizer.encode(text), tokenizer.spans(text)
+    assert (spans.shape, spans.dtype) == ((len(ids), 2), np.int64)
+    covered = np.zeros(len(text), int)
+    for token_id, (begin, end) in zip(ids.tolist(), spans.tolist(), strict=True):
+        assert 0 <= begin < end <= len(text)
+        covered[begin:end] += 1
+        if config.level != "byte" and token_id != tokenizer.unknown_id:
+            alone = tokenizer.decode([token_id])
+            assert normal(text[begin:end], config).strip() == alone.strip()
+    assert (np.diff(spans, axis=0) >= 0).all()
+    # A character is several bytes; what no token covers is the space between two words.
+    bytes_of = [len(c.encode("utf-8", "surrogateescape")) if c != "\ud800" else 3 for c in text]
+    if config.level == "byte":
+        assert covered.tolist() == bytes_of
+    else:
+        assert covered.max(initial=1) == 1
+        assert {c for c, times in zip(text, covered, strict=True) if not times} <= {" "}
+
+
+@every_config
 @pytest.mark.parametrize("text", [PROSE, UNICODE, PROSE + UNICODE], ids=["prose", "unicode", "all"])
 def test_a_text_with_nothing_unknown_comes_back_exactly(config: TextConfig, text: str) -> None:
     tokenizer = train_tokenizer(text, config)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Ids = npt.NDArray[np.integer[Any]]
+Spans = npt.NDArray[np.int64]
 
 
 class Decoder(Protocol):
@@ -69,6 +70,14 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32. What is not in the vocabulary is `unknown_id`."""
+
+    @abstractmethod
+    def spans(self, text: str) -> Spans:
+        """Where the tokens of `encode` stand in the text, in characters: begin and end (N, 2).
+
+        They are in order, and what lies in no span is white space that the tokens imply. Tokens
+        that share a character have it all.
+        """
 
     @abstractmethod
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:

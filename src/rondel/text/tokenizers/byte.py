@@ -11,7 +11,7 @@ import numpy as np
 from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, Tokenizer
+from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -54,6 +54,14 @@ class ByteTokenizer(Tokenizer):
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32: as many as it has bytes."""
         return np.frombuffer(_bytes(text), np.uint8).astype(np.int32)
+
+    def spans(self, text: str) -> Spans:
+        """For every byte, that of the character it is a part of."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+        lengths[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1  # a byte of its own
+        begins = np.repeat(np.arange(len(text)), lengths)
+        return np.stack([begins, begins + 1], axis=1)
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
         """The first different characters that no bytes stand for: lone surrogates alone."""

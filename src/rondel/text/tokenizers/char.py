@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, Tokenizer
+from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,6 +92,11 @@ class CharTokenizer(Tokenizer):
         for start, codes in _chunks(text):
             ids[start : start + len(codes)] = self._id_of_code[np.minimum(codes, last)]
         return ids
+
+    def spans(self, text: str) -> Spans:
+        """One character each."""
+        begins = np.arange(len(text))
+        return np.stack([begins, begins + 1], axis=1)
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
         """The first different characters of a text that the vocabulary lacks."""

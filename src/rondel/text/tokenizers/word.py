@@ -28,7 +28,7 @@ import numpy as np
 from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, Tokenizer
+from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -127,6 +127,18 @@ class WordTokenizer(Tokenizer):
             ids.extend(found)
         return np.array(ids, np.int32)
 
+    def spans(self, text: str) -> Spans:
+        """Where each word, mark or white space stands; the implied spaces stand in none."""
+        marked = self._word_split == "punctuation"
+        spans = array("q")
+        for match in CHUNK.finditer(self._lowered(text)):
+            end = match.start()
+            for token in self._split(match.group()):
+                begin, end = end, end + len(_piece(token, marked).text)
+                spans.extend((begin, end))
+        found = np.array(spans, np.int64).reshape(-1, 2)
+        return _as_before_lowering(found, text) if self._lowercase else found
+
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
         """The first different words of a text that the vocabulary lacks, without their joiners."""
         marked = self._word_split == "punctuation"
@@ -175,9 +187,11 @@ class WordTokenizer(Tokenizer):
         return sorted(common, key=lambda token: (-counts[token], token))[: config.vocab_size]
 
     def _chunks(self, text: str) -> Iterator[str]:
+        return (match.group() for match in CHUNK.finditer(self._lowered(text)))
+
+    def _lowered(self, text: str) -> str:
         # All of it at once: how a Greek sigma is lowered depends on the letters around it.
-        text = text.lower() if self._lowercase else text
-        return (match.group() for match in CHUNK.finditer(text))
+        return text.lower() if self._lowercase else text
 
     def _split(self, chunk: str) -> list[str]:
         if self._word_split == "spaces" or chunk.isspace():
@@ -234,6 +248,13 @@ def _piece(token: str, marked: bool) -> Piece:
     before, after = token.startswith(JOINER), token.endswith(JOINER)
     text = token.strip(JOINER)
     return Piece(JOINER if text == LITERAL_JOINER else text, before, after)
+
+
+def _as_before_lowering(spans: Spans, text: str) -> Spans:
+    """Spans of the lowered text as spans of the text, some of whose letters became two."""
+    place = np.repeat(np.arange(len(text)), [len(character.lower()) for character in text])
+    begins, ends = spans.T
+    return np.stack([place[begins], place[ends - 1] + 1], axis=1)
 
 
 def _is_opening(token: str) -> bool:
