@@ -66,15 +66,16 @@ class NumpyEngine:
 
     def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The next token's logits (T, B, V) after each token of a sequence, and the last state."""
-        outputs_TBH, state = self._run(tokens_TB, state)
+        outputs_TBH, state = self.outputs(tokens_TB, state)
         return self._logits(outputs_TBH), state
 
     def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
         """The state after a sequence, its logits left out (a long prime needs none of them)."""
-        return self._run(tokens_TB, state)[1]
+        return self.outputs(tokens_TB, state)[1]
 
-    def _run(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """Layer by layer, so that all of a layer's input gates but the first's are one matmul."""
+    def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
+        # Layer by layer, so that all of a layer's input gates but the first's are one matmul.
         next_state = tuple(map(np.empty_like, state))
         gates_TBG = self._first_gates(tokens_TB)
         outputs_TBH = np.empty((*tokens_TB.shape, self.config.hidden_size), np.float32)

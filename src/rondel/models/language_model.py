@@ -56,7 +56,7 @@ class LanguageModel(Model):
 
     def forward(self, tokens_TB: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
         """Logits (T, B, V) of the token that follows each token, and the last state."""
-        outputs_TBH, state = self.core(self._input(tokens_TB), state)
+        outputs_TBH, state = self.core(self.embed(tokens_TB), state)
         return self.head(outputs_TBH), state
 
     def losses(
@@ -79,7 +79,8 @@ class LanguageModel(Model):
             arrays["embedding.weight"] = self.embedding.weight
         return arrays
 
-    def _input(self, tokens_TB: Tensor) -> Tensor:
+    def embed(self, tokens_TB: Tensor) -> Tensor:
+        """What the core reads for each token: (T, B, E), or (T, B, V) one-hot."""
         if self.embedding is None:
             dtype = self.head.weight.dtype
             return functional.one_hot(tokens_TB, self.config.vocab_size).to(dtype)
