@@ -1,0 +1,188 @@
+"""What kernels do to whole rows of numbers: copy, add, scale, and the exponentials of a softmax.
+
+A count of columns is a multiple of `PANEL`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from rondel.kernels import vectors as v
+from rondel.kernels.vectors import FLOAT, INT64, LANES, Value, Vector, exp
+
+Body = Callable[[Any, Value, list[Value]], list[Vector]]
+
+
+def _over_columns(builder: Any, columns: Value, totals: list[Value], body: Body) -> list[Value]:
+    """A loop over a row: `body` gets the column and the running totals, and gives the new ones."""
+    before, loop = builder.block, builder.append_basic_block("columns")
+    after = builder.append_basic_block("after")
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    column = builder.phi(INT64)
+    column.add_incoming(v.integer(0), before)
+    running = [builder.phi(total.type) for total in totals]
+    for phi, total in zip(running, totals, strict=True):
+        phi.add_incoming(total, before)
+    results = [result.value for result in body(builder, column, running)]
+    following = builder.add(column, v.integer(LANES))
+    column.add_incoming(following, builder.block)
+    for phi, result in zip(running, results, strict=True):
+        phi.add_incoming(result, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, columns), loop, after)
+    builder.position_at_end(after)
+    return results
+
+
+def _across(builder: Any, vector: Value, join: Callable[[Value, Value], Value]) -> Value:
+    """One number of a vector's lanes, joined in their order."""
+    lanes = [builder.extract_element(vector, ir.Constant(v.INT32, i)) for i in range(LANES)]
+    total = lanes[0]
+    for lane in lanes[1:]:
+        total = join(total, lane)
+    return total
+
+
+def _load(builder: Any, where: Value, column: Value) -> Vector:
+    return Vector(builder, v.load(builder, v.at(builder, where, column)))
+
+
+def _store(builder: Any, value: Vector, where: Value, column: Value) -> None:
+    v.store(builder, value.value, v.at(builder, where, column))
+
+
+@intrinsic  # type: ignore[misc]
+def copy_row(_: Any, columns: Any, source: Any, target: Any) -> Any:
+    """target = source."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        source, target = (v.pointer(builder, address) for address in arguments[1:])
+
+        def body(builder: Any, column: Value, _: list[Value]) -> list[Vector]:
+            _store(builder, _load(builder, source, column), target, column)
+            return []
+
+        _over_columns(builder, arguments[0], [], body)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.uintp, types.uintp), generate
+
+
+@intrinsic  # type: ignore[misc]
+def add_row(_: Any, columns: Any, source: Any, target: Any) -> Any:
+    """target += source."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        source, target = (v.pointer(builder, address) for address in arguments[1:])
+
+        def body(builder: Any, column: Value, _: list[Value]) -> list[Vector]:
+            total = _load(builder, target, column) + _load(builder, source, column)
+            _store(builder, total, target, column)
+            return []
+
+        _over_columns(builder, arguments[0], [], body)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.uintp, types.uintp), generate
+
+
+@intrinsic  # type: ignore[misc]
+def multiply_row(_: Any, columns: Any, source: Any, factors: Any, target: Any) -> Any:
+    """target = source * factors."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        source, factors, target = (v.pointer(builder, address) for address in arguments[1:])
+
+        def body(builder: Any, column: Value, _: list[Value]) -> list[Vector]:
+            product = _load(builder, source, column) * _load(builder, factors, column)
+            _store(builder, product, target, column)
+            return []
+
+        _over_columns(builder, arguments[0], [], body)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.uintp, types.uintp, types.uintp), generate
+
+
+@intrinsic  # type: ignore[misc]
+def scale_row(_: Any, columns: Any, row: Any, factor: Any) -> Any:
+    """row *= factor."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        where = v.pointer(builder, arguments[1])
+        factor = Vector(builder, v.splat(builder, arguments[2]))
+
+        def body(builder: Any, column: Value, _: list[Value]) -> list[Vector]:
+            _store(builder, _load(builder, where, column) * factor, where, column)
+            return []
+
+        _over_columns(builder, arguments[0], [], body)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.uintp, types.float32), generate
+
+
+@intrinsic  # type: ignore[misc]
+def largest_of_row(_: Any, columns: Any, row: Any) -> Any:
+    """The largest number of a row; not-a-number may be passed over."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        where = v.pointer(builder, arguments[1])
+
+        def body(builder: Any, column: Value, running: list[Value]) -> list[Vector]:
+            return [Vector(builder, running[0]).at_least(_load(builder, where, column))]
+
+        start = v.constant(float("-inf"))
+        vector = _over_columns(builder, arguments[0], [start], body)[0]
+        return _across(
+            builder,
+            vector,
+            lambda x, y: builder.select(builder.fcmp_ordered(">", x, y), x, y),
+        )
+
+    return types.float32(types.intp, types.uintp), generate
+
+
+@intrinsic  # type: ignore[misc]
+def exponentiate_row(_: Any, columns: Any, source: Any, target: Any, shift: Any) -> Any:
+    """target = exp(source - shift), and the sum of it; below a difference of -87, about 0."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        source, target = (v.pointer(builder, address) for address in arguments[1:3])
+        shift = Vector(builder, v.splat(builder, arguments[3]))
+
+        def body(builder: Any, column: Value, running: list[Value]) -> list[Vector]:
+            value = exp(_load(builder, source, column) - shift)
+            _store(builder, value, target, column)
+            return [Vector(builder, running[0]) + value]
+
+        vector = _over_columns(builder, arguments[0], [v.constant(0.0)], body)[0]
+        return _across(builder, vector, builder.fadd)
+
+    return types.float32(types.intp, types.uintp, types.uintp, types.float32), generate
+
+
+@intrinsic  # type: ignore[misc]
+def number_at(_: Any, where: Any) -> Any:
+    """The float32 at an address."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        return v.load(builder, v.pointer(builder, arguments[0]), FLOAT)
+
+    return types.float32(types.uintp), generate
+
+
+@intrinsic  # type: ignore[misc]
+def set_number(_: Any, where: Any, value: Any) -> Any:
+    """Write a float32 to an address."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        v.store(builder, arguments[1], v.pointer(builder, arguments[0]))
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.float32), generate
