@@ -173,8 +173,12 @@ def _check_sizes(model: Artifact, path: Path) -> None:
     """Refuse parts whose sizes cannot go together: `ModelFolderError`."""
     config, weights = model.config, model.weights
     rows = len(build_cell(config).gates) * config.hidden_size
-    last = f"core.weight_hh_l{config.num_layers - 1}"
-    expected = {"head.bias": (config.vocab_size,), last: (rows, config.hidden_size)}
+    heads, cores = ["head"], ["core"]
+    if config.is_bidirectional:
+        heads, cores = ["head", "cloze"], ["core", "backward"]
+    last = f"weight_hh_l{config.num_layers - 1}"
+    expected: dict[str, tuple[int, ...]] = {f"{h}.bias": (config.vocab_size,) for h in heads}
+    expected |= {f"{core}.{last}": (rows, config.hidden_size) for core in cores}
     found = {name: weights[name].shape if name in weights else None for name in expected}
     if found != expected or model.tokenizer.vocab_size != config.vocab_size:
         raise ModelFolderError(

@@ -142,7 +142,11 @@ class TextConfig(Section):
 class ModelConfig(Section):
     """The shape of a model: with the tokenizer and the weights, all that it takes to run one."""
 
-    model: str = setting("language-model", "what kind of model", choices=("language-model",))
+    model: str = setting(
+        "language-model",
+        "what kind of model: one that predicts from what stands before, or from both sides",
+        choices=("language-model", "bidirectional"),
+    )
     cell: str = setting("lstm", "recurrent cell")
     nonlinearity: str = setting("tanh", "cell rnn: its activation", choices=("tanh", "relu"))
     num_layers: int = setting(1, "recurrent layers", at_least=1)
@@ -185,6 +189,11 @@ class ModelConfig(Section):
                 "--tie-weights needs --embedding-size equal to --hidden-size "
                 f"({self.hidden_size}), not {self.embedding_size}"
             )
+
+    @property
+    def is_bidirectional(self) -> bool:
+        """Whether it reads a text from both sides."""
+        return self.model == "bidirectional"
 
 
 @dataclass(frozen=True)

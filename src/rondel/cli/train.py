@@ -36,6 +36,11 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143}
 @click.option(
     "--word-vectors", type=click.Path(path_type=Path), help="Start from word2vec vectors."
 )
+@click.option(
+    "--bidirectional",
+    is_flag=True,
+    help="Predict from both sides: short for --model bidirectional.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that --out holds.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -49,6 +54,7 @@ def command(
     resume: Path | None,
     init_from: Path | None,
     word_vectors: Path | None,
+    bidirectional: bool,
     config: Path | None,
     overwrite: bool,
     quiet: bool,
@@ -68,6 +74,8 @@ def command(
     from rich.console import Console
 
     settings = {name: value for name, value in flags.items() if value is not None}
+    if bidirectional and settings.setdefault("model", "bidirectional") != "bidirectional":
+        raise InputError(f"--bidirectional and --model {settings['model']} disagree; leave one out")
     console = Console(quiet=quiet, force_terminal=False if plain else None)
     if resume is not None:
         others = {
@@ -77,6 +85,7 @@ def command(
             "--out": out,
             "--init-from": init_from,
             "--word-vectors": word_vectors,
+            "--bidirectional": bidirectional,
             "--config": config,
             "--overwrite": overwrite,
         }

@@ -19,12 +19,14 @@ PADDING = -1
 class Batch(NamedTuple):
     """A chunk of every stream: `targets` are the tokens that follow `inputs`, both (T, B) int64.
 
-    `fresh` says that the streams begin here, so that the carried state must start over.
+    `fresh` says that the streams begin here, so that the carried state must start over. The last
+    `leftward` streams are walked through from their end to their beginning.
     """
 
     inputs: Ids
     targets: Ids
     fresh: bool
+    leftward: int = 0
 
 
 class Cursor(NamedTuple):
@@ -40,24 +42,32 @@ def chunks_per_epoch(tokens: int, batch_size: int, seq_length: int) -> int:
 
 
 def stream_batches(
-    tokens: Ids, batch_size: int, seq_length: int, cursor: Cursor
+    tokens: Ids, batch_size: int, seq_length: int, cursor: Cursor, leftward: int = 0
 ) -> Iterator[tuple[Batch, Cursor]]:
     """Endless batches for truncated BPTT, each with the cursor of the one after it.
 
     The text is laid out as `batch_size` streams of equal length side by side; a batch is the next
     `seq_length` steps of all of them, so that the state carries from each batch to the next.
+
+    With `leftward`, so many streams are walked through from their end, chunk by chunk (each chunk
+    itself is in order), for a state that is carried against the text. Which pieces of the text go
+    that way changes with every pass.
     """
     length = (len(tokens) - 1) // batch_size
     chunks = chunks_per_epoch(len(tokens), batch_size, seq_length)
-    begins_B = np.arange(batch_size) * length
+    rightward = batch_size - leftward
     while True:
+        pieces_B = (np.arange(batch_size) + cursor.epoch * leftward) % batch_size
         begin = cursor.chunk * seq_length
-        steps_T = np.arange(begin, min(begin + seq_length, length))
-        places_TB = steps_T[:, None] + begins_B
+        end = min(begin + seq_length, length)
+        firsts_B = pieces_B * length + begin
+        firsts_B[rightward:] = pieces_B[rightward:] * length + length - end
+        places_TB = np.arange(end - begin)[:, None] + firsts_B
         batch = Batch(
             tokens[places_TB].astype(np.int64),
             tokens[places_TB + 1].astype(np.int64),
             fresh=cursor.chunk == 0,
+            leftward=leftward,
         )
         last = cursor.chunk + 1 == chunks
         cursor = Cursor(cursor.epoch + 1) if last else Cursor(cursor.epoch, cursor.chunk + 1)

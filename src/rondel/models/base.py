@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +14,27 @@ from torch import Tensor, nn
 from rondel.config import ModelConfig
 
 ModelState = tuple[Tensor, ...]
+T = TypeVar("T")
 
 
 class TensorBatch(NamedTuple):
-    """Inputs and targets (T, B) int64 on the model's device; a target of -1 does not count."""
+    """Inputs and targets (T, B) int64 on the model's device; a target of -1 does not count.
+
+    `following` are the tokens (R, B) that come after the inputs, as far as they are known; left
+    out, the last targets alone. For `leftward` see `rondel.data.batches.Batch`.
+    """
 
     inputs: Tensor
     targets: Tensor
+    following: Tensor | None = None
+    leftward: int = 0
 
 
 class Model(nn.Module):
     """A trainable model. What it minimises is the sum of the terms that `losses` names."""
+
+    told: ClassVar[tuple[str, ...]] = ()
+    """The terms whose sum is the loss that is told, and that a model is judged by; empty: all."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -46,6 +56,10 @@ class Model(nn.Module):
     @abstractmethod
     def named_arrays(self) -> dict[str, Tensor]:
         """The parameters under the names they have in a model folder."""
+
+    def told_of(self, terms: Mapping[str, T]) -> list[T]:
+        """Those of the named terms that are told."""
+        return [term for name, term in terms.items() if name in self.told or not self.told]
 
     def export(self) -> dict[str, npt.NDArray[np.float32]]:
         """A copy of the parameters as arrays, named as in a model folder."""

@@ -31,6 +31,7 @@ LEARNING_RATES = {"sgd": 0.5, "rmsprop": 2e-3, "adam": 4e-3, "adamw": 4e-3}
 # What the NumPy reference is: the classic character RNN, and nothing beyond it.
 REFERENCE_CELLS = ("rnn", "gru", "lstm")
 REFERENCE_ONLY: dict[str, Any] = {
+    "model": "language-model",
     "optimizer": "rmsprop",
     "weight_decay": 0.0,
     "dropout": 0.0,

@@ -17,6 +17,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 class StepResult(NamedTuple):
     """One update: the loss before it and its named terms (nats per token), the gradients' norm.
 
+    The loss is the sum of those terms that the model is judged by.
+
     If the loss or the norm is not finite, no update was made.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from rondel.data.batches import stream_batches
 from rondel.training.interrupts import Interrupts
 from rondel.training.run import Run
 from rondel.training.schedules import learning_rate
@@ -15,10 +14,7 @@ def fit(run: Run) -> str:
     holds the last state that was saved, from before.
     """
     settings, progress = run.config.training, run.progress
-    assert settings.batch_size is not None
-    batches = stream_batches(
-        run.store.tokens("train"), settings.batch_size, settings.seq_length, progress.cursor
-    )
+    batches = run.batches()
     with Interrupts() as interrupts, run.watched():
         progress.start_clock()
         while not (reason := interrupts.caught or run.reason_to_stop()):

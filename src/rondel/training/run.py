@@ -25,6 +25,7 @@ import numpy as np
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import RunConfig
+from rondel.data.batches import Batch, Cursor, stream_batches
 from rondel.data.store import TokenStore
 from rondel.errors import NonFiniteLossError
 from rondel.text.tokenizers import Tokenizer
@@ -88,6 +89,15 @@ class Run:
         # On a full disk most callbacks fail to close too; the first error is the one to tell.
         with suppress(OSError) if error else nullcontext():
             callback.closed(self)
+
+    def batches(self) -> Iterator[tuple[Batch, Cursor]]:
+        """Endless batches from where the run stands, each with the cursor of the one after it."""
+        settings, tokens = self.config.training, self.store.tokens("train")
+        assert settings.batch_size is not None
+        leftward = settings.batch_size // 2 if self.config.model.is_bidirectional else 0
+        return stream_batches(
+            tokens, settings.batch_size, settings.seq_length, self.progress.cursor, leftward
+        )
 
     def tell(self, event: str, *details: Any) -> None:
         """Call every callback's method of this name."""

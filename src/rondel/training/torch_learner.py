@@ -19,6 +19,9 @@ from rondel.training.devices import autocast, choose_device
 from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
 from rondel.training.optimizers import build_optimizer
 
+LOOKAHEAD = 64
+"""How many tokens after a chunk a model that reads against the text is given in validation."""
+
 
 class TorchLearner:
     """A `Learner` over `torch.nn` modules. See `rondel.training.learner.Learner`."""
@@ -43,7 +46,7 @@ class TorchLearner:
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """See `Learner.step`."""
         self.model.train()
-        tensors = self._tensors(batch.inputs, batch.targets)
+        tensors = self._tensors(batch.inputs, batch.targets)._replace(leftward=batch.leftward)
         state = self._state
         if batch.fresh or state is None:
             state = self.model.initial_state(tensors.inputs.shape[1])
@@ -56,7 +59,7 @@ class TorchLearner:
         self._scaler.unscale_(self.optimizer)
         norm = self._clip()
         values = {name: term.item() for name, term in terms.items()}
-        result = StepResult(sum(values.values()), values, norm)
+        result = StepResult(sum(self.model.told_of(values)), values, norm)
         if self._may_update(result):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -91,10 +94,14 @@ class TorchLearner:
             chunk = slice(begin, begin + steps)
             scored = int((targets_TB[chunk] != PADDING).sum())
             tensors = self._tensors(inputs_TB[chunk], targets_TB[chunk])
+            following_RB = inputs_TB[chunk.stop : chunk.stop + LOOKAHEAD]
+            if len(following_RB):
+                following = torch.from_numpy(following_RB).to(self.device)
+                tensors = tensors._replace(following=following)
             with autocast(self.device, self.config.precision):
                 terms, state = self.model.losses(tensors, state, self.updates)
             if scored:
-                total += scored * float(torch.stack(list(terms.values())).sum())
+                total += scored * float(torch.stack(self.model.told_of(terms)).sum())
             count += scored
         return total / count
 

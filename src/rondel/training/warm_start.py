@@ -74,9 +74,9 @@ class FromModel:
         one_hot = not self.old.config.embedding_size
         weights = dict(fresh)
         for name, array in self.old.weights.items():
-            if name.startswith(("embedding.", "head.")):
+            if name.startswith(("embedding.", "head.", "cloze.")):
                 weights[name] = _by_token(array, rows)
-            elif name == "core.weight_ih_l0" and one_hot:
+            elif name.endswith(".weight_ih_l0") and one_hot:
                 weights[name] = np.ascontiguousarray(_by_token(array.T, rows).T)
             else:
                 weights[name] = array
