@@ -17,6 +17,8 @@ from rondel.config import ModelConfig
 from rondel.engine import NumpyEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.evaluate import Evaluation, evaluate
+from rondel.evaluation.framing import Framing
+from rondel.evaluation.scoring import Columns, ScoringSettings, score
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.start import without_implied_space
 from rondel.text.tokenizers import Tokenizer
@@ -125,6 +127,44 @@ class Model:
     ) -> Evaluation:
         """As `evaluate`, for token ids (N,) that stand for so many characters of text."""
         return evaluate(self._engine, self.tokenizer, ids, characters, watch)
+
+    def score(
+        self,
+        text: str,
+        *,
+        by: str = "token",
+        unit: str = "bits",
+        reset: bool = False,
+        start: str | None = None,
+        end: bool = False,
+        context: str = "",
+        batch_size: int = 64,
+    ) -> Columns:
+        """How likely the model finds each part of a text: arrays of one length by name, a table.
+
+        `by` is `token`, `character`, `word`, `line` or `document`, and `unit` bits or nats. The
+        text is read as one, from the zero state, or with `reset` each line for itself. What its
+        first token is predicted from is the `context`, if there is one, or the `start`: `newline`,
+        a line break, or `skip`, nothing, and it is not scored; the first of these that the model
+        can do. With `end`, a line break that ends the text is scored too, written there or not.
+
+        `rondel.evaluation.scoring.score` says what the columns are, and `units` where a word ends.
+        Raises `InputError` for a setting that is none, or a text with nothing to score.
+        """
+        settings = ScoringSettings(by, unit, reset, Framing(start, end, context), batch_size)
+        return score(self._engine, self.tokenizer, [text], settings)[0]
+
+    def score_many(
+        self,
+        documents: Sequence[str],
+        settings: ScoringSettings,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> list[Columns]:
+        """As `score`, for several texts read side by side; `watch` is told what fraction is done.
+
+        Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
+        """
+        return score(self._engine, self.tokenizer, documents, settings, watch)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder; `InputError` if something is there, unless told to overwrite."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "Train a model on a text, or go on training one.",
     "sample": "Write text with a model.",
     "eval": "Say how well a model predicts a text.",
+    "score": "Say how likely a model finds each part of a text.",
     "show": "Say what a model is and how its training went.",
     "corpora": "List the texts that rondel knows by name.",
 }

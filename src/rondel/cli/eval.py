@@ -47,14 +47,16 @@ def command(
 
 
 def _evaluate_text(model: Model, paths: tuple[str, ...], encoding: str) -> Evaluation:
+    from rondel.cli.waiting import Waiting
     from rondel.text.reading import read_text
 
     text = read_text(paths, encoding, as_bytes=model.tokenizer.level == "byte")
-    with _Waiting() as waiting:
+    with Waiting() as waiting:
         return model.evaluate(text, waiting)
 
 
 def _evaluate_split(model: Model, folder: Path, name: str) -> Evaluation:
+    from rondel.cli.waiting import Waiting
     from rondel.data.store import TokenStore
 
     # The best model of a run lies in a folder inside the run's.
@@ -68,29 +70,8 @@ def _evaluate_split(model: Model, folder: Path, name: str) -> Evaluation:
         raise InputError(
             f"this run kept no {name} part of its text; name another --split, or a TEXT"
         )
-    with _Waiting() as waiting:
+    with Waiting() as waiting:
         return model.evaluate_tokens(store.tokens(name), split.characters, waiting)
-
-
-class _Waiting:
-    """A progress bar on standard error, on a terminal only."""
-
-    def __enter__(self) -> _Waiting:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        self._bar = Progress(console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("reading", total=1.0)
-        if self._bar.console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __call__(self, fraction: float) -> None:
-        self._bar.update(self._task, completed=fraction)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar.console.is_terminal:
-            self._bar.stop()
 
 
 def _print(figures: Evaluation, token: str) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rondel.engine import NumpyEngine
+from rondel.engine import Engine
 from rondel.errors import InputError
+from rondel.evaluation.measures import Surprisal
+from rondel.evaluation.reading import read
 from rondel.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.integer[Any]]
-CHUNK = 256
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Evaluation:
 
 
 def evaluate(
-    engine: NumpyEngine,
+    engine: Engine,
     tokenizer: Tokenizer,
     ids: Ids,
     characters: int,
@@ -78,23 +79,7 @@ def evaluate(
         raise InputError(
             f"this text has {len(ids)} tokens, and scoring takes at least two: one to come after"
         )
-    state, nats = engine.initial_state(), 0.0
-    for begin in range(0, count, CHUNK):
-        chunk = ids[begin : begin + CHUNK + 1].astype(np.int64)
-        logits_T1V, state = engine.sequence(chunk[:-1, None], state)
-        nats += float(negative_log_likelihoods(logits_T1V[:, 0], chunk[1:]).sum())
-        watch(min(1.0, (begin + CHUNK) / count))
+    (nats_1N,) = read(engine, tokenizer.vocab_size, [ids], Surprisal(), watch=watch)
     unknown = 0 if tokenizer.unknown_id is None else int((ids[1:] == tokenizer.unknown_id).sum())
     first = len(tokenizer.decode(ids[:1].tolist()))
-    return Evaluation(nats, count, max(1, characters - first), unknown)
-
-
-def negative_log_likelihoods(
-    logits: npt.NDArray[np.floating[Any]], targets: Ids
-) -> npt.NDArray[np.float64]:
-    """-log softmax(logits)[target] in nats, for logits (..., V) and targets (...)."""
-    top = logits.max(axis=-1, keepdims=True)
-    totals = np.exp(logits - top).sum(axis=-1, dtype=np.float64)
-    chosen = np.take_along_axis(logits, targets[..., None], axis=-1)
-    result: npt.NDArray[np.float64] = np.log(totals) - (chosen - top)[..., 0].astype(np.float64)
-    return result
+    return Evaluation(float(nats_1N.sum()), count, max(1, characters - first), unknown)

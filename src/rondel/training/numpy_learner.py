@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
-from rondel.evaluation.evaluate import negative_log_likelihoods
+from rondel.evaluation.measures import negative_log_likelihoods
 from rondel.reference import (
     Model,
     RMSprop,

@@ -1,0 +1,181 @@
+"""`rondel score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rondel.cli.tables import FORMATS, write_table
+from rondel.errors import InputError
+from rondel.evaluation.framing import STARTS
+from rondel.evaluation.units import UNITS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rondel.api import Model
+    from rondel.evaluation.scoring import Columns, ScoringSettings
+    from rondel.text.tokenizers import Tokenizer
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("texts", nargs=-1, required=True, metavar="TEXT...")
+@click.option(
+    "--by",
+    type=click.Choice(UNITS),
+    help="What a row is.  [default: token; line with --worst]",
+)
+@click.option(
+    "--unit",
+    type=click.Choice(["bits", "nats"]),
+    default="bits",
+    show_default=True,
+    help="Of surprisal and entropy.",
+)
+@click.option("--reset", is_flag=True, help="Read each line for itself, from the zero state.")
+@click.option(
+    "--start",
+    type=click.Choice(STARTS),
+    help="What a text, or line with --reset, starts from: a line break, or nothing, and its first "
+    "token is not scored.  [default: newline, where the model knows it]",
+)
+@click.option("--context", default="", help="Text to start from instead, read and not scored.")
+@click.option("--end", is_flag=True, help="Score a line break at the end, written there or not.")
+@click.option("--worst", type=click.IntRange(min=1), help="Only so many lines, the least expected.")
+@click.option(
+    "--worst-by",
+    type=click.Choice(["mean", "total"]),
+    default="mean",
+    show_default=True,
+    help="With --worst: by surprisal per token, or of the whole line.",
+)
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(FORMATS),
+    default="tsv",
+    show_default=True,
+    help="How the table is written.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Lines or texts read side by side.",
+)
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the texts.")
+@click.option("--quiet", is_flag=True, help="Do not say on standard error how it was done.")
+def command(
+    model: Path,
+    texts: tuple[str, ...],
+    by: str | None,
+    unit: str,
+    reset: bool,
+    start: str | None,
+    context: str,
+    end: bool,
+    worst: int | None,
+    worst_by: str,
+    how: str,
+    batch_size: int,
+    encoding: str,
+    quiet: bool,
+) -> None:
+    """Say how likely the model in the folder MODEL finds each part of one or more texts.
+
+    One row for each token, character, word, line or document: where it stands, its surprisal (the
+    negative log-probability), the entropy of the prediction, the rank of what came. Each TEXT (a
+    file, a folder, a glob, or - for standard input) is one document, read in order from the zero
+    state with the state carried from line to line.
+    """
+    from rondel.api import load
+    from rondel.evaluation.framing import Framing
+    from rondel.evaluation.scoring import ScoringSettings
+
+    if worst is not None and by not in (None, "line"):
+        raise InputError("--worst lists lines; leave --by out")
+    by = by or ("token" if worst is None else "line")
+    scorer = load(model)
+    settings = ScoringSettings(by, unit, reset, Framing(start, end, context), batch_size)
+    table = _score(scorer, texts, encoding, settings)
+    if not quiet:
+        _say_how(scorer.tokenizer, table, settings)
+    if worst is not None:
+        table = _worst(table, worst, unit, worst_by)
+    write_table(table, how)
+
+
+def _score(
+    scorer: Model, texts: tuple[str, ...], encoding: str, settings: ScoringSettings
+) -> Columns:
+    """One table of all texts; if there are several, its first column names them."""
+    import numpy as np
+
+    from rondel.cli.waiting import Waiting
+    from rondel.text.reading import read_text
+
+    as_bytes = scorer.tokenizer.level == "byte"
+    documents = [read_text([text], encoding, as_bytes=as_bytes) for text in texts]
+    with Waiting() as waiting:
+        tables = scorer.score_many(documents, settings, waiting)
+    joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    if len(texts) == 1:
+        return joined
+    names = np.repeat(np.array(texts, dtype=object), [len(table["line"]) for table in tables])
+    return {"document": names, **joined}
+
+
+def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) -> None:
+    surprisal = table[f"surprisal_{settings.unit}"]
+    tokens = int(table["tokens"].sum()) if "tokens" in table else len(surprisal)
+    scored = int(table["scored"].sum()) if "scored" in table else int((~_missing(surprisal)).sum())
+    total = float(surprisal[~_missing(surprisal)].sum())
+    noun, unknown = tokenizer.token_noun, int(table["unknown"].sum())
+    starts = {
+        "newline": "the first predicted from a line break",
+        "skip": "the first not scored",
+        "context": "the first predicted from the context",
+    }
+    parts = [
+        f"{scored:,} of {tokens:,} {noun}s scored, {total:,.2f} {settings.unit}",
+        starts[settings.framing.start_of(tokenizer)] + (" at each line" if settings.reset else ""),
+        "a line break at the end scored" if settings.framing.end else "no end but what is written",
+    ]
+    if unknown and tokenizer.unknown_id is not None:
+        parts.append(
+            f"{unknown:,} unknown {noun}s scored as {tokenizer.token(tokenizer.unknown_id)!r}"
+        )
+    click.echo(f"rondel: {'; '.join(parts)}", err=True)
+
+
+def _worst(table: Columns, count: int, unit: str, by: str) -> Columns:
+    """The lines with the highest surprisal, the worst first."""
+    import numpy as np
+
+    total = table[f"surprisal_{unit}"]
+    mean = total / np.maximum(table["scored"], 1)
+    keys = mean if by == "mean" else total
+    scored = np.flatnonzero(~_missing(total))
+    worst = scored[np.argsort(-keys[scored], kind="stable")][:count]
+    columns = {
+        "line": table["line"],
+        f"surprisal_{unit}": total,
+        f"surprisal_{unit}_per_token": mean,
+        "unknown": table["unknown"],
+        "text": np.array([text.removesuffix("\n") for text in table["text"]], dtype=object),
+    }
+    if "document" in table:
+        columns = {"document": table["document"], **columns}
+    return {name: column[worst] for name, column in columns.items()}
+
+
+def _missing(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    missing: NDArray[np.bool_] = np.isnan(numbers)
+    return missing

@@ -1,0 +1,66 @@
+"""Mapping[str, NDArray[Any]] written as TSV, CSV or JSON Lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMATS = ("tsv", "csv", "jsonl")
+DIGITS = 9
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def write_table(columns: Mapping[str, NDArray[Any]], how: str) -> None:
+    r"""Print a table, its columns named by a first line, or in every line of JSON.
+
+    In TSV, a tab, line break or backslash of a text is written \t, \n, \r or \\; CSV quotes them as
+    it does. A number that is missing is an empty cell, or null.
+    """
+    writers = {"tsv": _tsv, "csv": _csv, "jsonl": _jsonl}
+    # Bytes that are no UTF-8 stand in texts as lone surrogates.
+    click.echo("\n".join(writers[how](columns)).encode("utf-8", "replace"))
+
+
+def _rows(columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.tolist() for column in columns.values()), strict=True)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.{DIGITS}g}"
+    return str(value)
+
+
+def _tsv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    yield "\t".join(columns)
+    for row in _rows(columns):
+        yield "\t".join(_cell(value).translate(ESCAPES) for value in row)
+
+
+def _csv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    rows = ([_cell(value) for value in row] for row in _rows(columns))
+    for row in [list(columns), *rows]:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(row)
+        yield line.getvalue()
+
+
+def _jsonl(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    for row in _rows(columns):
+        values = (_plain(value) for value in row)
+        yield json.dumps(dict(zip(columns, values, strict=True)), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.{DIGITS}g}")
+    return value

@@ -1,0 +1,87 @@
+"""Reading token sequences with an engine, many at a time, in long passes.
+
+Shapes: T time, B batch, V vocabulary, K what is measured, N tokens predicted of one sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.engine import Engine
+from rondel.evaluation.measures import Measure, Measured
+
+Ids = npt.NDArray[np.integer[Any]]
+Watch = Callable[[float], None]
+LONGEST_PASS = 256
+LARGEST_PASS = 4_000_000
+"""Logits worked out at a time: as many as take 16 MB."""
+
+
+def unwatched(fraction: float) -> None:
+    """Tell no one how much is done."""
+
+
+def read(
+    engine: Engine,
+    vocab_size: int,
+    sequences: Sequence[Ids],
+    measure: Measure,
+    *,
+    batch_size: int = 64,
+    watch: Watch = unwatched,
+) -> list[Measured]:
+    """Measure every token of every sequence but the first, each from the zero state: (K, N) each.
+
+    What comes out does not depend on `batch_size`, but for the last bits of a sum. `watch` is told
+    now and then what fraction is done. Raises `ModelFolderError` if the model's output is not
+    finite.
+    """
+    results = [np.empty((measure.width, 0)) for _ in sequences]
+    # Longest first, so that those still being read are always the first of their batch.
+    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+    steps, done = sum(len(sequence) - 1 for sequence in sequences), 0
+
+    def tell(steps_more: int) -> None:
+        nonlocal done
+        done += steps_more
+        watch(done / steps)
+
+    for begin in range(0, len(order), batch_size):
+        batch = [i for i in order[begin : begin + batch_size] if len(sequences[i]) > 1]
+        if batch:
+            own = [sequences[i] for i in batch]
+            measured = _read_batch(engine, vocab_size, own, measure, tell)
+            for i, columns in zip(batch, measured, strict=True):
+                results[i] = columns
+    return results
+
+
+def _read_batch(
+    engine: Engine,
+    vocab_size: int,
+    sequences: Sequence[Ids],
+    measure: Measure,
+    tell: Callable[[int], None],
+) -> list[Measured]:
+    """The same for sequences read side by side, the longest first."""
+    counts_B = np.array([len(sequence) - 1 for sequence in sequences])
+    results = [np.empty((measure.width, count)) for count in counts_B]
+    length = max(1, min(LONGEST_PASS, LARGEST_PASS // (len(sequences) * vocab_size)))
+    state = engine.initial_state(len(sequences))
+    for begin in range(0, int(counts_B[0]), length):
+        going = int((counts_B > begin).sum())
+        ends_B = np.minimum(counts_B[:going], begin + length)
+        tokens_TB = np.zeros((int(ends_B[0]) - begin + 1, going), np.int64)
+        for b, end in enumerate(ends_B):
+            tokens_TB[: end - begin + 1, b] = sequences[b][begin : end + 1]
+        state = tuple(np.ascontiguousarray(part_LBH[:, :going]) for part_LBH in state)
+        logits_TBV, state = engine.sequence(tokens_TB[:-1], state)
+        measured_KTB = measure(logits_TBV, tokens_TB[1:])
+        for b, end in enumerate(ends_B):
+            results[b][:, begin:end] = measured_KTB[:, : end - begin, b]
+        tell(int((ends_B - begin).sum()))
+    return results

@@ -1,0 +1,209 @@
+"""How likely a model finds each part of a text: columns, a row for each token, word, line …
+
+Shapes: N tokens, U units (rows), K what is measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.engine import Engine
+from rondel.errors import InputError
+from rondel.evaluation.framing import Framing, Passage
+from rondel.evaluation.measures import Measured, Prediction
+from rondel.evaluation.reading import Watch, read, unwatched
+from rondel.evaluation.units import UNITS, Grouping, group, line_bounds, tokens_after_gap
+from rondel.text.tokenizers import Tokenizer
+
+Columns = dict[str, npt.NDArray[Any]]
+"""Arrays of one length by name; whatever reads a mapping of columns takes it as a table."""
+
+NATS_PER = {"bits": math.log(2), "nats": 1.0}
+
+
+@dataclass(frozen=True)
+class ScoringSettings:
+    """What a row is, in which unit, and how the text is read.
+
+    With `reset`, every line is a text of its own, read from the zero state; else a document is.
+    """
+
+    by: str = "token"
+    unit: str = "bits"
+    reset: bool = False
+    framing: Framing = field(default_factory=Framing)
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.by not in UNITS:
+            raise InputError(f"a text is scored by {', '.join(UNITS)}, not by {self.by!r}")
+        if self.unit not in NATS_PER:
+            raise InputError(f"surprisal is in {' or '.join(NATS_PER)}, not in {self.unit!r}")
+        if self.batch_size < 1:
+            raise InputError(f"the batch size must be at least 1, not {self.batch_size}")
+
+
+def score(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    documents: Sequence[str],
+    settings: ScoringSettings,
+    watch: Watch = unwatched,
+) -> list[Columns]:
+    """Score every document from the zero state: a table each.
+
+    In all tables: `position` (from 1), `line` (from 1), `begin` and `end` (in characters of the
+    document), `text`; `surprisal_bits` and `entropy_bits` (or `_nats`); `unknown`, how many tokens
+    the vocabulary lacks. By token there are `token`, its spelling in the vocabulary, and `rank`,
+    where the likeliest is 1; else `tokens`, `scored` (those of them that are), and `worst_rank`. A
+    row's surprisal and entropy are sums over its scored tokens, NaN where none is.
+
+    Raises `InputError` for an empty document, for one with nothing to score or nothing known, and
+    as `Framing.passage` and `units.group` do.
+    """
+    texts = [settings.framing.ended(document) for document in documents]
+    pieces = [_pieces(tokenizer, text, settings) for text in texts]
+    for number, (document, own) in enumerate(zip(documents, pieces, strict=True), 1):
+        where = f"document {number}" if len(documents) > 1 else "this text"
+        _refuse_useless(tokenizer, document, own, where)
+    measured = read(
+        engine,
+        tokenizer.vocab_size,
+        [passage.ids for own in pieces for passage in own],
+        Prediction(tokens_after_gap(tokenizer)),
+        batch_size=settings.batch_size,
+        watch=watch,
+    )
+    tables, begin = [], 0
+    for document, text, own in zip(documents, texts, pieces, strict=True):
+        whole = _joined(own, measured[begin : begin + len(own)])
+        tables.append(_table(tokenizer, document, text, *whole, settings))
+        begin += len(own)
+    return tables
+
+
+def _pieces(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[Passage]:
+    """What is read from the zero state: the text, or each of its lines."""
+    if not settings.reset:
+        return [settings.framing.passage(tokenizer, text)]
+    pieces = []
+    for begin, end in line_bounds(text).tolist():
+        passage = settings.framing.passage(tokenizer, text[begin:end])
+        pieces.append(passage._replace(spans=passage.spans + begin))
+    return pieces
+
+
+def _refuse_useless(tokenizer: Tokenizer, text: str, own: list[Passage], where: str) -> None:
+    if not text:
+        raise InputError(f"{where} is empty; give a text to score")
+    if sum(len(passage.ids) - 1 for passage in own if len(passage.own_ids)) < 1:
+        raise InputError(
+            f"{where} has nothing to score: no token comes after another; give a longer text, or "
+            "something to start from"
+        )
+    if knows_nothing_of(tokenizer, text):
+        raise InputError(
+            f"the model knows no {tokenizer.token_noun} of {where}; is it in another script, or "
+            "encoding, than the model's own text?"
+        )
+
+
+def knows_nothing_of(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether a text is in no script of the model's. A word model may well meet unknown words."""
+    ids = tokenizer.encode("".join(text.split()))
+    return tokenizer.level != "word" and len(ids) > 0 and bool((ids == tokenizer.unknown_id).all())
+
+
+def _joined(
+    own: list[Passage], measured: Sequence[Measured]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Measured]:
+    """The ids (N,), spans (N, 2) and measures (K, N) of a whole document's own tokens."""
+    columns = []
+    for passage, measured_KN in zip(own, measured, strict=True):
+        count = len(passage.own_ids)
+        values_KN = np.full((len(measured_KN), count), np.nan)
+        scored = min(count, measured_KN.shape[1])
+        values_KN[:, count - scored :] = measured_KN[:, measured_KN.shape[1] - scored :]
+        columns.append(values_KN)
+    ids = np.concatenate([passage.own_ids for passage in own]).astype(np.int64)
+    spans = np.concatenate([passage.spans for passage in own])
+    return ids, spans, np.concatenate(columns, axis=1)
+
+
+def _table(
+    tokenizer: Tokenizer,
+    document: str,
+    text: str,
+    ids: npt.NDArray[np.int64],
+    spans: npt.NDArray[np.int64],
+    measured_KN: Measured,
+    settings: ScoringSettings,
+) -> Columns:
+    grouping = group(tokenizer, text, spans, settings.by)
+    begins, ends = np.minimum(grouping.spans, len(document)).T
+    nats, entropy, rank, gap = measured_KN
+    unknown = ids == tokenizer.unknown_id
+    columns: Columns = {
+        "position": np.arange(1, len(begins) + 1),
+        "line": np.searchsorted(line_bounds(text)[:, 0], grouping.spans[:, 0], side="right"),
+        "begin": begins,
+        "end": ends,
+        "text": _strings([document[a:b] for a, b in zip(begins, ends, strict=True)]),
+    }
+    scale, unit = NATS_PER[settings.unit], settings.unit
+    if settings.by == "token":
+        columns["token"] = _strings([tokenizer.token(i) for i in ids.tolist()])
+        columns[f"surprisal_{unit}"] = nats / scale
+        columns[f"entropy_{unit}"] = entropy / scale
+        columns["rank"] = _whole(rank)
+        columns["unknown"] = unknown.astype(np.int64)
+        return columns
+    columns["tokens"] = np.bincount(grouping.of_N, minlength=len(begins))
+    scored = np.bincount(grouping.of_N[~np.isnan(nats)], minlength=len(begins))
+    columns["scored"] = scored
+    columns[f"surprisal_{unit}"] = _sums(_with_gaps(nats, gap, grouping), scored) / scale
+    columns[f"entropy_{unit}"] = _sums((grouping.of_N, entropy), scored) / scale
+    columns["worst_rank"] = _worst(rank, grouping.of_N, len(begins))
+    columns["unknown"] = np.bincount(grouping.of_N[unknown], minlength=len(begins))
+    return columns
+
+
+def _with_gaps(
+    nats: Measured, gap: Measured, grouping: Grouping
+) -> tuple[npt.NDArray[np.int64], Measured]:
+    """Units and what goes to them, with the end of a unit taken from the token after it."""
+    after = np.flatnonzero(grouping.after_gap_N & ~np.isnan(nats))
+    of_end = np.minimum(gap[after], nats[after])
+    own = nats.copy()
+    own[after] -= of_end
+    return np.concatenate([grouping.of_N, grouping.of_N[after - 1]]), np.concatenate([own, of_end])
+
+
+def _sums(parts: tuple[npt.NDArray[np.int64], Measured], scored: npt.NDArray[np.int64]) -> Measured:
+    """Sums by unit; NaN for a unit of which nothing was scored."""
+    units, values = parts
+    there = ~np.isnan(values)
+    sums = np.bincount(units[there], weights=values[there], minlength=len(scored))
+    return np.where(scored > 0, sums, np.nan)
+
+
+def _worst(rank: Measured, of_N: npt.NDArray[np.int64], units: int) -> npt.NDArray[Any]:
+    worst = np.full(units, np.nan)
+    np.fmax.at(worst, of_N, rank)
+    return _whole(worst)
+
+
+def _whole(values: Measured) -> npt.NDArray[Any]:
+    """Whole numbers as such, unless one of them is missing."""
+    return values if np.isnan(values).any() else values.astype(np.int64)
+
+
+def _strings(texts: list[str]) -> npt.NDArray[Any]:
+    """Texts as an array of objects, as tables hold them."""
+    return np.array([*texts, None], dtype=object)[:-1]
