@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -11,7 +12,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("rondel", "torch", "numpy", "numba")
+PACKAGES = ("rondel", "torch", "numpy", "numba", "onnxruntime")
+# What of a processor decides how fast matmuls are.
+FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_tile", "amx_int8", "asimd")
+VARIABLES = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def arguments_for(description: str | None) -> argparse.ArgumentParser:
+    """A parser with what every benchmark that runs things in turn takes."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, help="turns of each contestant (default: 7)")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument(
+        "--smoke", action="store_true", help="only see that it runs: tiny sizes, figures of no use"
+    )
+    return parser
 
 
 def machine() -> dict[str, Any]:
@@ -21,14 +38,26 @@ def machine() -> dict[str, Any]:
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "processor": _processor(),
+        "flags": [flag for flag in FLAGS if flag in _cpu_flags()],
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def describe(at: dict[str, Any]) -> str:
+    """The machine in a line, to stand under a table."""
+    versions = ", ".join(f"{name} {version}" for name, version in at["versions"].items())
+    load = at["load_average"]
+    return (
+        f"{at['processor']} ({' '.join(at['flags'])}), {at['cores']} cores, "
+        f"load {'unknown' if load is None else f'{load:.2f}'} at the start; {versions}"
+    )
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -66,13 +95,22 @@ def _cell(value: Any) -> str:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpu_flags() -> list[str]:
+    return (_cpuinfo("flags") or _cpuinfo("Features")).split()
+
+
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first processor under this key; empty elsewhere."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+            if line.partition(":")[0].strip() == key:
+                return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def _version(name: str) -> str | None:
