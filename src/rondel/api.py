@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,12 @@ from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import ModelConfig
 from rondel.engine import NumpyEngine
+from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError, ModelFolderError
+from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.evaluation.framing import Framing
+from rondel.evaluation.rescoring import Hypothesis, rescore
 from rondel.evaluation.scoring import Columns, ScoringSettings, score
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.start import without_implied_space
@@ -128,6 +132,28 @@ class Model:
         """As `evaluate`, for token ids (N,) that stand for so many characters of text."""
         return evaluate(self._engine, self.tokenizer, ids, characters, watch)
 
+    def evaluate_cloze(
+        self,
+        text: str,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> ClozeEvaluation:
+        """How well a bidirectional model predicts each token of a text from all the others.
+
+        These are pseudo-log-likelihoods: no figure of `evaluate` can be compared with them, which
+        for such a model is about its causal half. Raises `InputError` for a model that reads one
+        way.
+        """
+        return self.evaluate_cloze_tokens(self.tokenizer.encode(text), len(text), watch)
+
+    def evaluate_cloze_tokens(
+        self,
+        ids: npt.NDArray[np.integer[Any]],
+        characters: int,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> ClozeEvaluation:
+        """As `evaluate_cloze`, for token ids (N,) that stand for so many characters of text."""
+        return evaluate_cloze(self._both_sides, self.tokenizer, ids, characters, watch)
+
     def score(
         self,
         text: str,
@@ -165,6 +191,26 @@ class Model:
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
         return score(self._engine, self.tokenizer, documents, settings, watch)
+
+    def rescore(
+        self, hypotheses: Iterable[tuple[str, float, str] | Hypothesis], **settings: Any
+    ) -> Columns:
+        """Put n-best hypotheses, each (id, score, text), into a new order: a table.
+
+        `settings` are those of `rondel.evaluation.rescoring.rescore`: `weight` of the model's score
+        beside the first pass's, `normalize` by length in tokens, words or characters, `context`.
+        """
+        rows = [Hypothesis(*row) for row in hypotheses]
+        return rescore(self._engine, self.tokenizer, rows, **settings)
+
+    @functools.cached_property
+    def _both_sides(self) -> BidirectionalEngine:
+        if not self.config.is_bidirectional:
+            raise InputError(
+                "this model reads a text from one side only; for this, train one with "
+                "--bidirectional"
+            )
+        return BidirectionalEngine(self.config, self.weights)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder; `InputError` if something is there, unless told to overwrite."""
