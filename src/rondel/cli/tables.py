@@ -19,13 +19,13 @@ DIGITS = 9
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def write_table(columns: Mapping[str, NDArray[Any]], how: str) -> None:
+def write_table(columns: Mapping[str, NDArray[Any]], how: str, *, escape: bool = True) -> None:
     r"""Print a table, its columns named by a first line, or in every line of JSON.
 
-    In TSV, a tab, line break or backslash of a text is written \t, \n, \r or \\; CSV quotes them as
-    it does. A number that is missing is an empty cell, or null.
+    In TSV, a tab, line break or backslash of a text is written \t, \n, \r or \\, but for `escape`;
+    CSV quotes them as it does. A number that is missing is an empty cell, or null.
     """
-    writers = {"tsv": _tsv, "csv": _csv, "jsonl": _jsonl}
+    writers = {"tsv": _escaped_tsv if escape else _tsv, "csv": _csv, "jsonl": _jsonl}
     # Bytes that are no UTF-8 stand in texts as lone surrogates.
     click.echo("\n".join(writers[how](columns)).encode("utf-8", "replace"))
 
@@ -43,6 +43,12 @@ def _cell(value: Any) -> str:
 def _tsv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
     yield "\t".join(columns)
     for row in _rows(columns):
+        yield "\t".join(map(_cell, row))
+
+
+def _escaped_tsv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    yield "\t".join(columns)
+    for row in _rows(columns):
         yield "\t".join(_cell(value).translate(ESCAPES) for value in row)
 
 
@@ -50,8 +56,9 @@ def _csv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
     rows = ([_cell(value) for value in row] for row in _rows(columns))
     for row in [list(columns), *rows]:
         line = io.StringIO()
-        csv.writer(line, lineterminator="").writerow(row)
-        yield line.getvalue()
+        # It quotes what its own line ends have in them, and no other line break.
+        csv.writer(line, lineterminator="\r\n").writerow(row)
+        yield line.getvalue().removesuffix("\r\n")
 
 
 def _jsonl(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine import Engine
+from rondel.evaluation.framing import Passage
 from rondel.evaluation.measures import Measure, Measured
+from rondel.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.integer[Any]]
 Watch = Callable[[float], None]
@@ -57,6 +59,29 @@ def read(
             measured = _read_batch(engine, vocab_size, own, measure, tell)
             for i, columns in zip(batch, measured, strict=True):
                 results[i] = columns
+    return results
+
+
+def read_passages(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    passages: Sequence[Passage],
+    measure: Measure,
+    *,
+    batch_size: int = 64,
+    watch: Watch = unwatched,
+) -> list[Measured]:
+    """As `read`, for the own tokens of passages: (K, N) each, NaN for a first that has no start."""
+    sequences = [passage.ids for passage in passages]
+    measured = read(
+        engine, tokenizer.vocab_size, sequences, measure, batch_size=batch_size, watch=watch
+    )
+    results = []
+    for passage, read_KN in zip(passages, measured, strict=True):
+        own_KN = np.full((measure.width, len(passage.own_ids)), np.nan)
+        scored = min(own_KN.shape[1], read_KN.shape[1])
+        own_KN[:, own_KN.shape[1] - scored :] = read_KN[:, read_KN.shape[1] - scored :]
+        results.append(own_KN)
     return results
 
 

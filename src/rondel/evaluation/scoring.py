@@ -17,7 +17,7 @@ from rondel.engine import Engine
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing, Passage
 from rondel.evaluation.measures import Measured, Prediction
-from rondel.evaluation.reading import Watch, read, unwatched
+from rondel.evaluation.reading import Watch, read_passages, unwatched
 from rondel.evaluation.units import UNITS, Grouping, group, line_bounds, tokens_after_gap
 from rondel.text.tokenizers import Tokenizer
 
@@ -72,18 +72,18 @@ def score(
     for number, (document, own) in enumerate(zip(documents, pieces, strict=True), 1):
         where = f"document {number}" if len(documents) > 1 else "this text"
         _refuse_useless(tokenizer, document, own, where)
-    measured = read(
+    measured = read_passages(
         engine,
-        tokenizer.vocab_size,
-        [passage.ids for own in pieces for passage in own],
+        tokenizer,
+        [passage for own in pieces for passage in own],
         Prediction(tokens_after_gap(tokenizer)),
         batch_size=settings.batch_size,
         watch=watch,
     )
     tables, begin = [], 0
     for document, text, own in zip(documents, texts, pieces, strict=True):
-        whole = _joined(own, measured[begin : begin + len(own)])
-        tables.append(_table(tokenizer, document, text, *whole, settings))
+        measured_KN = np.concatenate(measured[begin : begin + len(own)], axis=1)
+        tables.append(_table(tokenizer, document, text, own, measured_KN, settings))
         begin += len(own)
     return tables
 
@@ -99,7 +99,7 @@ def _pieces(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[
     return pieces
 
 
-def _refuse_useless(tokenizer: Tokenizer, text: str, own: list[Passage], where: str) -> None:
+def _refuse_useless(tokenizer: Tokenizer, text: str, own: Sequence[Passage], where: str) -> None:
     if not text:
         raise InputError(f"{where} is empty; give a text to score")
     if sum(len(passage.ids) - 1 for passage in own if len(passage.own_ids)) < 1:
@@ -120,31 +120,16 @@ def knows_nothing_of(tokenizer: Tokenizer, text: str) -> bool:
     return tokenizer.level != "word" and len(ids) > 0 and bool((ids == tokenizer.unknown_id).all())
 
 
-def _joined(
-    own: list[Passage], measured: Sequence[Measured]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], Measured]:
-    """The ids (N,), spans (N, 2) and measures (K, N) of a whole document's own tokens."""
-    columns = []
-    for passage, measured_KN in zip(own, measured, strict=True):
-        count = len(passage.own_ids)
-        values_KN = np.full((len(measured_KN), count), np.nan)
-        scored = min(count, measured_KN.shape[1])
-        values_KN[:, count - scored :] = measured_KN[:, measured_KN.shape[1] - scored :]
-        columns.append(values_KN)
-    ids = np.concatenate([passage.own_ids for passage in own]).astype(np.int64)
-    spans = np.concatenate([passage.spans for passage in own])
-    return ids, spans, np.concatenate(columns, axis=1)
-
-
 def _table(
     tokenizer: Tokenizer,
     document: str,
     text: str,
-    ids: npt.NDArray[np.int64],
-    spans: npt.NDArray[np.int64],
+    own: Sequence[Passage],
     measured_KN: Measured,
     settings: ScoringSettings,
 ) -> Columns:
+    ids = np.concatenate([passage.own_ids for passage in own])
+    spans = np.concatenate([passage.spans for passage in own])
     grouping = group(tokenizer, text, spans, settings.by)
     begins, ends = np.minimum(grouping.spans, len(document)).T
     nats, entropy, rank, gap = measured_KN
@@ -154,11 +139,11 @@ def _table(
         "line": np.searchsorted(line_bounds(text)[:, 0], grouping.spans[:, 0], side="right"),
         "begin": begins,
         "end": ends,
-        "text": _strings([document[a:b] for a, b in zip(begins, ends, strict=True)]),
+        "text": strings([document[a:b] for a, b in zip(begins, ends, strict=True)]),
     }
     scale, unit = NATS_PER[settings.unit], settings.unit
     if settings.by == "token":
-        columns["token"] = _strings([tokenizer.token(i) for i in ids.tolist()])
+        columns["token"] = strings([tokenizer.token(i) for i in ids.tolist()])
         columns[f"surprisal_{unit}"] = nats / scale
         columns[f"entropy_{unit}"] = entropy / scale
         columns["rank"] = _whole(rank)
@@ -204,6 +189,6 @@ def _whole(values: Measured) -> npt.NDArray[Any]:
     return values if np.isnan(values).any() else values.astype(np.int64)
 
 
-def _strings(texts: list[str]) -> npt.NDArray[Any]:
+def strings(texts: list[str]) -> npt.NDArray[Any]:
     """Texts as an array of objects, as tables hold them."""
     return np.array([*texts, None], dtype=object)[:-1]

@@ -1,0 +1,331 @@
+"""Scoring: rows that sum to the text, words with their ends, batches that change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from _runs import configured, variants
+
+from rondel import Model
+from rondel.artifact import Artifact
+from rondel.config import TextConfig
+from rondel.errors import InputError, ModelFolderError
+from rondel.evaluation.framing import Framing
+from rondel.evaluation.scoring import ScoringSettings
+from rondel.evaluation.units import UNITS, tokens_after_gap
+from rondel.reference import initial_parameters, make_cell
+from rondel.text.tokenizers import tokenizers, train_tokenizer
+
+TEXT = (
+    "  The cup is full, and (so they say) “hot”!\n\nWell-known beans;\tblue café — \n"
+    "the cup, the cup: is é\u0301 3.14 ...\n   And then?"
+)
+LEVELS = [
+    {"level": level, "word_split": split}
+    for level in tokenizers
+    for split in (("punctuation", "spaces") if level == "word" else ("punctuation",))
+]
+
+
+def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: Any) -> Model:
+    """A small model with random weights, large enough that its predictions differ."""
+    config = TextConfig(min_count=1, **{"level": "char", **text})
+    tokenizer = train_tokenizer(TEXT, config)
+    shape = configured(tokenizer.vocab_size, cell=cell, num_layers=2).model
+    shape = dataclasses.replace(shape, nonlinearity=nonlinearity, tie_weights=False)
+    weights = initial_parameters(make_cell(cell), tokenizer.vocab_size, 16, 2, 8, seed=3)
+    scale = 4.0 if nonlinearity == "tanh" else 1.5  # what relu makes of more has no bound
+    weights = {name: scale * array for name, array in weights.items()}
+    return Model(Artifact(shape, tokenizer, weights))
+
+
+every_model = pytest.mark.parametrize(
+    ("cell", "nonlinearity", "level"),
+    [(*variant, level) for variant in variants() for level in LEVELS],
+    ids=lambda part: part if isinstance(part, str) else "-".join(part.values()),
+)
+
+
+def log_probabilities(model: Model, ids: np.ndarray) -> np.ndarray:
+    """ln p (N, V) of every token at each place of ids (N,) but the first, step by step."""
+    state, rows = model._engine.initial_state(), []
+    for token in ids[:-1]:
+        logits_1V, state = model._engine.step(np.array([token]), state)
+        logits = logits_1V[0].astype(np.float64)
+        rows.append(logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max())
+    return np.array(rows)
+
+
+@every_model
+def test_rows_of_every_kind_sum_to_the_steps_of_the_model(
+    cell: str, nonlinearity: str, level: dict[str, str]
+) -> None:
+    model = make_model(cell, nonlinearity, **level)
+    start, ids = model.tokenizer.encode("\n"), model.tokenizer.encode(TEXT)
+    log_p = log_probabilities(model, np.concatenate([start, ids]))
+    own = log_p[np.arange(len(ids)), ids]
+    tokens = model.score(TEXT, unit="nats")
+    np.testing.assert_allclose(tokens["surprisal_nats"], -own, atol=1e-4)
+    entropy = -(np.exp(log_p) * log_p).sum(axis=1)
+    np.testing.assert_allclose(tokens["entropy_nats"], entropy, atol=1e-4)
+    assert tokens["rank"].tolist() == (1 + (log_p > own[:, None]).sum(axis=1)).tolist()
+    for by in UNITS:
+        if by != "character" or level["level"] != "word":
+            table = model.score(TEXT, by=by)
+            surprisal, entropies = table["surprisal_bits"], table["entropy_bits"]
+            # A blank line's break may be one token with that of the line before.
+            counts = table.get("scored", np.ones(len(surprisal)))
+            assert np.isnan(surprisal).tolist() == (counts == 0).tolist()
+            assert by == "line" or counts.all()
+            there = counts > 0
+            assert surprisal[there].sum() * math.log(2) == pytest.approx(-own.sum(), abs=1e-4)
+            assert entropies[there].sum() * math.log(2) == pytest.approx(entropy.sum())
+            assert (surprisal[there] >= 0).all()
+
+
+@every_model
+def test_batches_and_passes_change_nothing(
+    cell: str, nonlinearity: str, level: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(cell, nonlinearity, **level)
+    documents = [TEXT, "The cup", TEXT[40:], "a\n\nb"]
+    for reset in (False, True):
+        settings = ScoringSettings(reset=reset, batch_size=1)
+        alone = [
+            model.score(document, reset=reset, batch_size=1)["surprisal_bits"]
+            for document in documents
+        ]
+        tables = [model.score_many(documents, settings)]
+        for size, longest in ((3, 256), (64, 5), (2, 1)):
+            monkeypatch.setattr("rondel.evaluation.reading.LONGEST_PASS", longest)
+            sized = dataclasses.replace(settings, batch_size=size)
+            tables.append(model.score_many(documents, sized))
+        for scored in tables:
+            for table, one in zip(scored, alone, strict=True):
+                np.testing.assert_allclose(table["surprisal_bits"], one, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
+def test_offsets_are_those_of_the_original_text(level: dict[str, str]) -> None:
+    model = make_model(**level, lowercase=True)
+    for by in UNITS:
+        if by == "character" and level["level"] == "word":
+            continue
+        table = model.score(TEXT, by=by)
+        rows = zip(*(table[name] for name in ("line", "begin", "end", "text")), strict=True)
+        for line, begin, end, text in rows:
+            assert TEXT[begin:end] == text
+            assert line == TEXT.count("\n", 0, begin) + 1
+        assert table["position"].tolist() == list(range(1, len(table["position"]) + 1))
+        if by == "word":
+            assert table["text"].tolist() == TEXT.split()
+        if by == "line":
+            assert table["text"].tolist() == TEXT.splitlines(keepends=True)
+
+
+def test_a_word_is_its_characters_and_the_space_after_it() -> None:
+    model = make_model()
+    tokens = model.score("The  cup is")["surprisal_bits"]
+    words = model.score("The  cup is", by="word")
+    expected = [tokens[:5].sum(), tokens[5:9].sum(), tokens[9:].sum()]
+    np.testing.assert_allclose(words["surprisal_bits"], expected, rtol=1e-12)
+    assert words["tokens"].tolist() == [5, 4, 2]
+    # What space there is at the beginning goes with the first word, as there is none before.
+    (first,) = model.score("  The", by="word")["tokens"]
+    assert first == 5
+
+
+def test_where_tokens_imply_the_space_a_word_still_has_its_own_end() -> None:
+    """p(word) = p(tokens) p(a space follows) / p(a space stood before), all given what came."""
+    model = make_model(level="word")
+    text = "the cup, is hot"
+    tokenizer = model.tokenizer
+    ids = np.concatenate([tokenizer.encode("\n"), tokenizer.encode(text)])
+    log_p = log_probabilities(model, ids)
+    own = -log_p[np.arange(len(ids) - 1), ids[1:]]
+    spaced = [
+        i
+        for i in range(tokenizer.vocab_size)
+        if not tokenizer.token(i).startswith("￭") and not tokenizer.token(i).isspace()
+    ]
+    gap = -np.log(np.exp(log_p)[:, spaced].sum(axis=1))
+    # the | cup | ￭, | is | hot, of which cup, is and hot stand after a space
+    expected = [own[0] + gap[1], own[1] - gap[1] + own[2] + gap[3]]
+    expected += [own[3] - gap[3] + gap[4], own[4] - gap[4]]
+    table = model.score(text, by="word", unit="nats")
+    assert table["text"].tolist() == ["the", "cup,", "is", "hot"]
+    np.testing.assert_allclose(table["surprisal_nats"], expected, atol=1e-5)
+
+
+def test_word_probabilities_do_not_sum_to_more_than_one() -> None:
+    """With its end, no word begins another; by its tokens alone, they would sum to far more."""
+    config = TextConfig(level="word", min_count=1)
+    tokenizer = train_tokenizer("a b, c\n", config)
+    shape = configured(tokenizer.vocab_size, cell="rnn").model
+    weights = initial_parameters(make_cell("rnn"), tokenizer.vocab_size, 16, 1, 8, seed=3)
+    model = Model(Artifact(dataclasses.replace(shape, tie_weights=False), tokenizer, weights))
+    words = ["".join(parts) for parts in itertools.product("abc", ["", ","])]
+    with_end = [
+        math.exp(-model.score(f"{word} a", by="word", unit="nats")["surprisal_nats"][0])
+        for word in words
+    ]
+    without = [
+        math.exp(-model.score(word, by="document", unit="nats")["surprisal_nats"][0])
+        for word in words
+    ]
+    assert sum(with_end) < 1
+    assert all(a < b for a, b in zip(with_end, without, strict=True))
+
+
+def test_which_tokens_imply_a_space() -> None:
+    for level in tokenizers:
+        tokenizer = train_tokenizer(TEXT, TextConfig(level=level, min_count=1))
+        implied = tokens_after_gap(tokenizer)
+        assert implied.shape == (tokenizer.vocab_size,)
+        if level == "word":
+            for token_id, implies in enumerate(implied.tolist()):
+                token = tokenizer.token(token_id)
+                assert implies == (not token.isspace() and not token.startswith("￭"))
+        else:
+            assert not implied.any()
+
+
+def test_lines_reset_are_texts_of_their_own() -> None:
+    model = make_model()
+    lines = TEXT.splitlines(keepends=True)
+    table = model.score(TEXT, by="line", reset=True)
+    alone = [model.score(line, by="document")["surprisal_bits"][0] for line in lines]
+    np.testing.assert_allclose(table["surprisal_bits"], alone, atol=1e-5)
+    carried = model.score(TEXT, by="line")["surprisal_bits"]
+    assert carried[0] == pytest.approx(alone[0], abs=1e-5)
+    assert (np.abs(carried - alone)[1:] > 1e-3).all()
+
+
+def test_the_first_token_is_said_to_be_scored_or_not() -> None:
+    model = make_model()
+    skipped = model.score("cup", start="skip")
+    assert np.isnan(skipped["surprisal_bits"]).tolist() == [True, False, False]
+    assert np.isnan(skipped["rank"]).tolist() == [True, False, False]
+    word = model.score("cup is", start="skip", by="word")
+    assert word["tokens"].tolist() == [4, 2]
+    assert word["scored"].tolist() == [3, 2]
+    assert word["surprisal_bits"][0] == pytest.approx(
+        skipped["surprisal_bits"][1:].sum() + model.score("cup ", start="skip")["surprisal_bits"][3]
+    )
+    one_by_one = model.score("a\n\nb", by="line", reset=True, start="skip")
+    assert np.isnan(one_by_one["surprisal_bits"]).tolist() == [False, True, True]
+    assert one_by_one["scored"].tolist() == [1, 0, 0]
+    scored = model.score("cup")
+    assert not np.isnan(scored["surprisal_bits"]).any()
+    context = model.score("cup", context="\n")
+    np.testing.assert_allclose(context["surprisal_bits"], scored["surprisal_bits"], atol=1e-6)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
+def test_a_context_is_the_text_before(level: dict[str, str]) -> None:
+    model = make_model(**level)
+    whole = model.score("The cup is hot")
+    after = model.score("cup is hot", context="The ", by="token")
+    first = int(np.searchsorted(whole["begin"], 4))
+    # The context starts from nothing, the whole text from a line break.
+    whole = model.score("The cup is hot", start="skip")
+    np.testing.assert_allclose(
+        after["surprisal_bits"], whole["surprisal_bits"][first:], rtol=0, atol=1e-5
+    )
+    assert (after["begin"] + 4).tolist() == whole["begin"][first:].tolist()
+
+
+def test_the_end_is_scored_if_asked() -> None:
+    model = make_model()
+    written = model.score("cup\n")
+    asked = model.score("cup", end=True)
+    np.testing.assert_array_equal(asked["surprisal_bits"], written["surprisal_bits"])
+    assert (asked["begin"][-1], asked["end"][-1], asked["text"][-1]) == (3, 3, "")
+    assert asked["token"][-1] == "\n"
+    np.testing.assert_array_equal(
+        model.score("cup\n", end=True)["surprisal_bits"], written["surprisal_bits"]
+    )
+    (word,) = model.score("cup", end=True, by="word")["surprisal_bits"]
+    assert word == pytest.approx(written["surprisal_bits"].sum())
+
+
+def test_unknown_tokens_are_counted_and_scored_as_unknown() -> None:
+    model = make_model()
+    table = model.score("cup 你")
+    assert table["unknown"].tolist() == [0, 0, 0, 0, 1]
+    assert (table["token"][-1], table["text"][-1]) == ("<unk>", "你")
+    assert model.score("cup 你", by="word")["unknown"].tolist() == [0, 1]
+    words = make_model(level="word").score("zyx")
+    assert words["unknown"].tolist() == [1]
+    assert np.isfinite(words["surprisal_bits"]).all()
+
+
+def test_columns_are_arrays_of_one_length() -> None:
+    for by in ("token", "word"):
+        table = make_model().score(TEXT, by=by)
+        assert {type(column) for column in table.values()} == {np.ndarray}
+        assert len({column.shape for column in table.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        ("", {}, "this text is empty"),
+        ("x" * 3, {"by": "verse"}, "by token, character, word, line, document, not by 'verse'"),
+        ("cup", {"unit": "bans"}, "in bits or nats, not in 'bans'"),
+        ("cup", {"batch_size": 0}, "batch size must be at least 1, not 0"),
+        ("cup", {"start": "middle"}, "one of newline, skip, not 'middle'"),
+        ("cup", {"start": "skip", "context": "The "}, "leave the start out"),
+        ("c", {"start": "skip"}, "nothing to score"),
+        ("c\nc", {"start": "skip", "reset": True, "by": "token"}, None),
+        ("你你 你", {}, "the model knows no character of this text"),
+    ],
+)
+def test_what_cannot_be_scored_is_said(
+    text: str, settings: dict[str, Any], message: str | None
+) -> None:
+    model = make_model()
+    if message is None:
+        assert len(model.score(text, **settings)["text"]) == len(text)
+        return
+    with pytest.raises(InputError, match=message):
+        model.score(text, **settings)
+
+
+def test_words_are_not_cut_into_characters_nor_run_into_their_context() -> None:
+    model = make_model(level="word")
+    with pytest.raises(InputError, match="score by token, word, line or document, not by char"):
+        model.score("the cup", by="character")
+    with pytest.raises(InputError, match="run together in 'cup'; end the context with a space"):
+        model.score("up is", context="the c")
+
+
+def test_a_model_without_line_breaks_says_so() -> None:
+    tokenizer = train_tokenizer("abc abc", TextConfig())
+    shape = configured(tokenizer.vocab_size).model
+    weights = initial_parameters(make_cell("lstm"), tokenizer.vocab_size, 16, 1, 8)
+    model = Model(Artifact(shape, tokenizer, weights))
+    assert np.isnan(model.score("abc")["surprisal_bits"]).tolist() == [True, False, False]
+    with pytest.raises(InputError, match="knows no line break for a text to start from"):
+        model.score("abc", start="newline")
+    with pytest.raises(InputError, match="knows no line break, so the end"):
+        model.score("abc", end=True)
+
+
+def test_a_damaged_model_is_not_believed() -> None:
+    model = make_model()
+    weights = {**model.weights, "head.bias": np.full_like(model.weights["head.bias"], np.nan)}
+    broken = Model(Artifact(model.config, model.tokenizer, weights))
+    with pytest.raises(ModelFolderError, match="not a finite number"):
+        broken.score("cup")
+
+
+def test_documents_are_named_by_number() -> None:
+    model = make_model()
+    with pytest.raises(InputError, match="document 2 is empty"):
+        model.score_many(["cup", ""], ScoringSettings(framing=Framing()))
