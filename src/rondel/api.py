@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,14 @@ from rondel.engine import NumpyEngine
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
+from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.rescoring import Hypothesis, rescore
 from rondel.evaluation.scoring import Columns, ScoringSettings, score
+from rondel.generation.filling import Filled, FillSettings, fill
 from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.gibbs import gibbs
 from rondel.generation.start import without_implied_space
 from rondel.text.tokenizers import Tokenizer
 
@@ -202,6 +205,47 @@ class Model:
         """
         rows = [Hypothesis(*row) for row in hypotheses]
         return rescore(self._engine, self.tokenizer, rows, **settings)
+
+    def fill(self, text: str, **settings: Any) -> list[Filled]:
+        """The best ways to fill the gaps of a text, which are marked `___`, best first.
+
+        `settings` are those of `rondel.generation.filling.FillSettings`: `gap`, another mark;
+        `length` in tokens, if it is known, or else `max_length`; `best`, how many to give. For a
+        bidirectional model; raises `InputError` for another, or a text without a gap.
+        """
+        return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings))
+
+    def gibbs(
+        self,
+        text: str,
+        *,
+        sweeps: int = 20,
+        seed: int | None = None,
+        index: int = 0,
+        **rules: float,
+    ) -> Iterator[str]:
+        """Yield a text after each of so many sweeps, in which all its tokens are drawn again.
+
+        Each is drawn given all the others; `seed`, `index` and `rules` are as for `stream`. For a
+        bidirectional model; raises `InputError` for another, or an empty text.
+        """
+        settings = GenerationSettings(seed=seed, rules=rules)
+        return gibbs(self._both_sides, self.tokenizer, text, sweeps, settings, index)
+
+    @overload
+    def embed(self, text: str) -> Embeddings: ...
+    @overload
+    def embed(self, text: list[str] | tuple[str, ...]) -> list[Embeddings]: ...
+    def embed(self, text: str | list[str] | tuple[str, ...]) -> Embeddings | list[Embeddings]:
+        """A bidirectional model's states at each token and word of a text, or of several.
+
+        Several are read side by side, which gives what each gives by itself. Shapes and order are
+        those of `rondel.evaluation.contextual.Embeddings`. Raises `InputError` for a model that
+        reads one way.
+        """
+        if isinstance(text, str):
+            return embed(self._both_sides, self.tokenizer, [text])[0]
+        return embed(self._both_sides, self.tokenizer, text)
 
     @functools.cached_property
     def _both_sides(self) -> BidirectionalEngine:

@@ -23,6 +23,7 @@ COMMANDS = {
     "eval": "Say how well a model predicts a text.",
     "score": "Say how likely a model finds each part of a text.",
     "rescore": "Put n-best hypotheses into a new order.",
+    "fill": "Fill the gaps of a text.",
     "show": "Say what a model is and how its training went.",
     "corpora": "List the texts that rondel knows by name.",
 }

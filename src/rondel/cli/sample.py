@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,10 @@ from rondel.cli.options import SectionedCommand, rule_options
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
 
+if TYPE_CHECKING:
+    from rondel.api import Model
+
+GIBBS = "gibbs"
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -30,12 +34,15 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @click.option("-n", "--length", default=500, show_default=True, help="Tokens to write.")
 @click.option(
     "--mode",
-    type=click.Choice(list(MODES)),
+    type=click.Choice([*MODES, GIBBS]),
     default="sample",
     show_default=True,
-    help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()),
+    help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items())
+    + "; gibbs (bidirectional models): draw every token of the prime again and again, given all "
+    "others (without a prime, of a sample)",
 )
 @click.option("--beam-width", default=4, show_default=True, help="Mode beam: texts kept at a time.")
+@click.option("--sweeps", default=20, show_default=True, help="Mode gibbs: times over the text.")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text.")
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")
@@ -47,6 +54,7 @@ def command(
     length: int,
     mode: str,
     beam_width: int,
+    sweeps: int,
     count: int,
     seed: int | None,
     stop: tuple[str, ...],
@@ -66,6 +74,11 @@ def command(
         start = writer.choose_prime(seed, index) if prime is None else prime
         if count > 1:
             click.secho(f"--- {index + 1} of {count}", dim=True)
+        if mode == GIBBS:
+            drawn = {"seed": seed, "index": index}
+            text = writer.sample(start, length=length, **drawn) if prime is None else prime
+            click.echo(_printable(_redrawn(writer, text, sweeps, {**drawn, **rules})))
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # told above, once
             pieces = writer.stream(
@@ -82,6 +95,17 @@ def command(
         for piece in pieces:
             click.echo(_printable(piece), nl=False)
         click.echo()
+
+
+def _redrawn(writer: Model, text: str, sweeps: int, settings: dict[str, Any]) -> str:
+    """The text after its last sweep, with a progress bar meanwhile."""
+    from rondel.cli.waiting import Waiting
+
+    with Waiting() as waiting:
+        for done, drawn in enumerate(writer.gibbs(text, sweeps=sweeps, **settings), 1):
+            text = drawn
+            waiting(done / sweeps)
+    return text
 
 
 def _read_prime(path: Path, *, as_bytes: bool) -> str:

@@ -35,8 +35,9 @@ class BidirectionalEngine:
         self.reverse = NumpyEngine(config, {**weights, **against})
         self._before_HH, self._after_HH = np.split(weights["join.weight"].T, 2)
         self._join_bias = weights["join.bias"]
-        head = weights["embedding.weight" if config.tie_weights else "cloze.weight"]
-        self._head_HV, self._head_bias = head.T, weights["cloze.bias"]
+        tied = "embedding.weight" if config.tie_weights else None
+        self._head_HV, self._head_bias = weights[tied or "cloze.weight"].T, weights["cloze.bias"]
+        self._causal_HV, self._causal_bias = weights[tied or "head.weight"].T, weights["head.bias"]
 
     def before(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """Outputs (T, B, H) of the stack that reads with the text, before each token.
@@ -61,6 +62,12 @@ class BidirectionalEngine:
         joined += self._join_bias
         logits: Floats = np.tanh(joined, out=joined) @ self._head_HV
         logits += self._head_bias
+        return logits
+
+    def causal_logits(self, before: Floats) -> Floats:
+        """Logits (…, V) of a token from the outputs (…, H) before it, by the causal half."""
+        logits: Floats = before @ self._causal_HV
+        logits += self._causal_bias
         return logits
 
     def outputs(self, sequences: Sequence[Ids]) -> list[tuple[Floats, Floats]]:

@@ -1,0 +1,87 @@
+"""`rondel fill`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rondel.cli.tables import FORMATS, write_table
+from rondel.generation.filling import GAP, LONGEST, OTHERWISE_LONGEST
+
+if TYPE_CHECKING:
+    from rondel.evaluation.scoring import Columns
+    from rondel.generation.filling import Filled
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("text")
+@click.option("--gap", default=GAP, show_default=True, help="What marks a gap in TEXT.")
+@click.option("--length", type=int, help="Tokens of a gap, if known.  [default: searched]")
+@click.option(
+    "--max-length",
+    type=int,
+    help="Most tokens of a gap whose length is searched.  "
+    f"[default: {LONGEST['word']} words, {OTHERWISE_LONGEST} of other tokens]",
+)
+@click.option("--best", default=5, show_default=True, help="How many to give, best first.")
+@click.option("--width", default=16, show_default=True, help="Fillings of a gap kept at a time.")
+@click.option("--sweeps", default=4, show_default=True, help="Times each filling is refined.")
+@click.option("--seed", default=1, show_default=True, help="Of the draws in the sweeps.")
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(FORMATS),
+    default="tsv",
+    show_default=True,
+    help="How the table is written.",
+)
+def command(
+    model: Path,
+    text: str,
+    gap: str,
+    length: int | None,
+    max_length: int | None,
+    best: int,
+    width: int,
+    sweeps: int,
+    seed: int,
+    how: str,
+) -> None:
+    """Fill the gaps of TEXT with the bidirectional model in the folder MODEL.
+
+    TEXT is the text itself, or - for standard input. The table has the best texts first, by the
+    log-probability of what was filled in and of what follows it, each token given what is before
+    it; a single gap of --length 1, by the filling's log-probability given both sides.
+
+    \b
+      rondel fill runs/book "To be, or ___ to be"
+    """
+    from rondel.api import load
+    from rondel.generation.filling import FillSettings
+
+    settings = FillSettings(gap, length, max_length, best, width, sweeps, seed)
+    filler = load(model)
+    if text == "-":
+        text = sys.stdin.read()
+    for word in filler.unknowns(text.replace(gap, " ")):
+        click.echo(f"rondel: the model does not know {word!r}; read as unknown", err=True)
+    write_table(_columns(filler.fill(text, **vars(settings))), how)
+
+
+def _columns(filled: list[Filled]) -> Columns:
+    import numpy as np
+
+    fillings = zip(*(one.fillings for one in filled), strict=True)
+    return {
+        "log_probability_nats": np.array([one.log_probability for one in filled]),
+        "pseudo_log_likelihood_nats": np.array([one.pseudo_log_likelihood for one in filled]),
+        **{
+            f"filling_{number}": np.array(texts, dtype=object)
+            for number, texts in enumerate(fillings, 1)
+        },
+        "text": np.array([one.text for one in filled], dtype=object),
+    }

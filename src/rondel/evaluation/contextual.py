@@ -1,0 +1,82 @@
+"""Contextual embeddings: the states a bidirectional model is in at each token and each word.
+
+Shapes: N tokens, W words, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.engine.base import Floats
+from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.evaluation.units import group
+from rondel.text.tokenizers import Tokenizer
+from rondel.text.tokenizers.base import Spans
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The last layer's states at the tokens and words of a text, in the order of the text.
+
+    `forward` (N, H) has read the token and all before it, `backward` (N, H) the token and all
+    after it. A word is what stands between white space: its `word_forward` (W, H) is taken at its
+    last token, its `word_backward` (W, H) at its first, so that both have read the whole word
+    (Akbik et al. 2018). `spans` (N, 2) and `word_spans` (W, 2) say where tokens and words begin
+    and end in the text, in characters. States are float32.
+    """
+
+    text: str
+    spans: Spans
+    forward: Floats
+    backward: Floats
+    word_spans: Spans
+    word_forward: Floats
+    word_backward: Floats
+
+    @property
+    def words(self) -> list[str]:
+        """The words (W), as they stand in the text."""
+        return [self.text[begin:end] for begin, end in self.word_spans.tolist()]
+
+    def by_token(self) -> Floats:
+        """Forward and backward states side by side, (N, 2H)."""
+        return np.concatenate([self.forward, self.backward], axis=1)
+
+    def by_word(self) -> Floats:
+        """Forward and backward states of the words side by side, (W, 2H)."""
+        return np.concatenate([self.word_forward, self.word_backward], axis=1)
+
+
+def embed(
+    engine: BidirectionalEngine, tokenizer: Tokenizer, texts: Sequence[str]
+) -> list[Embeddings]:
+    """The states at the tokens and words of each text, read by itself; many side by side."""
+    outputs = engine.outputs([tokenizer.encode(text) for text in texts])
+    return [
+        _embeddings(tokenizer, text, forward_NH, backward_NH)
+        for text, (forward_NH, backward_NH) in zip(texts, outputs, strict=True)
+    ]
+
+
+def _embeddings(
+    tokenizer: Tokenizer, text: str, forward_NH: Floats, backward_NH: Floats
+) -> Embeddings:
+    spans = tokenizer.spans(text)
+    word_spans: npt.NDArray[np.int64] = np.zeros((0, 2), np.int64)
+    if text.strip():
+        word_spans = group(tokenizer, text, spans, "word").spans
+    firsts_W = np.searchsorted(spans[:, 1], word_spans[:, 0], side="right")
+    lasts_W = np.searchsorted(spans[:, 0], word_spans[:, 1], side="left") - 1
+    return Embeddings(
+        text,
+        spans,
+        forward_NH,
+        backward_NH,
+        word_spans,
+        forward_NH[lasts_W],
+        backward_NH[firsts_W],
+    )

@@ -1,0 +1,277 @@
+"""Filling gaps in a text: what best stands between what is before a gap and what is after it.
+
+For each length that a gap may have, a beam search with the causal half proposes fillings, and
+sweeps over them (`gibbs.sweep`), in which every token is chosen given all the others, make them fit
+what comes after. Fillings of all lengths are then ranked by one measure, the probability that the
+causal half gives to the filling and to the text after it, up to the next gap; by the chain rule it
+compares texts of any length. A gap of exactly one token needs no search: its tokens are ranked by
+their probability given both sides.
+
+Shapes: T time, B batch (fillings), L layers, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.engine.base import EngineState, Floats, Ids
+from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.errors import InputError
+from rondel.generation.distributions import largest
+from rondel.generation.draw import draw, stream_rng
+from rondel.generation.gibbs import sweep
+from rondel.text.tokenizers import Tokenizer
+
+GAP = "___"
+LOOK_AHEAD = 64
+"""How much of the text after a gap its fillings are judged by, in tokens."""
+KEPT_BETWEEN_GAPS = 4
+# A word to every way of splitting, and a character to the others.
+PLACEHOLDER = "x"
+LONGEST = {"word": 3}
+OTHERWISE_LONGEST = 12
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FillSettings:
+    """How gaps are filled. A value that cannot be used raises `InputError` as it is made.
+
+    `gap` marks one in the text. A gap has `length` tokens, or if that is `None` any number up to
+    `max_length` (`None`: 3 words, or 12 of other tokens). `best` fillings of the text are given,
+    out of `width` that are kept at a time and `sweeps` sweeps over each; `seed` starts the draws.
+    """
+
+    gap: str = GAP
+    length: int | None = None
+    max_length: int | None = None
+    best: int = 5
+    width: int = 16
+    sweeps: int = 4
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.gap:
+            raise InputError("the mark of a gap is empty; give one, such as ___")
+        for name in ("length", "max_length", "best", "width"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, not {value}")
+        for name in ("sweeps", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.length is not None and self.max_length is not None:
+            raise InputError("give a length or a max_length, not both")
+
+    def lengths(self, tokenizer: Tokenizer) -> range:
+        """How many tokens a gap may have."""
+        if self.length is not None:
+            return range(self.length, self.length + 1)
+        longest = self.max_length or LONGEST.get(tokenizer.level, OTHERWISE_LONGEST)
+        return range(1, longest + 1)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A text without gaps: `fillings` are what was put into them, in order.
+
+    `log_probability` is ln p, by the causal half, of the fillings and of what they are judged by,
+    each given what is before it. `pseudo_log_likelihood` is the sum of ln p of the fillings'
+    tokens, each given all the rest. Both in nats; neither can be compared with the other.
+    """
+
+    text: str
+    fillings: tuple[str, ...]
+    log_probability: float
+    pseudo_log_likelihood: float
+
+
+@dataclass(frozen=True)
+class _Partly:
+    """A text filled up to some gap: its tokens, and the causal half's state after them."""
+
+    tokens: tuple[int, ...]
+    gaps: tuple[slice, ...]
+    state: EngineState
+    log_probability: float
+
+
+def fill(
+    engine: BidirectionalEngine, tokenizer: Tokenizer, text: str, settings: FillSettings
+) -> list[Filled]:
+    """The best ways to fill the gaps of a text, best first.
+
+    Raises `InputError` if the text has no gap, or one that runs into a word at word level.
+    """
+    first, *others = split_at_gaps(tokenizer, text, settings.gap)
+    fillers = _Fillers(engine, tokenizer, settings)
+    state = engine.causal.advance(first[:, None], engine.causal.initial_state())
+    partly = [_Partly(tuple(first.tolist()), (), state, 0.0)]
+    for part in others:
+        grown = [child for parent in partly for child in fillers.fill_one(parent, part)]
+        partly = sorted(grown, key=lambda child: -child.log_probability)
+        partly = partly[: max(settings.best, KEPT_BETWEEN_GAPS)]
+    filled = [_finished(engine, tokenizer, candidate) for candidate in partly]
+    if settings.length == 1 and len(others) == 1:
+        filled.sort(key=lambda one: -one.pseudo_log_likelihood)
+    return filled[: settings.best]
+
+
+def split_at_gaps(tokenizer: Tokenizer, text: str, gap: str) -> list[Ids]:
+    """The tokens between the gaps of a text; `InputError` if it has none."""
+    parts = text.split(gap)
+    if len(parts) == 1:
+        raise InputError(f"the text has no gap: mark one with {gap!r}, or say how it is marked")
+    # Encoded whole, so that what is next to a gap is what it is next to a word.
+    whole = PLACEHOLDER.join(parts)
+    ids, spans = tokenizer.encode(whole), tokenizer.spans(whole)
+    pieces, begin, place = [], 0, 0
+    for part in parts[:-1]:
+        place += len(part)
+        (touching,) = np.nonzero((spans[:, 0] < place + 1) & (spans[:, 1] > place))
+        first = int(touching[0])
+        if len(touching) > 1 or tuple(spans[first]) != (place, place + 1):
+            clash = whole[spans[touching, 0].min() : spans[touching, 1].max()]
+            shown = clash.replace(PLACEHOLDER, gap, 1) if clash.count(PLACEHOLDER) == 1 else gap
+            raise InputError(
+                f"a gap is whole {tokenizer.token_noun}s, and this one is part of one: {shown!r}; "
+                "put spaces around it"
+            )
+        pieces.append(ids[begin:first])
+        begin, place = first + 1, place + 1
+    return [*pieces, ids[begin:]]
+
+
+class _Fillers:
+    """Fills one gap of one text at a time."""
+
+    def __init__(
+        self, engine: BidirectionalEngine, tokenizer: Tokenizer, settings: FillSettings
+    ) -> None:
+        self.engine, self.settings = engine, settings
+        self.lengths = settings.lengths(tokenizer)
+        self.unknown_id = tokenizer.unknown_id
+        self.rng = stream_rng(settings.seed)
+
+    def fill_one(self, parent: _Partly, part: Ids) -> list[_Partly]:
+        """The best fillings of a gap that stands before `part`, which follows them in the text."""
+        reverse = self.engine.reverse
+        after = reverse.advance(part[::-1, None], reverse.initial_state())
+        found: list[tuple[float, tuple[int, ...]]] = []
+        for length in self.lengths:
+            fillings_TB = self._candidates(parent.state, after, length)
+            scores_B = self._scores(parent.state, fillings_TB, part)
+            found += zip(scores_B.tolist(), map(tuple, fillings_TB.T.tolist()), strict=True)
+        found.sort(key=lambda one: -one[0])
+        return [self._child(parent, part, *one) for one in found[: self.settings.width]]
+
+    def _child(self, parent: _Partly, part: Ids, score: float, filling: tuple[int, ...]) -> _Partly:
+        added = np.concatenate([filling, part]).astype(np.int64)
+        begin = len(parent.tokens)
+        return _Partly(
+            (*parent.tokens, *added.tolist()),
+            (*parent.gaps, slice(begin, begin + len(filling))),
+            self.engine.causal.advance(added[:, None], parent.state),
+            parent.log_probability + score,
+        )
+
+    def _candidates(self, before: EngineState, after: EngineState, length: int) -> Ids:
+        """Different fillings (T, B) of one length."""
+        if length == 1:
+            logits_1V = self._known(self.engine.logits(before[0][-1], after[0][-1]))
+            return largest(logits_1V[0], self.settings.width)[None].astype(np.int64)
+        tokens_TB = self._beams(before, after, length)
+        seen = [tokens_TB.copy()]
+        width = tokens_TB.shape[1]
+        befores, afters = _repeated(before, width), _repeated(after, width)
+        for number in range(self.settings.sweeps):
+            last = number == self.settings.sweeps - 1
+            sweep(self.engine, tokens_TB, befores, afters, self._best if last else self._draw)
+            seen.append(tokens_TB.copy())
+        return np.unique(np.concatenate(seen, axis=1), axis=1)
+
+    def _beams(self, before: EngineState, after: EngineState, length: int) -> Ids:
+        """The likeliest fillings (T, B) by the causal half, their last token given both sides."""
+        tokens_TB = np.zeros((0, 1), np.int64)
+        scores_B, state = np.zeros(1), before
+        for place in range(length):
+            last = place == length - 1
+            tops = state[0][-1]
+            logits_BV = self.engine.logits(tops, np.broadcast_to(after[0][-1], tops.shape))
+            if not last:
+                logits_BV = self.engine.causal_logits(tops)
+            totals_BV = scores_B[:, None] + _log_softmax(self._known(logits_BV))
+            chosen = largest(totals_BV.ravel(), self.settings.width)
+            rows, tokens = np.divmod(chosen, totals_BV.shape[1])
+            scores_B = totals_BV.ravel()[chosen]
+            tokens_TB = np.concatenate([tokens_TB[:, rows], tokens[None]])
+            if not last:
+                kept = tuple(np.ascontiguousarray(part[:, rows]) for part in state)
+                state = self.engine.causal.advance(tokens[None], kept)
+        return tokens_TB
+
+    def _scores(self, before: EngineState, fillings_TB: Ids, part: Ids) -> Numbers:
+        """ln p (B,) of fillings (T, B) and of the text after them, by the causal half."""
+        width = fillings_TB.shape[1]
+        ahead = np.repeat(part[:LOOK_AHEAD, None].astype(np.int64), width, axis=1)
+        tokens_TB = np.concatenate([fillings_TB, ahead])
+        state = _repeated(before, width)
+        tops_TBH, _ = self.engine.before(tokens_TB, state)
+        total_B = np.zeros(width)
+        for tops_BH, tokens_B in zip(tops_TBH, tokens_TB, strict=True):
+            total_B += _chosen(_log_softmax(self.engine.causal_logits(tops_BH)), tokens_B)
+        return total_B
+
+    def _known(self, logits_BV: Floats) -> Numbers:
+        """Logits in which the unknown token, which stands for no text, cannot come."""
+        known = logits_BV.astype(np.float64)
+        if self.unknown_id is not None:
+            known[:, self.unknown_id] = -np.inf
+        return known
+
+    def _draw(self, logits_BV: Floats, place: int) -> Ids:
+        return np.array([draw(logits_V, self.rng) for logits_V in self._known(logits_BV)])
+
+    def _best(self, logits_BV: Floats, place: int) -> Ids:
+        best: Ids = self._known(logits_BV).argmax(axis=1)
+        return best
+
+
+def _finished(engine: BidirectionalEngine, tokenizer: Tokenizer, filled: _Partly) -> Filled:
+    ids = np.array(filled.tokens)
+    ((forth_NH, back_NH),) = engine.outputs([ids])
+    edge_1H = np.zeros_like(forth_NH[:1])
+    before = np.concatenate([edge_1H, forth_NH[:-1]])
+    after = np.concatenate([back_NH[1:], edge_1H])
+    total = 0.0
+    for gap in filled.gaps:
+        total += float(
+            _chosen(_log_softmax(engine.logits(before[gap], after[gap])), ids[gap]).sum()
+        )
+    return Filled(
+        tokenizer.decode(filled.tokens),
+        tuple(tokenizer.decode(filled.tokens[gap]) for gap in filled.gaps),
+        filled.log_probability,
+        total,
+    )
+
+
+def _repeated(state: EngineState, width: int) -> EngineState:
+    """The state of one stream, for so many."""
+    return tuple(np.repeat(part_L1H, width, axis=1) for part_L1H in state)
+
+
+def _log_softmax(logits_BV: npt.NDArray[np.floating[Any]]) -> Numbers:
+    shifted: Numbers = logits_BV.astype(np.float64)
+    shifted -= shifted.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
+
+
+def _chosen(values_BV: Numbers, tokens_B: Ids) -> Numbers:
+    return np.take_along_axis(values_BV, tokens_B[:, None], axis=1)[:, 0]
