@@ -10,10 +10,12 @@ from typing import Any, TypeVar, cast
 
 import llvmlite.binding as llvm
 import numba
+import numba.extending
 import platformdirs
-from numba.core import config as numba_config
+from numba.core import config
 
 F = TypeVar("F", bound=Callable[..., Any])
+numba_config: Any = config
 
 
 @cache
@@ -50,6 +52,11 @@ def compiled(function: F) -> F:
         return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
     finally:
         numba_config.CACHE_DIR = chosen
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Numba's `intrinsic`: a function whose code `function` writes, by way of LLVM."""
+    return numba.extending.intrinsic(function)
 
 
 def works() -> bool:

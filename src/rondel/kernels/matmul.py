@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from rondel.kernels import vectors as v
-from rondel.kernels.compiling import compiled
+from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.vectors import INT64, LANES, Value
 
 PANEL = 16
@@ -36,7 +35,8 @@ def aligned(*shape: int, dtype: Any = np.float32) -> npt.NDArray[Any]:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 64, np.uint8)
     begin = -raw.ctypes.data % 64
-    return raw[begin : begin + size].view(dtype).reshape(shape)
+    array: npt.NDArray[Any] = raw[begin : begin + size].view(dtype).reshape(shape)
+    return array
 
 
 class _Tile:

@@ -60,18 +60,18 @@ def slot_bias(cell: int, bias_ih: Array, bias_hh: Array, units: int) -> Array:
     """What each slot starts from: (units, slots, 16)."""
     slots: Slots = SLOTS[cell]
     size = len(bias_ih) // len(slots.of_input)
-    total = np.zeros((slots.count, units * PANEL), np.float32)
+    total = np.zeros((slots.in_all, units * PANEL), np.float32)
     for slot, gate in enumerate(slots.of_input, slots.input_begins):
         total[slot, :size] += bias_ih[gate * size : (gate + 1) * size]
     for slot, gate in enumerate(slots.of_hidden, slots.hidden_begins):
         total[slot, :size] += bias_hh[gate * size : (gate + 1) * size]
-    return np.ascontiguousarray(total.reshape(slots.count, units, PANEL).transpose(1, 0, 2))
+    return np.ascontiguousarray(total.reshape(slots.in_all, units, PANEL).transpose(1, 0, 2))
 
 
 def bias_gradients(cell: int, totals: Array, size: int) -> tuple[Array, Array]:
     """Gradients of both biases (G * H) from the slots' sums (units, slots, 16)."""
     slots: Slots = SLOTS[cell]
-    by_slot = totals.transpose(1, 0, 2).reshape(slots.count, -1)[:, :size]
+    by_slot = totals.transpose(1, 0, 2).reshape(slots.in_all, -1)[:, :size]
     result = []
     for begins, gates in (
         (slots.input_begins, slots.of_input),
@@ -96,5 +96,5 @@ def to_columns(matrix: Array, columns: Array, first_row: int = 0) -> None:
 
 def from_columns(columns: Array, size: int, first_row: int, count: int) -> Array:
     """The rows (count, size) that lie in columns of 16 (units, rows, 16)."""
-    part = columns[:, first_row : first_row + count]
-    return part.swapaxes(0, 1).reshape(count, -1)[:, :size]
+    part: Array = columns[:, first_row : first_row + count].swapaxes(0, 1)
+    return part.reshape(count, -1)[:, :size]

@@ -67,7 +67,7 @@ def _prepare_units(
             panels[begin * len(inputs) :].ctypes.data,
             work.bias[0, begin:].ctypes.data,
             end - begin,
-            work.slots.count,
+            work.slots.in_all,
             len(inputs),
             work.slots.input_begins,
             work.table[begin:].ctypes.data,
@@ -80,7 +80,7 @@ def _one_hot_table(work: Workspace, weight_ih: Array, begin: int, end: int) -> N
     size, slots = work.shape.hidden_size, work.slots
     for unit in range(begin, end):
         width = min(PANEL, size - unit * PANEL)
-        table = work.table[unit].reshape(-1, slots.count, PANEL)
+        table = work.table[unit].reshape(-1, slots.in_all, PANEL)
         table[:] = work.bias[0, unit]
         for slot, gate in enumerate(slots.of_input, slots.input_begins):
             first = gate * size + unit * PANEL
@@ -210,7 +210,7 @@ class Gradients:
         padded = units * PANEL
         self.hidden = [np.empty((gates, padded, padded), np.float32) for _ in sizes]
         self.input = [np.empty((gates, padded, size * PANEL), np.float32) for size in sizes]
-        self.sums = np.zeros((shape.num_layers, units, work.slots.count, PANEL), np.float32)
+        self.sums = np.zeros((shape.num_layers, units, work.slots.in_all, PANEL), np.float32)
 
     def tasks(self) -> list[Task]:
         """What there is to sum."""
@@ -223,14 +223,14 @@ class Gradients:
     def _sum_units(self, layer: int, begin: int, end: int) -> None:
         work, shape = self._work, self._work.shape
         steps, count = shape.steps, shape.steps * shape.batch
-        line, gates = work.slots.count * PANEL, work.gates[layer].ctypes.data
+        line, gates = work.slots.in_all * PANEL, work.gates[layer].ctypes.data
         runs = np.array(
             [(steps * b, (steps + 1) * b, steps * rows) for b, rows in work.blocks], np.int64
         )
         hidden = (work.slots.hidden_begins, work.gates_of_hidden, begin, end)
         states = (steps + 1) * shape.batch
         gradients.weight_gradient(
-            gates, count, work.slots.count, *hidden,
+            gates, count, work.slots.in_all, *hidden,
             work.h[layer].ctypes.data, states, shape.units, runs, self.hidden[layer],
         )  # fmt: skip
         if layer == 0 and shape.vocabulary:
@@ -245,14 +245,14 @@ class Gradients:
         else:
             runs[:, 1] = runs[:, 0]
         gradients.weight_gradient(
-            gates, count, work.slots.count,
+            gates, count, work.slots.in_all,
             work.slots.input_begins, work.gates_of_input, begin, end,
             source, source_rows, columns, runs, self.input[layer],
         )  # fmt: skip
 
     def _sum_by_token(self, begin: int, end: int) -> None:
         work, shape = self._work, self._work.shape
-        line, gates = work.slots.count * PANEL, work.gates[0].ctypes.data
+        line, gates = work.slots.in_all * PANEL, work.gates[0].ctypes.data
         d_table = work.d_table
         d_table[begin:end] = 0
         for unit in range(begin, end):
@@ -261,12 +261,12 @@ class Gradients:
                 d_table.ctypes.data, shape.vocabulary,
             )  # fmt: skip
         self.sums[0, begin:end] = (
-            d_table[begin:end].sum(axis=1).reshape(end - begin, work.slots.count, PANEL)
+            d_table[begin:end].sum(axis=1).reshape(end - begin, work.slots.in_all, PANEL)
         )
         if shape.embedded:
             everything = np.array([(0, 0, shape.vocabulary)], np.int64)
             gradients.weight_gradient(
-                d_table.ctypes.data, shape.vocabulary, work.slots.count,
+                d_table.ctypes.data, shape.vocabulary, work.slots.in_all,
                 work.slots.input_begins, work.gates_of_input, begin, end,
                 work.source.ctypes.data, shape.vocabulary, columns_of(shape.input_size),
                 everything, self.input[0],
@@ -297,7 +297,7 @@ class Gradients:
             work.d_table.ctypes.data,
             shape.vocabulary,
             shape.units,
-            slots.count,
+            slots.in_all,
             len(slots.of_input),
             slots.input_begins,
             work.input_panels_back[0].ctypes.data,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from numba import types
-from numba.extending import intrinsic
 
 from rondel.kernels import vectors as v
+from rondel.kernels.compiling import intrinsic
 from rondel.kernels.matmul import PANEL
 from rondel.kernels.vectors import INT64, LANES, Value, Vector, relu, sigmoid, tanh
 
@@ -23,7 +23,7 @@ RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
 class Slots(NamedTuple):
     """Which gate (its place in the cell's weights) each slot takes from either matmul."""
 
-    count: int
+    in_all: int
     of_input: tuple[int, ...]
     input_begins: int
     of_hidden: tuple[int, ...]
@@ -148,73 +148,73 @@ def _relu_backward(at: Block) -> None:
     at.store(Vector(builder, builder.select(on, at.load(1).value, v.constant(0.0))), 0)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lstm_forward(_: Any, rows: Any, z: Any, c: Any, c_next: Any, h: Any) -> Any:
     """c', h' from gates z and c."""
     return _over_rows(4, 4, lambda at: _lstm_forward(at, keep=False))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lstm_forward_kept(_: Any, rows: Any, z: Any, c: Any, c_next: Any, h: Any, tanh_c: Any) -> Any:
     """The same; tanh c' and, in z, the gates after their activation are kept for the way back."""
     return _over_rows(4, 5, lambda at: _lstm_forward(at, keep=True))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def lstm_backward(_: Any, rows: Any, z: Any, c: Any, tanh_c: Any, d_h: Any, d_c: Any) -> Any:
     """Gradients of the gates into z, and of c into d_c, which held that of c'."""
     return _over_rows(4, 5, _lstm_backward)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def gru_forward(_: Any, rows: Any, z: Any, h: Any, h_next: Any) -> Any:
     """h' from gates z and h."""
     return _over_rows(4, 3, lambda at: _gru_forward(at, keep=False))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def gru_forward_kept(_: Any, rows: Any, z: Any, h: Any, h_next: Any) -> Any:
     """The same; the gates after their activation are kept in z for the way back."""
     return _over_rows(4, 3, lambda at: _gru_forward(at, keep=True))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def gru_backward(_: Any, rows: Any, z: Any, h: Any, d_h_next: Any, d_h: Any) -> Any:
     """Gradients of the slots into z; what reaches h but for the matmul is added to d_h."""
     return _over_rows(4, 4, _gru_backward)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def tanh_forward(_: Any, rows: Any, z: Any, h: Any) -> Any:
     """h' = tanh z."""
     return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=tanh, keep=False))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def tanh_forward_kept(_: Any, rows: Any, z: Any, h: Any) -> Any:
     """The same, kept in z for the way back."""
     return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=tanh, keep=True))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def tanh_backward(_: Any, rows: Any, z: Any, d_h: Any) -> Any:
     """Gradients of the gates into z."""
     return _over_rows(1, 2, _tanh_backward)
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def relu_forward(_: Any, rows: Any, z: Any, h: Any) -> Any:
     """h' = max(z, 0)."""
     return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=relu, keep=False))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def relu_forward_kept(_: Any, rows: Any, z: Any, h: Any) -> Any:
     """The same, kept in z for the way back."""
     return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=relu, keep=True))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def relu_backward(_: Any, rows: Any, z: Any, d_h: Any) -> Any:
     """Gradients of the gates into z."""
     return _over_rows(1, 2, _relu_backward)

@@ -15,7 +15,6 @@ T steps, B batch rows; S slots, of which a matmul feeds those of its own (see `p
 
 from __future__ import annotations
 
-
 import numpy as np
 import numpy.typing as npt
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from rondel.kernels import vectors as v
+from rondel.kernels.compiling import intrinsic
 from rondel.kernels.vectors import FLOAT, INT64, LANES, Value, Vector, exp
 
 Body = Callable[[Any, Value, list[Value]], list[Vector]]
@@ -56,7 +56,7 @@ def _store(builder: Any, value: Vector, where: Value, column: Value) -> None:
     v.store(builder, value.value, v.at(builder, where, column))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def copy_row(_: Any, columns: Any, source: Any, target: Any) -> Any:
     """target = source."""
 
@@ -73,7 +73,7 @@ def copy_row(_: Any, columns: Any, source: Any, target: Any) -> Any:
     return types.void(types.intp, types.uintp, types.uintp), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def add_row(_: Any, columns: Any, source: Any, target: Any) -> Any:
     """target += source."""
 
@@ -91,7 +91,7 @@ def add_row(_: Any, columns: Any, source: Any, target: Any) -> Any:
     return types.void(types.intp, types.uintp, types.uintp), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def multiply_row(_: Any, columns: Any, source: Any, factors: Any, target: Any) -> Any:
     """target = source * factors."""
 
@@ -109,7 +109,7 @@ def multiply_row(_: Any, columns: Any, source: Any, factors: Any, target: Any) -
     return types.void(types.intp, types.uintp, types.uintp, types.uintp), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def scale_row(_: Any, columns: Any, row: Any, factor: Any) -> Any:
     """row *= factor."""
 
@@ -127,7 +127,7 @@ def scale_row(_: Any, columns: Any, row: Any, factor: Any) -> Any:
     return types.void(types.intp, types.uintp, types.float32), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def largest_of_row(_: Any, columns: Any, row: Any) -> Any:
     """The largest number of a row; not-a-number may be passed over."""
 
@@ -148,7 +148,7 @@ def largest_of_row(_: Any, columns: Any, row: Any) -> Any:
     return types.float32(types.intp, types.uintp), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def exponentiate_row(_: Any, columns: Any, source: Any, target: Any, shift: Any) -> Any:
     """target = exp(source - shift), and the sum of it; below a difference of -87, about 0."""
 
@@ -167,7 +167,7 @@ def exponentiate_row(_: Any, columns: Any, source: Any, target: Any, shift: Any)
     return types.float32(types.intp, types.uintp, types.uintp, types.float32), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def number_at(_: Any, where: Any) -> Any:
     """The float32 at an address."""
 
@@ -177,7 +177,7 @@ def number_at(_: Any, where: Any) -> Any:
     return types.float32(types.uintp), generate
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def set_number(_: Any, where: Any, value: Any) -> Any:
     """Write a float32 to an address."""
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.np import arrayobj
 
-from rondel.kernels.compiling import features
+from rondel.kernels.compiling import features, intrinsic
 
 FLOAT, POINTER = ir.FloatType(), ir.PointerType()
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -75,8 +75,8 @@ def fused_multiply_add(builder: Builder, x: Value, y: Value, z: Value) -> Value:
 
 def prefetch(builder: Builder, where: Value) -> None:
     """Ask for a line of memory that will be read soon."""
-    name, number = "llvm.prefetch.p0", lambda value: ir.Constant(INT32, value)
-    call(builder, name, ir.VoidType(), where, number(0), number(3), number(1))
+    read, keep, data = (ir.Constant(INT32, value) for value in (0, 3, 1))
+    call(builder, "llvm.prefetch.p0", ir.VoidType(), where, read, keep, data)
 
 
 class Vector:
@@ -197,15 +197,13 @@ def exp(x: Vector) -> Vector:
     return result * Vector(builder, builder.bitcast(power, VECTOR))
 
 
-@intrinsic  # type: ignore[misc]
+@intrinsic
 def address(_: Any, array: Any) -> Any:
     """Where an array's numbers begin. The caller keeps the array alive."""
 
     def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
-        from numba.core import cgutils
-        from numba.np import arrayobj
-
-        struct = arrayobj.make_array(signature.args[0])(context, builder, arguments[0])
-        return builder.ptrtoint(struct.data, cgutils.intp_t)
+        array_of: Any = arrayobj.make_array
+        struct = array_of(signature.args[0])(context, builder, arguments[0])
+        return builder.ptrtoint(struct.data, INT64)
 
     return types.uintp(array), generate

@@ -5,6 +5,7 @@ T steps, B batch rows, H hidden size, L layers, V vocabulary, E input size, G ga
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ class StackShape:
         """The batch's rows, shared out among the threads: where each part begins, its rows."""
         count = max(1, min(self.threads, self.batch // FEWEST_ROWS))
         edges = [self.batch * i // count for i in range(count + 1)]
-        return [(begin, end - begin) for begin, end in zip(edges[:-1], edges[1:], strict=True)]
+        return [(begin, end - begin) for begin, end in itertools.pairwise(edges)]
 
 
 class Workspace:
@@ -67,7 +68,7 @@ class Workspace:
         self.gates_of_input = np.array(self.slots.of_input, np.int64)
         self.gates_of_hidden = np.array(self.slots.of_hidden, np.int64)
         layers, units, rows = shape.num_layers, shape.units, shape.steps * shape.batch
-        states, line = (shape.steps + 1) * shape.batch, self.slots.count * PANEL
+        states, line = (shape.steps + 1) * shape.batch, self.slots.in_all * PANEL
         has_c = shape.cell == LSTM
         self.gates = aligned(layers, units, rows, line)
         self.h = aligned(layers, units, states, PANEL)
@@ -76,7 +77,8 @@ class Workspace:
         self.d_h = aligned(layers, units, states, PANEL)
         self.d_c = aligned(layers, units, shape.batch, PANEL)
         self.masked: list[Array | None] = [None] * layers
-        self.masks: list[Array | None] = [None] * layers
+        self._masks: Array | None = None
+        self._room_for_masked: Array | None = None
         self._pack_arrays()
         self._input_arrays()
         self.lines = np.zeros((layers, recurrence.LAYER_SIZE), np.int64)
@@ -94,14 +96,14 @@ class Workspace:
         sizes = [columns_of(shape.input_size)] + [units] * (layers - 1)
         self.input_panels = [aligned(units * inputs, size * PANEL, PANEL) for size in sizes]
         self.input_panels_back = [aligned(size, units * inputs * PANEL, PANEL) for size in sizes]
-        self.bias = aligned(layers, units, slots.count, PANEL)
+        self.bias = aligned(layers, units, slots.in_all, PANEL)
 
     def _input_arrays(self) -> None:
         """The first layer's input: columns of numbers, or the vectors of all tokens."""
         shape = self.shape
         columns = columns_of(shape.input_size)
         if shape.vocabulary:
-            self.table = aligned(shape.units, shape.vocabulary, self.slots.count * PANEL)
+            self.table = aligned(shape.units, shape.vocabulary, self.slots.in_all * PANEL)
             self.d_table = aligned(*self.table.shape)
             self.source = aligned(columns, shape.vocabulary, PANEL)
             self.d_source = aligned(columns, shape.vocabulary, PANEL)
@@ -117,7 +119,7 @@ class Workspace:
             r.STEPS: shape.steps,
             r.BATCH: shape.batch,
             r.UNITS: shape.units,
-            r.SLOTS: slots.count,
+            r.SLOTS: slots.in_all,
             r.INPUT_SLOTS: len(slots.of_input),
             r.INPUT_BEGINS: slots.input_begins,
             r.HIDDEN_SLOTS: len(slots.of_hidden),
@@ -144,3 +146,36 @@ class Workspace:
             values[r.TANH_C] = self.tanh_c[layer].ctypes.data
         for place, value in values.items():
             self.lines[layer, place] = value
+
+    def ask_for_source_gradient(self, asked: bool) -> None:
+        """Whether `backward` goes on to an input of numbers."""
+        self.lines[0, recurrence.D_SOURCE] = self.d_source.ctypes.data if asked else 0
+
+    def set_masks(self, masks: Array | None) -> None:
+        """What each layer's output is multiplied by, (L, units, rows, 16); None for nothing.
+
+        Rows are those of the gates, or the batch's if one mask serves all steps.
+        """
+        r, shape = recurrence, self.shape
+        for layer in range(shape.num_layers):
+            mask = None if masks is None else masks[layer]
+            masked = None
+            if mask is not None:
+                masked = self._masked_arrays()[layer]
+                self.lines[layer, r.MASK] = mask.ctypes.data
+                self.lines[layer, r.MASK_STEPS] = mask.shape[1] // shape.batch
+                self.lines[layer, r.MASKED] = masked.ctypes.data
+            else:
+                self.lines[layer, r.MASK] = 0
+            self.masked[layer] = masked
+            if layer + 1 < shape.num_layers:
+                source = self.h[layer] if masked is None else masked
+                self.lines[layer + 1, r.SOURCE] = source.ctypes.data
+                self.lines[layer + 1, r.SOURCE_ROWS] = source.shape[1]
+                self.lines[layer + 1, r.SOURCE_STATES] = int(masked is None)
+        self._masks = masks
+
+    def _masked_arrays(self) -> Array:
+        if self._room_for_masked is None:
+            self._room_for_masked = aligned(*self.gates.shape[:3], PANEL)
+        return self._room_for_masked

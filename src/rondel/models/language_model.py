@@ -13,6 +13,7 @@ from rondel.config import ModelConfig
 from rondel.data.batches import PADDING
 from rondel.models import models
 from rondel.models.base import Model, ModelState, TensorBatch
+from rondel.nn import compiled
 from rondel.nn.dropout import Dropout
 from rondel.nn.stack import RecurrentStack
 
@@ -62,7 +63,20 @@ class LanguageModel(Model):
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """`nll`: mean negative log-likelihood, in nats per token."""
+        """`nll`: mean negative log-likelihood, in nats per token. No gradient reaches the state."""
+        if self._is_fused(state):
+            nll, state = compiled.language_model_loss(
+                self.core.cell,
+                self.core.flat_parameters(),
+                None if self.embedding is None else self.embedding.weight,
+                self.head.weight,
+                self.head.bias,
+                batch.inputs,
+                batch.targets,
+                state,
+                self.core.masks(),
+            )
+            return {"nll": nll}, state
         logits_TBV, state = self(batch.inputs, state)
         nll = functional.cross_entropy(
             logits_TBV.flatten(0, 1).float(), batch.targets.flatten(), ignore_index=PADDING
@@ -86,3 +100,11 @@ class LanguageModel(Model):
             return functional.one_hot(tokens_TB, self.config.vocab_size).to(dtype)
         embedded: Tensor = self.embedding_dropout(self.embedding(tokens_TB))
         return embedded
+
+    def _is_fused(self, state: ModelState) -> bool:
+        """Whether input, layers and head run as one: where the vocabulary is small, on a CPU."""
+        return (
+            self.config.vocab_size <= compiled.LARGEST_FUSED_VOCABULARY
+            and not (self.training and self.embedding_dropout.probability)
+            and compiled.applies(self.core.cell, self.head.weight, *state)
+        )

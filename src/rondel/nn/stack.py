@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rondel.cells import Cell
+from rondel.nn import compiled
 from rondel.nn.dropout import Dropout
 from rondel.nn.layers import RecurrentLayer, recurrent_layer
 
@@ -49,12 +50,28 @@ class RecurrentStack(nn.Module):
 
     def forward(self, x_TBE: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Outputs (T, B, H) of the last layer, and the last state of all layers."""
+        if compiled.applies(self.cell, x_TBE, *state):
+            return compiled.run_stack(self.cell, self.flat_parameters(), x_TBE, state, self.masks())
         x, after = x_TBE, []
         for number, layer in enumerate(self._layers()):
             x, layer_state = layer(x, tuple(part_LBH[number] for part_LBH in state))
             x = self.dropout(x)
             after.append(layer_state)
         return x, tuple(torch.stack(parts) for parts in zip(*after, strict=True))
+
+    def flat_parameters(self) -> list[nn.Parameter]:
+        """`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of one layer after the other."""
+        return [
+            parameter
+            for layer in self._layers()
+            for parameter in layer.parameters_by_name().values()
+        ]
+
+    def masks(self) -> compiled.Masks | None:
+        """The dropout that is to be applied now; None while not training."""
+        if not self.training or self.dropout.probability == 0:
+            return None
+        return compiled.Masks(self.dropout.probability, self.dropout.variational)
 
     def named_arrays(self) -> dict[str, Tensor]:
         """The parameters as `torch.nn`'s many-layered modules name them: `weight_ih_l0` …"""

@@ -1,0 +1,388 @@
+"""The compiled kernels as differentiable functions, for training on a CPU.
+
+Shapes: T time, B batch, E input size, H hidden size, L layers, V vocabulary, G gates.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rondel import kernels
+from rondel.cells import Cell
+from rondel.cells.gru import GRU
+from rondel.cells.lstm import LSTM
+from rondel.cells.rnn import RNN
+
+if TYPE_CHECKING:
+    from rondel.kernels.head_pass import HeadWorkspace
+    from rondel.kernels.workspace import StackShape, Workspace
+
+Floats = npt.NDArray[np.float32]
+W = TypeVar("W")
+
+# Of larger vocabularies, the logits of a batch are better not all held at once.
+LARGEST_FUSED_VOCABULARY = 1024
+PARAMETERS_A_LAYER = 4
+WORKSPACES_KEPT = 4
+
+
+def has_kernel(cell: Cell) -> bool:
+    """Whether a cell's steps are compiled."""
+    return type(cell) in (LSTM, GRU, RNN)
+
+
+def kernel_of(cell: Cell) -> int:
+    """The number by which kernels know a cell."""
+    from rondel.kernels import pointwise
+
+    if isinstance(cell, RNN):
+        return pointwise.RNN_RELU if cell.nonlinearity == "relu" else pointwise.RNN_TANH
+    return pointwise.LSTM if isinstance(cell, LSTM) else pointwise.GRU
+
+
+def applies(cell: Cell, *tensors: Tensor) -> bool:
+    """Whether the kernels can take the place of `torch.nn`'s layers here."""
+    return (
+        has_kernel(cell)
+        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        and not torch.is_autocast_enabled("cpu")
+        and kernels.usable()
+    )
+
+
+class Masks(NamedTuple):
+    """Dropout of each layer's output: how probable, and whether one mask serves all steps."""
+
+    probability: float
+    variational: bool
+
+
+class _Kept:
+    """Workspaces that are free to be used again, the most recently used shapes'."""
+
+    def __init__(self) -> None:
+        self._free: OrderedDict[Hashable, list[Any]] = OrderedDict()
+
+    def take(self, key: Hashable) -> Any | None:
+        free = self._free.get(key)
+        return free.pop() if free else None
+
+    def put_back(self, key: Hashable, workspace: Any) -> None:
+        self._free.setdefault(key, [])[:] = [workspace]
+        self._free.move_to_end(key)
+        while len(self._free) > WORKSPACES_KEPT:
+            self._free.popitem(last=False)
+
+
+_kept = _Kept()
+
+
+def _arrays(tensors: Sequence[Tensor]) -> list[Floats]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
+
+
+def _shape(
+    cell: Cell,
+    parameters: Sequence[Tensor],
+    steps: int,
+    batch: int,
+    vocabulary: int,
+    embedded: bool,
+) -> StackShape:
+    from rondel.kernels.workspace import StackShape
+
+    return StackShape(
+        kernel_of(cell),
+        len(parameters) // PARAMETERS_A_LAYER,
+        parameters[1].shape[1],
+        steps,
+        batch,
+        parameters[0].shape[1],
+        vocabulary,
+        embedded,
+        torch.get_num_threads(),
+    )
+
+
+def _layers(parameters: Sequence[Tensor]) -> list[Any]:
+    from rondel.kernels.workspace import Parameters
+
+    arrays = _arrays(parameters)
+    return [
+        Parameters(*arrays[i : i + PARAMETERS_A_LAYER])
+        for i in range(0, len(arrays), PARAMETERS_A_LAYER)
+    ]
+
+
+def _gradient(array: Floats) -> Tensor:
+    """A tensor in memory of its own, since the workspace's is used again."""
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def draw_masks(work: Workspace, masks: Masks | None) -> None:
+    """Draw the masks of all layers' outputs with PyTorch's generator, or take them off."""
+    if masks is None or masks.probability == 0:
+        work.set_masks(None)
+        return
+    shape = work.shape
+    rows = shape.batch if masks.variational else shape.steps * shape.batch
+    kept = 1 - masks.probability
+    drawn = torch.empty(shape.num_layers, shape.units, rows, 16).bernoulli_(kept).div_(kept)
+    work.set_masks(drawn.numpy())
+
+
+class _Stack(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, cell: Cell, masks: Masks | None, x_TBE: Tensor, count: int, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        from rondel.kernels import passes
+        from rondel.kernels.team import team
+        from rondel.kernels.workspace import Workspace
+
+        state, parameters = tensors[:count], tensors[count:]
+        steps, batch, _ = x_TBE.shape
+        shape = _shape(cell, parameters, steps, batch, 0, True)
+        work: Workspace = _kept.take(shape) or Workspace(shape)
+        work.ask_for_source_gradient(ctx.needs_input_grad[2])
+        crew = team(shape.threads)
+        tasks = passes.prepare(work, _layers(parameters), None)
+        crew.run(tasks + passes.set_source(work, _arrays([x_TBE])[0]))
+        passes.set_state(work, _arrays(state))
+        draw_masks(work, masks)
+        out_TBH = torch.empty(steps, batch, shape.hidden_size)
+        out = out_TBH.numpy()
+
+        def block(begin: int, rows: int) -> None:
+            passes.forward_block(work, begin, rows)
+            passes.output_block(work, begin, rows, out)
+
+        crew.run([partial(block, begin, rows) for begin, rows in work.blocks.tolist()])
+        last = [torch.from_numpy(part) for part in passes.last_state(work)]
+        if any(ctx.needs_input_grad):
+            ctx.work, ctx.shape, ctx.count = work, shape, count
+        else:
+            _kept.put_back(shape, work)
+        return out_TBH, *last
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_out_TBH: Tensor, *d_state: Tensor | None) -> Any:
+        from rondel.kernels import passes
+        from rondel.kernels.team import team
+
+        work, shape = _used_up(ctx), ctx.shape
+        crew = team(shape.threads)
+        d_out = _arrays([d_out_TBH])[0]
+        d_last = [None if d is None else _arrays([d])[0] for d in d_state]
+
+        def block(begin: int, rows: int) -> None:
+            passes.set_output_gradient(work, begin, rows, d_out)
+            passes.backward_block(work, begin, rows, d_last)
+
+        crew.run([partial(block, begin, rows) for begin, rows in work.blocks.tolist()])
+        sums = passes.Gradients(work)
+        crew.run(sums.tasks())
+        d_x = None
+        if ctx.needs_input_grad[2]:
+            d_x = torch.empty(shape.steps, shape.batch, shape.input_size)
+            passes.source_gradient(work, d_x.numpy())
+        d_first = [torch.from_numpy(part) for part in passes.state_gradient(work)]
+        d_layers = [_gradient(part) for i in range(shape.num_layers) for part in sums.layer(i)]
+        _kept.put_back(shape, work)
+        return None, None, d_x, None, *d_first, *d_layers
+
+
+def _used_up(ctx: Any) -> Any:
+    """The workspace of a pass, which serves one way back."""
+    work, ctx.work = ctx.work, None
+    if work is None:
+        raise RuntimeError(
+            "the compiled kernels keep a pass for one backward() only; run the model again"
+        )
+    return work
+
+
+def run_stack(
+    cell: Cell,
+    parameters: Sequence[Tensor],
+    x_TBE: Tensor,
+    state: Sequence[Tensor],
+    masks: Masks | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Outputs (T, B, H) of the last layer, and the last state, (L, B, H) for each state name.
+
+    `parameters` are `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of one layer after the other.
+    Gradients reach x, the state and the parameters.
+    """
+    out_TBH, *last = _Stack.apply(  # type: ignore[no-untyped-call]
+        cell, masks, x_TBE, len(state), *state, *parameters
+    )
+    return out_TBH, tuple(last)
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        cell: Cell,
+        masks: Masks | None,
+        tokens_TB: Tensor,
+        targets_TB: Tensor,
+        count: int,
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        state, (embedding, weight, bias), parameters = (
+            tensors[:count],
+            tensors[count : count + 3],
+            tensors[count + 3 :],
+        )
+        assert weight is not None
+        assert bias is not None
+        back = any(ctx.needs_input_grad)
+        step = _LossStep(cell, tokens_TB, weight, embedding is not None, parameters)
+        loss, last, gradients = step.run(
+            masks, targets_TB, state, embedding, (weight, bias), parameters, back=back
+        )
+        if back:
+            ctx.gradients, ctx.count = gradients, count
+        ctx.mark_non_differentiable(*last)
+        return loss, *last
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_loss: Tensor, *_: Tensor | None) -> Any:
+        factor = float(d_loss)
+        if factor != 1:
+            for gradient in ctx.gradients:
+                if gradient is not None:
+                    gradient.mul_(factor)
+        gradients, ctx.gradients = ctx.gradients, None
+        return None, None, None, None, None, *[None] * ctx.count, *gradients
+
+
+class _LossStep:
+    """A language model's loss and its gradients in one go: no thread waits but at the ends."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        tokens_TB: Tensor,
+        head: Tensor,
+        embedded: bool,
+        parameters: Sequence[Any],
+    ) -> None:
+        from rondel.kernels.head_pass import HeadWorkspace
+        from rondel.kernels.team import team
+        from rondel.kernels.workspace import Workspace
+
+        vocabulary = len(head)
+        steps, batch = tokens_TB.shape
+        self.shape = _shape(cell, parameters, steps, batch, vocabulary, embedded)
+        self._key = ("loss", self.shape)
+        kept = _kept.take(self._key)
+        if kept is None:
+            work = Workspace(self.shape)
+            kept = work, HeadWorkspace(work, vocabulary)
+        self.work: Workspace = kept[0]
+        self.head: HeadWorkspace = kept[1]
+        self.tokens_TB = tokens_TB.numpy()
+        self.team = team(self.shape.threads)
+
+    def run(
+        self,
+        masks: Masks | None,
+        targets_TB: Tensor,
+        state: Sequence[Any],
+        embedding: Tensor | None,
+        head: tuple[Tensor, Tensor],
+        parameters: Sequence[Any],
+        *,
+        back: bool,
+    ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
+        """The mean loss, the last state, and the gradients of embedding, head and layers."""
+        from rondel.kernels import passes
+
+        work, targets = self.work, targets_TB.numpy()
+        vectors = None if embedding is None else _arrays([embedding])[0]
+        weight, bias = _arrays(head)
+        tasks = passes.prepare(work, _layers(parameters), vectors)
+        self.team.run([lambda: self.head.prepare(weight, bias), *tasks])
+        passes.set_state(work, _arrays(state))
+        draw_masks(work, masks)
+        scored = int((targets >= 0).sum())
+        totals = self._pass_blocks(targets, 1 / max(1, scored), back=back)
+        mean = sum(totals) / scored if scored else float("nan")
+        last = [torch.from_numpy(part) for part in passes.last_state(work)]
+        gradients = self._gradients(embedding is not None) if back else []
+        _kept.put_back(self._key, (work, self.head))
+        return torch.tensor(mean, dtype=torch.float32), last, gradients
+
+    def _pass_blocks(
+        self, targets: npt.NDArray[np.int64], scale: float, *, back: bool
+    ) -> list[float]:
+        from rondel.kernels import passes
+
+        blocks = self.work.blocks.tolist()
+        totals = [0.0] * len(blocks)
+
+        def block(number: int) -> None:
+            begin, rows = blocks[number]
+            passes.forward_block(self.work, begin, rows, self.tokens_TB)
+            totals[number] = self.head.loss_block(begin, rows, targets, scale, back=back)
+            if back:
+                passes.backward_block(self.work, begin, rows)
+
+        self.team.run([partial(block, number) for number in range(len(blocks))])
+        return totals
+
+    def _gradients(self, embedded: bool) -> list[Tensor | None]:
+        from rondel.kernels import passes
+        from rondel.kernels.head_pass import HeadGradients
+
+        sums, head = passes.Gradients(self.work, self.tokens_TB), HeadGradients(self.head)
+        self.team.run(head.tasks() + sums.tasks())
+        layers = [part for i in range(self.shape.num_layers) for part in sums.layer(i)]
+        return [
+            _gradient(sums.embedding()) if embedded else None,
+            *(_gradient(part) for part in (head.weight, head.bias, *layers)),
+        ]
+
+
+def language_model_loss(
+    cell: Cell,
+    parameters: Sequence[Tensor],
+    embedding_VE: Tensor | None,
+    head_VH: Tensor,
+    bias_V: Tensor,
+    tokens_TB: Tensor,
+    targets_TB: Tensor,
+    state: Sequence[Tensor],
+    masks: Masks | None = None,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Mean negative log-likelihood of the targets in nats, and the last state.
+
+    Targets of -1 do not count. Without an embedding the input is one-hot. Gradients reach the
+    parameters, and not the state: backpropagation is truncated here.
+    """
+    loss, *last = _Loss.apply(  # type: ignore[no-untyped-call]
+        cell,
+        masks,
+        tokens_TB.contiguous(),
+        targets_TB.contiguous(),
+        len(state),
+        *state,
+        embedding_VE,
+        head_VH,
+        bias_V,
+        *parameters,
+    )
+    return loss, tuple(last)
