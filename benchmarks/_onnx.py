@@ -92,7 +92,7 @@ def one_step(shape: Shape, weights: Arrays) -> bytes:
 
 
 def _layer_constants(weights: Arrays, layer: int, hidden: int) -> dict[str, npt.NDArray[Any]]:
-    """One layer's matrices and biases in ONNX's order of gates: input, output, forget, candidate."""
+    """One layer's matrices and biases, gates in ONNX's order: input, output, forget, candidate."""
 
     def sorted_gates(name: str) -> npt.NDArray[Any]:
         rows = weights[f"core.{name}_l{layer}"]

@@ -1,7 +1,8 @@
 """Contestants timed in turn, each library in a process of its own.
 
 What a library's threads do while they wait is set by the environment as it loads, and what is best
-for rondel is not best for PyTorch. So rondel runs as `rondel` starts itself, its peers as they come.
+for rondel is not best for PyTorch. So rondel runs as `rondel` starts itself, and its peers as they
+come.
 """
 
 from __future__ import annotations
@@ -81,6 +82,17 @@ class Worker:
         return answer
 
 
+class Timed(Protocol):
+    """What can be raced."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the results."""
+
+    def time(self, count: int) -> float:
+        """Seconds that so many units of work take."""
+
+
 class Turn(NamedTuple):
     """A contestant, and the worker that holds it."""
 
@@ -105,7 +117,7 @@ class Speed:
     highest: float
 
 
-def race(turns: Sequence[Turn], rounds: int, seconds: float) -> dict[str, Speed]:
+def race(turns: Sequence[Timed], rounds: int, seconds: float) -> dict[str, Speed]:
     """Time each in turn, `rounds` times round, for about so many seconds a turn."""
     counts = [_count_for(turn, seconds) for turn in turns]
     rates: dict[str, list[float]] = {turn.name: [] for turn in turns}
@@ -123,7 +135,7 @@ def best_of(speeds: dict[str, Speed], names: Sequence[str]) -> str:
     return max(names, key=lambda name: speeds[name].median)
 
 
-def _count_for(turn: Turn, seconds: float) -> int:
+def _count_for(turn: Timed, seconds: float) -> int:
     """How many units take about so long; the runs that tell also warm the contestant up."""
     turn.time(1)
     count = 1

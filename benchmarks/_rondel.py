@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import resource
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -273,6 +273,20 @@ def prepare(source: Path, folder: Path) -> Prepared:
     prepared = prepare_text(read_text([str(source)]), config)
     TokenStore.write(folder, prepared.tokenizer.vocab_size, prepared.parts)
     seconds = time.perf_counter() - begin
+    return Prepared(
+        seconds, sum(split.tokens for split, _ in prepared.parts.values()), peak_memory()
+    )
+
+
+def peak_memory() -> int:
+    """The most memory this process has had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # What getrusage says on Linux counts what the process that started this one had.
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
+        assert found is not None
+        return 1024 * int(found[1])
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak_bytes = peak if sys.platform == "darwin" else 1024 * peak
-    return Prepared(seconds, sum(split.tokens for split, _ in prepared.parts.values()), peak_bytes)
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -7,12 +7,15 @@ against three peers: PyTorch as it comes, PyTorch with oneDNN off, and two repli
 two Python threads, half of the batch each, with their gradients summed. All begin with the same
 weights and batch, and their gradients are compared before anything is timed.
 
-With --whole, what is timed is a step of training with everything in it: the data, clipping and the
-optimiser (for the peers fused Adam and `clip_grad_norm_`); it is their losses that are compared.
+With --whole there is a second table, of steps of training with everything in them: the data, clipping
+and the optimiser (for the peers fused Adam and `clip_grad_norm_`); it is their losses over the first
+few steps that are compared.
 """
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 import _peers
@@ -40,29 +43,49 @@ PEERS = (PLAIN, ONE_DNN_OFF, REPLICAS)
 
 def main() -> None:
     parser = arguments_for(__doc__)
-    parser.add_argument("--whole", action="store_true", help="with optimiser, clipping and data")
+    parser.add_argument("--whole", action="store_true", help="also whole steps of training")
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch's own (default: 2)")
     arguments = parser.parse_args()
     at = machine()
-    seconds, rounds = (0.01, 1) if arguments.smoke else (0.4, 7)
-    shapes = SMOKE_SHAPES if arguments.smoke else WHOLE_SHAPES if arguments.whole else SHAPES
+    arguments.seconds, arguments.rounds = (
+        (0.01, arguments.rounds or 1) if arguments.smoke else (0.4, arguments.rounds or 7)
+    )
+    kernels, whole = (SMOKE_SHAPES,) * 2 if arguments.smoke else (SHAPES, WHOLE_SHAPES)
+    races = {"forward and backward": (enter_kernels, kernels)}
+    if arguments.whole:
+        races["whole steps"] = (enter_whole, whole)
     with Worker(calm=True) as own, Worker() as others:
         size = 128 if arguments.smoke else 2048
         peaks = {
-            n: others.call(_peers.matmul_peak, n, size, 10 * seconds)
+            n: others.call(_peers.matmul_peak, n, size, 10 * arguments.seconds)
             for n in sorted({1, arguments.threads})
         }
-        results = []
-        for shape in shapes:
-            enter = enter_whole if arguments.whole else enter_kernels
-            turns, difference = enter(shape, own, others, arguments.threads)
-            speeds = race(turns, arguments.rounds or rounds, seconds)
-            results.append(row(shape, speeds, difference, peaks[arguments.threads]))
-            print(f"{results[-1]['model']}: {results[-1]['vs best peer']:.2f}", flush=True)
-    print(f"\n{table(results)}\n\ntokens/s; {describe(at)}; PyTorch's threads: {arguments.threads}")
+        results = {
+            title: [run(enter, shape, own, others, peaks, arguments) for shape in shapes]
+            for title, (enter, shapes) in races.items()
+        }
+    for title, rows in results.items():
+        print(f"\n{title}\n\n{table(rows)}")
+    print(f"\ntokens/s; {describe(at)}; PyTorch's threads: {arguments.threads}")
     for threads, peak in peaks.items():
         print(f"matmul peak, {threads} thread{'s'[: threads > 1]}: {peak:.0f} GFLOP/s")
-    write_json(arguments.json, {"rows": results, "matmul_peak_gflops": peaks}, at)
+    write_json(arguments.json, {**results, "matmul_peak_gflops": peaks}, at)
+
+
+def run(
+    enter: Callable[[Shape, Worker, Worker, int], tuple[list[Turn], float]],
+    shape: Shape,
+    own: Worker,
+    others: Worker,
+    peaks: dict[int, float],
+    arguments: Namespace,
+) -> dict[str, Any]:
+    """One race; a line of the table."""
+    turns, difference = enter(shape, own, others, arguments.threads)
+    speeds = race(turns, arguments.rounds, arguments.seconds)
+    line = row(shape, speeds, difference, peaks[arguments.threads])
+    print(f"{shape.label}: {line['vs best peer']:.2f}", flush=True)
+    return line
 
 
 def enter_kernels(

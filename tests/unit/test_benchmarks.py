@@ -1,0 +1,114 @@
+"""The benchmarks run, compare equal things, and say what follows from what they measured."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+ROUNDING = 1e-5
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Runs a benchmark as its command does; what it wrote with `--json`."""
+
+    def run(name: str, *options: str) -> Any:
+        out = tmp_path / f"{name}.json"
+        monkeypatch.setattr(sys, "argv", [name, *options, "--json", str(out)])
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        written = json.loads(out.read_text(encoding="utf-8"))
+        assert written["machine"]["cores"] >= 1
+        assert written["machine"]["versions"]["rondel"]
+        return written["results"]
+
+    return run
+
+
+def test_training_is_raced_against_the_best_of_peers_that_compute_the_same(benchmark: Any) -> None:
+    results = benchmark("training", "--smoke", "--whole")
+    for row in (*results["forward and backward"], *results["whole steps"]):
+        best = max(row[peer] for peer in ("PyTorch", "oneDNN off", "two replicas"))
+        assert row["vs best peer"] == pytest.approx(row["rondel"] / best, rel=0.01)
+        assert float(row["largest difference"]) < ROUNDING
+    assert results["matmul_peak_gflops"]["2"] > 0
+
+
+def test_sampling_is_raced_against_peers_that_compute_the_same(benchmark: Any) -> None:
+    results = benchmark("sampling", "--smoke")
+    (one,), (many,), (start,) = (results[name] for name in ("one stream", "many streams", "start"))
+    tuned = max(one["tuned loop, 1 thread"], one["tuned loop, 2 threads"])
+    assert one["vs tuned loop"] == pytest.approx(one["rondel"] / tuned, rel=0.01)
+    # Two layers of 16: three matrices of 64 × 16, and a head for 65 characters, four bytes each.
+    assert one["MB read a character"] == pytest.approx(4 * (3 * 64 * 16 + 16 * 65) / 1e6)
+    assert float(one["largest difference"]) < ROUNDING
+    assert float(many["largest difference"]) < ROUNDING
+    assert many["streams"] == 4
+    assert start["fastest"] <= start["seconds"] <= start["slowest"]
+
+
+def test_growth_has_a_line_for_each_thing_that_grows(benchmark: Any) -> None:
+    results = benchmark("growth", "--smoke", "--largest-text", "1")
+    grown = [(row["what grows"], row["to"]) for row in results["models"]]
+    assert grown[:3] == [("hidden", 16), ("hidden", 32), ("batch", 2)]
+    for row in results["models"]:
+        assert row["tokens/s in training"] > 0
+        assert row["tokens/s in sampling"] > 0
+    (text,) = results["texts"]
+    assert text["text, MB"] == 0.1
+    # The documentation has some characters of two or three bytes, and a byte is stored for each.
+    assert 0.99 * 100_000 < text["tokens"] <= 100_000
+    assert text["stored, MB"] == pytest.approx(text["tokens"] / 1e6, abs=0.001)
+
+
+def test_what_minutes_choose_is_compared_with_the_best_of_fixed_choices(benchmark: Any) -> None:
+    (row,) = benchmark("texts", "--smoke", "--only", "short", "--minutes", "0.01")
+    assert (row["text"], row["characters"], row["best fixed"]) == ("short", 50_000, "1×16")
+    assert row["chosen - best fixed"] == pytest.approx(row["chosen"] - row["1×16"])
+
+
+def test_convergence_scores_rondel_and_a_loop_by_hand(benchmark: Any, tmp_path: Path) -> None:
+    rondel, by_hand = benchmark(
+        "convergence", "--smoke", "--corpus", "pydoc", "--minutes", "0.01", "--target", "99"
+    )
+    # Any loss is below the target, so that the run reached it as it first validated.
+    assert 0 < float(rondel["seconds to 99.0"]) <= float(rondel["with the start"])
+    assert 1 < rondel["scored"] < 6
+    assert 1 < by_hand["scored"] < 6
+    assert by_hand["characters trained on"] == 32 * 64 * by_hand["steps"]
+
+
+def test_the_messages_of_a_catalogue(tmp_path: Path) -> None:
+    import texts
+
+    originals = [b"", b"one coffee\0%d coffees", b"tea"]
+    translated = [b"Language: ru\n", "кофе\0кофе по %d".encode(), "чай".encode()]
+    data, table = b"", b""
+    begin = 28 + 2 * 8 * len(originals)
+    for message in originals + translated:
+        table += struct.pack("<2I", len(message), begin + len(data))
+        data += message + b"\0"
+    head = struct.pack("<7I", 0x950412DE, 0, 3, 28, 28 + 8 * 3, 0, 0)
+    assert list(texts.translations(head + table + data)) == ["кофе", "кофе по %d", "чай"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [((), "--make-environment"), (("--environment", "nowhere"), "nowhere has no Keras")],
+)
+def test_without_keras_one_line_says_what_to_do(
+    benchmark: Any, options: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(SystemExit, match=told):
+        benchmark("frameworks", *options)
