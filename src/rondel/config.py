@@ -195,6 +195,11 @@ class ModelConfig(Section):
         """Whether it reads a text from both sides."""
         return self.model == "bidirectional"
 
+    @property
+    def loss_name(self) -> str:
+        """What its losses are called, so that none passes for one of another kind."""
+        return "cloze loss" if self.is_bidirectional else "loss"
+
 
 @dataclass(frozen=True)
 class TrainingConfig(Section):

@@ -37,7 +37,10 @@ def _facts(folder: Path, model: Any) -> dict[str, Any]:
     token, progress = model.tokenizer.token_noun, model.progress
 
     def loss(value: float | None) -> str | None:
-        return None if value is None else f"{describe_loss(value, token)}, nats per {token}"
+        if value is None:
+            return None
+        sides = ", given both sides" if model.config.is_bidirectional else ""
+        return f"{describe_loss(value, token)}, nats per {token}{sides}"
 
     best = folder / BEST
     best_progress = artifact.read_progress(best) if artifact.is_model(best) else {}

@@ -63,10 +63,12 @@ class ConsoleProgress(Callback):
         """Print how the model did."""
         at, token = run.progress, run.tokenizer.token_noun
         assert at.train_loss is not None
+        model = run.config.model
+        of = f"{model.loss_name}: " if model.is_bidirectional else ""
         parts = [
             f"step {at.step:,}",
             f"epoch {at.epoch:.2f}",
-            f"train {at.train_loss:.3f}",
+            f"{of}train {at.train_loss:.3f}",
         ]
         if at.val_loss is not None:
             parts.append(f"validation {describe_loss(at.val_loss, token)}")
@@ -88,6 +90,6 @@ class ConsoleProgress(Callback):
         assert self._loss is not None
         left = run.progress.seconds * (1 / fraction - 1) if fraction > 0 else math.inf
         return (
-            f"loss {describe_loss(self._loss, run.tokenizer.token_noun)} · "
+            f"{run.config.model.loss_name} {describe_loss(self._loss, run.tokenizer.token_noun)} · "
             f"{self._rate:,.0f} tokens/s · {clock(left)} left"
         )

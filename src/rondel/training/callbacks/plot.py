@@ -23,10 +23,11 @@ class LossPlot(Callback):
         if rows:
             title = f"{run.folder.name}: {run.config.model.cell}, {run.tokenizer.token_noun} level"
             unit = f"nats per {run.tokenizer.token_noun}"
-            write_atomically(run.folder / PICTURE, draw_losses(rows, title, unit))
+            name = run.config.model.loss_name
+            write_atomically(run.folder / PICTURE, draw_losses(rows, title, f"{name} ({unit})"))
 
 
-def draw_losses(rows: list[dict[str, Any]], title: str, unit: str) -> bytes:
+def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:
     """A PNG of the losses in `rows` of a metrics file."""
     # Figure alone, without pyplot: no window system, and no state shared with the user's plots.
     figure = require("matplotlib.figure", "train").Figure(figsize=(8, 4.5), layout="constrained")
@@ -57,7 +58,7 @@ def draw_losses(rows: list[dict[str, Any]], title: str, unit: str) -> bytes:
             ha="right",
             color="#b3261e",
         )
-    axes.set(xlabel="step", ylabel=f"loss ({unit})")
+    axes.set(xlabel="step", ylabel=label)
     axes.set_title(title, parse_math=False)  # a run's name may have a dollar in it
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
