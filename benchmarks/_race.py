@@ -64,8 +64,9 @@ class Worker:
         return self._call("call", function, arguments)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, which has nothing to save."""
         self._pipe.close()
+        self._process.terminate()
         self._process.join()
 
     def __enter__(self) -> Worker:

@@ -278,6 +278,22 @@ def prepare(source: Path, folder: Path) -> Prepared:
     )
 
 
+class Trained(NamedTuple):
+    """The best model of a run: its validation loss in nats per token, and its shape in words."""
+
+    loss: float
+    shape: str
+
+
+def train(text: str, minutes: float, settings: Mapping[str, Any]) -> Trained:
+    """Train on a text for so long, with these settings and no other."""
+    model = rondel.train(text=text, minutes=minutes, quiet=True, **settings)
+    shape = f"{model.config.cell} {model.config.num_layers}×{model.config.hidden_size}"
+    if model.config.dropout:
+        shape += f", dropout {model.config.dropout:g}"
+    return Trained(float(model.progress["val_loss"]), shape)
+
+
 def peak_memory() -> int:
     """The most memory this process has had, in bytes."""
     status = Path("/proc/self/status")

@@ -20,12 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from _report import arguments_for, describe, machine, table, write_json
 
 import rondel
+from rondel.errors import InputError
 from rondel.text.corpora import corpora
 
 HIDDEN, EMBEDDING, STREAMS, STEPS = 256, 64, 32, 64
@@ -41,11 +44,18 @@ def main() -> None:
     parser.add_argument("--corpus", default="tinyshakespeare")
     arguments = parser.parse_args()
     at = machine()
-    text = corpora[arguments.corpus].text()
+    try:
+        text = corpora[arguments.corpus].text()
+    except InputError as error:
+        sys.exit(str(error))
     split = int(0.9 * len(text))
     training, validation = text[:split], text[split:]
     if arguments.smoke:
         validation = validation[:SMOKE_SIZE]
+    else:
+        # What rondel compiles on its first use is kept from then on.
+        with train(arguments.corpus, "--steps", "2", "--quiet"):
+            pass
     results = [
         with_rondel(arguments.corpus, validation, minutes, arguments.target)
         for minutes in arguments.minutes
@@ -55,14 +65,20 @@ def main() -> None:
     write_json(arguments.json, results, at)
 
 
-def with_rondel(corpus: str, validation: str, minutes: float, target: float) -> dict[str, Any]:
-    """Train as a user does, with the command; the best model of the run is scored."""
+@contextmanager
+def train(corpus: str, *options: str) -> Iterator[tuple[Path, float]]:
+    """The run that the command makes of a corpus, and the seconds it took from its start."""
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch) / "run"
-        train = [sys.executable, "-m", "rondel", "train", "--corpus", corpus]
+        command = [sys.executable, "-m", "rondel", "train", "--corpus", corpus, "--out", str(out)]
         begin = time.monotonic()
-        subprocess.run([*train, "--minutes", str(minutes), "--out", out], check=True)
-        wall = time.monotonic() - begin
+        subprocess.run([*command, *options], check=True)
+        yield out, time.monotonic() - begin
+
+
+def with_rondel(corpus: str, validation: str, minutes: float, target: float) -> dict[str, Any]:
+    """Train as a user does, with the command; the best model of the run is scored."""
+    with train(corpus, "--minutes", str(minutes)) as (out, wall):
         last, best = rondel.load(out), rondel.load(out / "best")
         rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     measured = [(row["seconds"], row["val_loss"]) for row in rows if row["val_loss"] is not None]

@@ -2,11 +2,11 @@
 
     python benchmarks/texts.py [--minutes 2] [--only code words] [--text NAME=FILE] [--json FILE]
 
-Every text is trained on by `rondel.train` with nothing but the minutes, then with each of a few
-models fixed by hand. What is compared is the validation loss of the best model of each run, in nats
-per character, on the last tenth of the text. The texts are made of what is on the machine: the
-documentation and sources of Python, and the translated messages of its programs (Linux keeps them
-in /usr/share/locale); --text adds others.
+Every text is trained on with nothing but the minutes, as `rondel train --minutes M` does, then with
+each of a few models fixed by hand, for as long. What is compared is the validation loss of the best
+model of each run, in nats per character, on the last tenth of the text. The texts are made of what
+is on the machine: the documentation and sources of Python, and the translated messages of its
+programs (Linux keeps them in /usr/share/locale); --text adds others.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import random
 import re
 import struct
 import sysconfig
-import tempfile
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import _rondel
+from _race import Worker
 from _report import arguments_for, describe, machine, table, write_json
 
-import rondel
+from rondel.errors import InputError
 from rondel.text.corpora import corpora
+from rondel.text.reading import read_text
 
 MEGABYTE = 1_000_000
 ALTERNATIVES: dict[str, dict[str, Any]] = {
@@ -44,7 +47,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="of each run (default: 2)")
     parser.add_argument("--only", nargs="+", choices=TEXTS, metavar="TEXT", help=", ".join(TEXTS))
     parser.add_argument(
-        "--text", action="append", default=[], metavar="NAME=FILE", help="another text"
+        "--text", action="append", default=[], type=named, metavar="NAME=FILE", help="another text"
     )
     parser.add_argument("--language", default="ru", help="of the messages (default: ru)")
     parser.add_argument("--largest", type=int, default=50, metavar="MB", help="(default: 50)")
@@ -53,14 +56,11 @@ def main() -> None:
     at = machine()
     names = arguments.only or ([] if arguments.text else list(TEXTS))
     made = {name: TEXTS[name](arguments) for name in names}
-    for given in arguments.text:
-        name, _, file = given.partition("=")
-        made[name] = rondel_reads(file)
-    rows = [
-        compare(name, text, arguments.minutes, arguments.threads, arguments.smoke)
-        for name, text in made.items()
-        if text
-    ]
+    made.update(arguments.text)
+    with Worker(calm=True) as worker:
+        # What rondel compiles on its first use is kept from then on.
+        worker.call(_rondel.train, documentation()[:10_000], arguments.minutes, {"steps": 2})
+        rows = [compare(name, text, worker, arguments) for name, text in made.items() if text]
     print(f"\n{table(rows)}\n\nnats/character; {describe(at)}")
     for name in (name for name, text in made.items() if not text):
         print(
@@ -69,44 +69,36 @@ def main() -> None:
     write_json(arguments.json, rows, at)
 
 
-def compare(
-    name: str, text: str, minutes: float, threads: int | None, smoke: bool
-) -> dict[str, Any]:
+def compare(name: str, text: str, worker: Worker, arguments: Namespace) -> dict[str, Any]:
     """Train in every way; a line of the table."""
-    ways: dict[str, dict[str, Any]] = {CHOSEN: {}}
-    ways |= SMOKE_ALTERNATIVES if smoke else ALTERNATIVES
-    losses, what = {}, ""
+    ways = {CHOSEN: {}, **(SMOKE_ALTERNATIVES if arguments.smoke else ALTERNATIVES)}
+    trained: dict[str, _rondel.Trained] = {}
     for way, settings in ways.items():
         print(f"{name}: {way}", flush=True)
-        with tempfile.TemporaryDirectory() as scratch:
-            model = rondel.train(
-                text=text,
-                minutes=minutes,
-                threads=threads,
-                out=Path(scratch) / "run",
-                quiet=True,
-                **settings,
-            )
-        losses[way] = float(model.progress["val_loss"])
-        if way == CHOSEN:
-            what = f"{model.config.num_layers}×{model.config.hidden_size}"
-            what += f", dropout {model.config.dropout:g}" if model.config.dropout else ""
+        settings = {**settings, "threads": arguments.threads}
+        trained[way] = worker.call(_rondel.train, text, arguments.minutes, settings)
+    losses = {way: them.loss for way, them in trained.items()}
     best = min((way for way in losses if way != CHOSEN), key=losses.__getitem__)
     return {
         "chosen - best fixed": losses[CHOSEN] - losses[best],
         "text": name,
         "characters": len(text),
         "different": len(set(text)),
-        "what was chosen": what,
+        "what was chosen": trained[CHOSEN].shape,
         "best fixed": best,
         **losses,
     }
 
 
-def rondel_reads(file: str) -> str:
-    from rondel.text.reading import read_text
-
-    return read_text([file])
+def named(given: str) -> tuple[str, str]:
+    """The name and the text that a NAME=FILE gives."""
+    name, _, file = given.partition("=")
+    if not (name and file):
+        raise ArgumentTypeError(f"{given} is not NAME=FILE")
+    try:
+        return name, read_text([file])
+    except InputError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def documentation() -> str:
@@ -114,41 +106,41 @@ def documentation() -> str:
     return corpora["pydoc"].text()
 
 
-def short(arguments: Any) -> str:
+def short(arguments: Namespace) -> str:
     """50 KB of it."""
     return documentation()[:50_000]
 
 
-def code(arguments: Any) -> str:
+def code(arguments: Namespace) -> str:
     """Sources of the standard library, without its tests."""
     return sources("[a-z]*.py", 2 * MEGABYTE)
 
 
-def large(arguments: Any) -> str:
+def large(arguments: Namespace) -> str:
     """All the Python sources there are, up to a size."""
     return sources("**/*.py", (1 if arguments.smoke else arguments.largest) * MEGABYTE)
 
 
-def one_line(arguments: Any) -> str:
+def one_line(arguments: Namespace) -> str:
     """The documentation without a line break."""
     return " ".join(documentation().split())
 
 
-def words(arguments: Any) -> str:
+def words(arguments: Namespace) -> str:
     """Every different word in sources of the standard library, one a line, in no order."""
     found = sorted(set(re.findall(r"[a-z]+", sources("[a-z]*.py", 4 * MEGABYTE).lower())))
     random.Random(1).shuffle(found)
     return "\n".join(found) + "\n"
 
 
-def language(arguments: Any) -> str:
+def language(arguments: Namespace) -> str:
     """Messages of programs in another language; empty if there are none on this machine."""
     files = sorted((LOCALES / arguments.language / "LC_MESSAGES").glob("*.mo"))
     messages = dict.fromkeys(text for file in files for text in translations(file.read_bytes()))
     return "\n".join(messages)[: 2 * MEGABYTE]
 
 
-TEXTS: dict[str, Callable[[Any], str]] = {
+TEXTS: dict[str, Callable[[Namespace], str]] = {
     "short": short,
     "code": code,
     "language": language,

@@ -7,9 +7,9 @@ against three peers: PyTorch as it comes, PyTorch with oneDNN off, and two repli
 two Python threads, half of the batch each, with their gradients summed. All begin with the same
 weights and batch, and their gradients are compared before anything is timed.
 
-With --whole there is a second table, of steps of training with everything in them: the data, clipping
-and the optimiser (for the peers fused Adam and `clip_grad_norm_`); it is their losses over the first
-few steps that are compared.
+With --whole there is a second table, of steps of training with everything in them: the data,
+clipping and the optimiser (for the peers fused Adam and `clip_grad_norm_`); it is their losses over
+the first few steps that are compared.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import runpy
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,28 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 ROUNDING = 1e-5
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
+@pytest.fixture(scope="module", autouse=True)
+def shared_workers() -> Iterator[None]:
+    """Let processes outlive a benchmark: to start one takes longer than what it does here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import _race
+
+        class Kept(_race.Worker):
+            def __exit__(self, *_: object) -> None:
+                """Stay."""
+
+        kept: dict[tuple[bool, int | None], Kept] = {}
+
+        def worker(*, calm: bool = False, cores: int | None = None) -> Kept:
+            if (calm, cores) not in kept:
+                kept[calm, cores] = Kept(calm=calm, cores=cores)
+            return kept[calm, cores]
+
+        patch.setattr(_race, "Worker", worker)
+        yield
+        for each in kept.values():
+            each.close()
 
 
 @pytest.fixture
@@ -112,3 +132,30 @@ def test_without_keras_one_line_says_what_to_do(
 ) -> None:
     with pytest.raises(SystemExit, match=told):
         benchmark("frameworks", *options)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("book.txt", "book.txt is not NAME=FILE"),
+        ("=book.txt", "=book.txt is not NAME=FILE"),
+        ("book=nowhere.txt", "nowhere.txt: there is no such file"),
+    ],
+)
+def test_a_text_that_cannot_be_had_is_refused(
+    benchmark: Any, given: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        benchmark("texts", "--text", given)
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_failed_contestant_is_told_of(benchmark: Any) -> None:
+    import _race
+    import _rondel
+
+    with (
+        _race.Worker(calm=True) as worker,
+        pytest.raises(RuntimeError, match="no cell is called 'elephant'"),
+    ):
+        worker.make("rondel", _rondel.Kernels, _rondel.Shape("elephant", 1, 8), 1)
