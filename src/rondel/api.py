@@ -17,7 +17,9 @@ from rondel.artifact import Artifact
 from rondel.config import ModelConfig
 from rondel.engine import NumpyEngine
 from rondel.engine.bidirectional import BidirectionalEngine
-from rondel.errors import InputError, ModelFolderError
+from rondel.errors import InputError, ModelFolderError, require
+from rondel.evaluation.adapting import DynamicSettings
+from rondel.evaluation.cache import Cache
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.evaluate import Evaluation, evaluate
@@ -119,21 +121,49 @@ class Model:
         self,
         text: str,
         watch: Callable[[float], None] = lambda fraction: None,
+        *,
+        cache: Cache | None = None,
     ) -> Evaluation:
         """How likely the model finds a text, read in order from the zero state.
 
+        With a `cache` (`rondel.evaluation.cache.Cache`), what came lately is expected again.
         `watch` is told now and then what fraction is done.
         """
-        return self.evaluate_tokens(self.tokenizer.encode(text), len(text), watch)
+        return self.evaluate_tokens(self.tokenizer.encode(text), len(text), watch, cache=cache)
 
     def evaluate_tokens(
         self,
         ids: npt.NDArray[np.integer[Any]],
         characters: int,
         watch: Callable[[float], None] = lambda fraction: None,
+        *,
+        cache: Cache | None = None,
     ) -> Evaluation:
         """As `evaluate`, for token ids (N,) that stand for so many characters of text."""
-        return evaluate(self._engine, self.tokenizer, ids, characters, watch)
+        return evaluate(self._engine, self.tokenizer, ids, characters, watch, cache=cache)
+
+    def evaluate_dynamically(
+        self,
+        ids: npt.NDArray[np.integer[Any]],
+        characters: int,
+        settings: DynamicSettings | None = None,
+        *,
+        training_ids: npt.NDArray[np.integer[Any]] | None = None,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> Evaluation:
+        """As `evaluate_tokens`, with a copy of the model that goes on learning from the text.
+
+        Its steps are scaled by its gradients on the text it was trained on, if `training_ids` are
+        given. Needs PyTorch. Raises `MissingExtraError` without it, and `InputError` for a model of
+        another kind than `language-model`.
+        """
+        require("torch", "train")
+        from rondel.training.dynamic import evaluate_dynamically
+
+        chosen = settings or DynamicSettings()
+        return evaluate_dynamically(
+            self._parts, ids, characters, chosen, training_ids=training_ids, watch=watch
+        )
 
     def evaluate_cloze(
         self,

@@ -11,7 +11,10 @@ import pytest
 from _runs import logits_of, rondel
 
 import rondel as package
+from rondel.data.store import TokenStore
 from rondel.errors import InputError
+from rondel.evaluation.adapting import DynamicSettings
+from rondel.evaluation.cache import Cache
 
 OTHER = "The café is open. A bean, a cup, a spoon.\n" * 3
 
@@ -42,7 +45,9 @@ def test_a_text_has_the_figures_that_we_compute(trained: Path, tmp_path: Path) -
         "nats_per_token": pytest.approx(nats, rel=1e-6),
         "bits_per_character": pytest.approx(nats / np.log(2), rel=1e-6),
         "perplexity_per_token": pytest.approx(np.exp(nats), rel=1e-6),
+        "perplexity_per_word": pytest.approx(np.exp(nats * count / len(OTHER.split())), rel=1e-6),
         "tokens": count,
+        "words": len(OTHER.split()),
         "characters": count,
         "unknown_tokens": sum(
             OTHER.count(c) for c in set(OTHER) if package.load(trained).tokenizer.unknowns(c)
@@ -76,7 +81,9 @@ def test_figures_for_people_have_their_units(trained: Path) -> None:
         [f"{found['nats_per_token']:.4f}", "nats per character"],
         [f"{found['bits_per_character']:.4f}", "bits per character"],
         [f"{found['perplexity_per_token']:,.3f}", "perplexity per character"],
+        [f"{found['perplexity_per_word']:,.3f}", "perplexity per word between white space"],
         [f"{found['tokens']:,}", "characters scored"],
+        [f"{found['words']:,}", "words between white space scored"],
         ["0", "of the characters unknown, scored as <unk>"],
     ]
 
@@ -108,3 +115,30 @@ def test_what_cannot_be_scored_is_said(trained: Path, coffee_file: Path, tmp_pat
         rondel("eval", tmp_path / "alone")
     with pytest.raises(InputError, match="scoring takes at least two"):
         rondel("eval", trained, "-", stdin="x")
+
+
+def test_a_cache_and_dynamic_evaluation_are_flags(trained: Path, coffee_file: Path) -> None:
+    model, store = package.load(trained), TokenStore.open(trained / "tokens")
+    ids, characters = store.tokens("validation"), store.splits["validation"].characters
+    cached = model.evaluate_tokens(ids, characters, cache=Cache(window=50, theta=1.0, weight=0.2))
+    flags = ("--cache", "--cache-window", "50", "--cache-theta", "1", "--cache-weight", "0.2")
+    assert figures(trained, *flags) == cached.to_json()
+    settings = DynamicSettings(rate=1e-3, decay=0.01, segment=50)
+    training = store.tokens("train")
+    learnt = model.evaluate_dynamically(ids, characters, settings, training_ids=training)
+    flags = ("--dynamic", "--dynamic-rate", "1e-3", "--dynamic-decay", "0.01")
+    found = figures(trained / "best", *flags, "--dynamic-segment", "50")
+    assert found["nats_per_token"] == pytest.approx(learnt.nats_per_token, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--dynamic", "--cache"), "--dynamic and --cache: one at a time"),
+        (("--cache-window", "50"), "--cache-window goes with --cache"),
+        (("--cache", "--dynamic-rate", "0.1"), "--dynamic-rate goes with --dynamic"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags: tuple[str, ...], message: str, trained: Path) -> None:
+    done = rondel("eval", trained, *flags)
+    assert (done.exit_code, done.output.splitlines()[-1]) == (2, f"Error: {message}")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from rondel.cli.runs import find_store, open_store
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
     from rondel.api import Model
+    from rondel.data.store import Ids
+    from rondel.evaluation.adapting import DynamicSettings
+    from rondel.evaluation.cache import Cache
     from rondel.evaluation.evaluate import Evaluation
 
 SPLITS = ("train", "validation", "test")
@@ -22,9 +26,28 @@ SPLITS = ("train", "validation", "test")
 @click.argument("text", nargs=-1)
 @click.option("--split", type=click.Choice(SPLITS), help="A part of the run's own text instead.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of TEXT.")
+@click.option("--dynamic", is_flag=True, help="Go on learning from the text as it is scored.")
+@click.option(
+    "--dynamic-rate",
+    type=float,
+    help="Size of its steps.  [default: 0.0003, or 0.02 without the training text]",
+)
+@click.option(
+    "--dynamic-decay", type=float, help="Pull back to what was trained.  [default: 0.001]"
+)
+@click.option("--dynamic-segment", type=int, help="Tokens scored before each step.  [default: 20]")
+@click.option("--cache", is_flag=True, help="Expect again what came lately in a like place.")
+@click.option("--cache-window", type=int, help="Places remembered.  [default: 2000]")
+@click.option("--cache-theta", type=float, help="How much like it must be.  [default: 0.3]")
+@click.option("--cache-weight", type=float, help="Its share of the mixture.  [default: 0.1]")
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def command(
-    model: Path, text: tuple[str, ...], split: str | None, encoding: str, as_json: bool
+    model: Path,
+    text: tuple[str, ...],
+    split: str | None,
+    encoding: str,
+    as_json: bool,
+    **adapting: Any,
 ) -> None:
     """Say how well the model in the folder MODEL predicts a text.
 
@@ -32,46 +55,69 @@ def command(
     part of the run's own text, which a run's folder keeps.
     """
     from rondel.api import load
+    from rondel.cli.waiting import Waiting
 
     if text and split:
         raise InputError("give either a TEXT or a --split, not both")
+    dynamic, cache = _adapting(adapting)
     judged = load(model)
     if text:
-        figures = _evaluate_text(judged, text, encoding)
+        ids, characters = _tokens_of_text(judged, text, encoding)
     else:
-        figures = _evaluate_split(judged, model, split or "validation")
+        ids, characters = _tokens_of_split(model, split or "validation")
+    with Waiting() as waiting:
+        if dynamic is not None:
+            store = find_store(model)
+            training_ids = None if store is None else store.tokens("train")
+            figures = judged.evaluate_dynamically(
+                ids, characters, dynamic, training_ids=training_ids, watch=waiting
+            )
+        else:
+            figures = judged.evaluate_tokens(ids, characters, waiting, cache=cache)
     if as_json:
         click.echo(json.dumps(figures.to_json()))
     else:
         _print(figures, judged.tokenizer.token_noun)
 
 
-def _evaluate_text(model: Model, paths: tuple[str, ...], encoding: str) -> Evaluation:
-    from rondel.cli.waiting import Waiting
+def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | None]:
+    """What the flags of dynamic evaluation and of the cache say."""
+    from rondel.evaluation.adapting import DynamicSettings
+    from rondel.evaluation.cache import Cache
+
+    if flags["dynamic"] and flags["cache"]:
+        raise click.UsageError("--dynamic and --cache: one at a time")
+    chosen: dict[str, dict[str, Any]] = {}
+    for what in ("dynamic", "cache"):
+        given = {
+            name.removeprefix(f"{what}_"): value
+            for name, value in flags.items()
+            if name.startswith(f"{what}_") and value is not None
+        }
+        if given and not flags[what]:
+            raise click.UsageError(f"--{what}-{next(iter(given))} goes with --{what}")
+        chosen[what] = given
+    return (
+        DynamicSettings(**chosen["dynamic"]) if flags["dynamic"] else None,
+        Cache(**chosen["cache"]) if flags["cache"] else None,
+    )
+
+
+def _tokens_of_text(model: Model, paths: tuple[str, ...], encoding: str) -> tuple[Ids, int]:
     from rondel.text.reading import read_text
 
     text = read_text(paths, encoding, as_bytes=model.tokenizer.level == "byte")
-    with Waiting() as waiting:
-        return model.evaluate(text, waiting)
+    return model.tokenizer.encode(text), len(text)
 
 
-def _evaluate_split(model: Model, folder: Path, name: str) -> Evaluation:
-    from rondel.cli.waiting import Waiting
-    from rondel.data.store import TokenStore
-
-    # The best model of a run lies in a folder inside the run's.
-    places = [folder / "tokens", folder.resolve().parent / "tokens"]
-    here = next((place for place in places if place.is_dir()), None)
-    if here is None:
-        raise InputError(f"{folder} was moved away from the text of its run; give it a TEXT")
-    store = TokenStore.open(here)
+def _tokens_of_split(folder: Path, name: str) -> tuple[Ids, int]:
+    store = open_store(folder)
     split = store.splits[name]
     if not split.tokens:
         raise InputError(
             f"this run kept no {name} part of its text; name another --split, or a TEXT"
         )
-    with Waiting() as waiting:
-        return model.evaluate_tokens(store.tokens(name), split.characters, waiting)
+    return store.tokens(name), split.characters
 
 
 def _print(figures: Evaluation, token: str) -> None:
@@ -79,12 +125,14 @@ def _print(figures: Evaluation, token: str) -> None:
         (f"{figures.nats_per_token:.4f}", f"nats per {token}"),
         (f"{figures.bits_per_character:.4f}", "bits per character"),
         (f"{figures.perplexity:,.3f}", f"perplexity per {token}"),
+        (f"{figures.perplexity_per_word:,.3f}", "perplexity per word between white space"),
         (f"{figures.tokens:,}", f"{token}s scored"),
         (f"{figures.characters:,}", "characters scored"),
+        (f"{figures.words:,}", "words between white space scored"),
         (f"{figures.unknown:,}", f"of the {token}s unknown, scored as <unk>"),
     ]
     if token == "character":
-        del rows[4]
+        del rows[5]
     width = max(len(number) for number, _ in rows)
     for number, unit in rows:
         click.echo(f"{number:>{width}}  {unit}")

@@ -1,12 +1,11 @@
 """The loss of a whole text, read in order with the state carried, and the units it is told in.
 
-Shapes: T time, B batch, V vocabulary.
+Shapes: N tokens.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +14,10 @@ import numpy.typing as npt
 
 from rondel.engine import Engine
 from rondel.errors import InputError
+from rondel.evaluation.cache import Cache, cached_surprisals
 from rondel.evaluation.measures import Surprisal
-from rondel.evaluation.reading import read
+from rondel.evaluation.reading import Watch, read, unwatched
+from rondel.evaluation.units import count_words
 from rondel.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -26,13 +27,15 @@ Ids = npt.NDArray[np.integer[Any]]
 class Evaluation:
     """How a model did on a text.
 
-    The first token is context and is not scored, since nothing comes before it: `tokens` and
-    `characters` count what was scored. `nats` is the total negative log-likelihood; `unknown` how
-    many of the scored tokens the vocabulary lacks (they are scored as `<unk>`).
+    The first token is context and is not scored, since nothing comes before it: `tokens`, `words`
+    and `characters` count what was scored; a word is whatever stands between white space. `nats` is
+    the total negative log-likelihood; `unknown` how many of the scored tokens the vocabulary lacks
+    (they are scored as `<unk>`).
     """
 
     nats: float
     tokens: int
+    words: int
     characters: int
     unknown: int
 
@@ -51,13 +54,20 @@ class Evaluation:
         """Perplexity per token."""
         return math.exp(min(self.nats_per_token, 700.0))
 
+    @property
+    def perplexity_per_word(self) -> float:
+        """Perplexity per word, its white space included, whatever a token is."""
+        return math.exp(min(self.nats / self.words, 700.0))
+
     def to_json(self) -> dict[str, float | int]:
         """Every figure, under its name with its unit."""
         return {
             "nats_per_token": self.nats_per_token,
             "bits_per_character": self.bits_per_character,
             "perplexity_per_token": self.perplexity,
+            "perplexity_per_word": self.perplexity_per_word,
             "tokens": self.tokens,
+            "words": self.words,
             "characters": self.characters,
             "unknown_tokens": self.unknown,
         }
@@ -68,18 +78,35 @@ def evaluate(
     tokenizer: Tokenizer,
     ids: Ids,
     characters: int,
-    watch: Callable[[float], None] = lambda fraction: None,
+    watch: Watch = unwatched,
+    *,
+    cache: Cache | None = None,
 ) -> Evaluation:
     """Score token ids (N,) that stand for so many `characters` of text, from the zero state.
 
-    `watch` is told now and then what fraction is done. Raises `InputError` below two tokens.
+    With a `cache`, what was read lately is more likely to come again (see `cache`). `watch` is told
+    now and then what fraction is done. Raises `InputError` below two tokens.
     """
-    count = len(ids) - 1
-    if count < 1:
+    refuse_too_short(ids)
+    if cache is not None:
+        nats = float(cached_surprisals(engine, ids, cache, watch).sum())
+    else:
+        (nats_1N,) = read(engine, tokenizer.vocab_size, [ids], Surprisal(), watch=watch)
+        nats = float(nats_1N.sum())
+    return evaluation_of(tokenizer, ids, characters, nats)
+
+
+def refuse_too_short(ids: Ids) -> None:
+    """Raise `InputError` for fewer than two tokens."""
+    if len(ids) < 2:
         raise InputError(
             f"this text has {len(ids)} tokens, and scoring takes at least two: one to come after"
         )
-    (nats_1N,) = read(engine, tokenizer.vocab_size, [ids], Surprisal(), watch=watch)
+
+
+def evaluation_of(tokenizer: Tokenizer, ids: Ids, characters: int, nats: float) -> Evaluation:
+    """The figures of a text whose tokens (N,) but the first have so many nats in all."""
     unknown = 0 if tokenizer.unknown_id is None else int((ids[1:] == tokenizer.unknown_id).sum())
     first = len(tokenizer.decode(ids[:1].tolist()))
-    return Evaluation(float(nats_1N.sum()), count, max(1, characters - first), unknown)
+    words = count_words(tokenizer.decode(ids.tolist())[first:])
+    return Evaluation(nats, len(ids) - 1, max(1, words), max(1, characters - first), unknown)

@@ -1,0 +1,70 @@
+"""The continuous cache, against the formula written out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rondel
+from rondel.errors import InputError
+from rondel.evaluation.cache import CHUNK, Cache, cached_surprisals
+
+
+def by_the_formula(model: rondel.Model, ids: np.ndarray, cache: Cache) -> list[float]:
+    """-ln p of every token but the first, one place after the other."""
+    state, remembered, nats = model._engine.initial_state(), [], []
+    for token, target in itertools.pairwise(ids):
+        logits, state = model._engine.step(np.array([token]), state)
+        p = np.exp(logits[0].astype(float)) / np.exp(logits[0].astype(float)).sum()
+        h = state[0][-1, 0].astype(float)
+        if remembered:
+            strengths = [math.exp(cache.theta * float(h @ past)) for past, _ in remembered]
+            share = np.zeros_like(p)
+            for strength, (_, followed) in zip(strengths, remembered, strict=True):
+                share[followed] += strength / sum(strengths)
+            p = (1 - cache.weight) * p + cache.weight * share
+        nats.append(-math.log(p[target]))
+        remembered = [*remembered, (h, target)][-cache.window :]
+    return nats
+
+
+@pytest.mark.parametrize(
+    "cache", [Cache(window=500, theta=0.5, weight=0.2), Cache(window=7, theta=0.0, weight=0.5)]
+)
+def test_each_token_has_its_share_of_the_cache(trained: Path, prose: str, cache: Cache) -> None:
+    model = rondel.load(trained)
+    ids = model.tokenizer.encode(prose[: 2 * CHUNK + 9])
+    found = cached_surprisals(model._engine, ids, cache)
+    np.testing.assert_allclose(found, by_the_formula(model, ids, cache), rtol=1e-5)
+
+
+def test_without_weight_it_is_the_model_alone(trained: Path, coffee: str) -> None:
+    model, text = rondel.load(trained), coffee[:500]
+    alone, cached = model.evaluate(text), model.evaluate(text, cache=Cache(weight=0))
+    assert cached.nats == pytest.approx(alone.nats, rel=1e-5)
+    assert (cached.tokens, cached.words) == (alone.tokens, alone.words)
+
+
+def test_what_comes_again_is_expected(trained: Path) -> None:
+    model, text = rondel.load(trained), "Xylophones zigzag quietly. " * 12
+    cached = model.evaluate(text, cache=Cache(weight=0.3))
+    assert cached.nats_per_token < model.evaluate(text).nats_per_token - 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"window": 0}, "at least 1 place, not 0"),
+        ({"theta": -1}, "theta must be 0 or more, not -1"),
+        ({"weight": 1.0}, "from 0 to below 1, not 1.0"),
+        ({"weight": math.nan}, "weight must be"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Cache(**settings)
