@@ -47,6 +47,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory, coffee_file: Path) -> Path
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained_both(tmp_path_factory: pytest.TempPathFactory, coffee_file: Path) -> Path:
+    """The same of `rondel train --bidirectional`."""
+    folder = tmp_path_factory.mktemp("runs") / "both"
+    done = rondel("train", coffee_file, "--bidirectional", "--out", folder, *TRAINED, "--quiet")
+    assert (done.exit_code, done.output) == (0, "")
+    return folder
+
+
 @pytest.fixture
 def own_run(trained: Path, tmp_path: Path) -> Path:
     """The same, this test's own."""

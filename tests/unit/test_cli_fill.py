@@ -1,0 +1,97 @@
+"""`rondel fill`, and what the other commands make of a bidirectional model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from _runs import rondel
+
+import rondel as api
+from rondel.errors import InputError
+
+
+def test_fill_prints_the_table_of_model_fill(trained_both: Path) -> None:
+    done = rondel("fill", trained_both, "The ___ is hot, ___.", "--max-length", 2, "--best", 3)
+    assert done.exit_code == 0
+    head, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert head == [
+        *("log_probability_nats", "pseudo_log_likelihood_nats"),
+        *("filling_1", "filling_2", "text"),
+    ]
+    expected = api.load(trained_both).fill("The ___ is hot, ___.", max_length=2, best=3)
+    assert [row[2:] for row in rows] == [[*one.fillings, one.text] for one in expected]
+    for row, one in zip(rows, expected, strict=True):
+        assert float(row[0]) == pytest.approx(one.log_probability, rel=1e-6)
+        assert float(row[1]) == pytest.approx(one.pseudo_log_likelihood, rel=1e-6)
+
+
+def test_fill_reads_standard_input_and_takes_any_mark(trained_both: Path) -> None:
+    text = "The cup is [?]ull."
+    arguments = ("--gap", "[?]", "--length", 1, "--best", 2, "--format", "jsonl")
+    done = rondel("fill", trained_both, "-", *arguments, stdin=text)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["text"] == text.replace("[?]", row["filling_1"])
+    assert rows[0]["pseudo_log_likelihood_nats"] >= rows[1]["pseudo_log_likelihood_nats"]
+
+
+def test_fill_tells_of_what_it_does_not_know(trained_both: Path) -> None:
+    done = rondel("fill", trained_both, "The ☃ is ___.", "--length", 1)
+    assert done.exit_code == 0
+    assert done.stderr == "rondel: the model does not know '☃'; read as unknown\n"
+
+
+def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> None:
+    with pytest.raises(InputError, match="the text has no gap: mark one with '___'"):
+        rondel("fill", trained_both, "The cup")
+    with pytest.raises(InputError, match="length must be at least 1"):
+        rondel("fill", trained_both, "The ___", "--length", 0)
+    with pytest.raises(InputError, match="from one side only"):
+        rondel("fill", trained, "The ___")
+
+
+def test_sample_is_of_the_causal_half(trained_both: Path) -> None:
+    done = rondel("sample", trained_both, "--prime", "The ", "-n", 40, "--seed", 3)
+    assert done.stdout == api.load(trained_both).sample("The ", length=40, seed=3) + "\n"
+
+
+def test_sample_by_gibbs_draws_the_whole_prime_again(trained_both: Path) -> None:
+    prime = "The coffee is hot and the cup is full."
+    arguments = ("--mode", "gibbs", "--seed", 3, "--sweeps", 2, "--temperature", 0.5)
+    done = rondel("sample", trained_both, *arguments, "--prime", prime, "--count", 2)
+    model = api.load(trained_both)
+    expected = [
+        list(model.gibbs(prime, sweeps=2, seed=3, index=index, temperature=0.5))[-1]
+        for index in (0, 1)
+    ]
+    assert done.stdout == f"--- 1 of 2\n{expected[0]}\n--- 2 of 2\n{expected[1]}\n"
+    drafted = rondel("sample", trained_both, *arguments, "-n", 30).stdout
+    assert len(drafted) > 30
+
+
+def test_sample_by_gibbs_needs_both_sides(trained: Path) -> None:
+    with pytest.raises(InputError, match="from one side only"):
+        rondel("sample", trained, "--mode", "gibbs", "--prime", "The ")
+
+
+def test_show_says_what_its_losses_are(trained_both: Path, trained: Path) -> None:
+    shown = rondel("show", trained_both).stdout
+    assert "bidirectional, lstm 1×32" in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("val loss")]
+    assert line.endswith("nats per character, given both sides")
+    assert "both sides" not in rondel("show", trained).stdout
+
+
+def test_training_calls_its_loss_by_its_name(tmp_path: Path, coffee_file: Path) -> None:
+    arguments = ("--bidirectional", "--hidden-size", 8, "--steps", 2, "--eval-every", 1)
+    done = rondel("train", coffee_file, *arguments, "--plain", "--out", tmp_path / "both")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("step 2 ")]
+    assert " · cloze loss: train " in line
+
+
+def test_both_names_of_the_kind_must_agree(coffee_file: Path) -> None:
+    with pytest.raises(InputError, match="--bidirectional and --model language-model disagree"):
+        rondel("train", coffee_file, "--bidirectional", "--model", "language-model")

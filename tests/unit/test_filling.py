@@ -1,0 +1,167 @@
+"""Filling gaps: against the best of all there are, at every level, with what cannot be filled."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _both import cloze_logits, log_probabilities, random_model, random_text_model, shape
+
+import rondel
+from rondel import Model
+from rondel.artifact import Artifact
+from rondel.config import TextConfig
+from rondel.errors import InputError
+from rondel.generation.filling import LOOK_AHEAD, split_at_gaps
+from rondel.text.tokenizers import tokenizers, train_tokenizer
+
+LETTERS = "abcd"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """A model of five tokens: four letters and the unknown."""
+    tokenizer = train_tokenizer(LETTERS, TextConfig())
+    config = shape(tokenizer.vocab_size, cell="gru", num_layers=2)
+    return Model(Artifact(config, tokenizer, random_model(config).export()))
+
+
+def causal(model: Model, text: str, begin: int) -> float:
+    """ln p of a text from the character `begin` on, by the causal half."""
+    engine, ids = model._both_sides, model.tokenizer.encode(text)
+    before, _ = engine.before(ids[:, None], engine.causal.initial_state())
+    logs = log_probabilities(engine.causal_logits(before[:, 0]))
+    return float(sum(logs[t, ids[t]] for t in range(begin, len(ids))))
+
+
+def pseudo(model: Model, text: str, places: list[int]) -> float:
+    ids = model.tokenizer.encode(text)
+    logs = log_probabilities(cloze_logits(model._both_sides, ids))
+    return float(sum(logs[t, ids[t]] for t in places))
+
+
+def words(*lengths: int) -> list[str]:
+    return ["".join(word) for n in lengths for word in itertools.product(LETTERS, repeat=n)]
+
+
+@pytest.mark.parametrize("text", ["ab_dca", "_ab", "dab_", "_"])
+def test_one_token_is_ranked_by_its_probability_given_both_sides(model: Model, text: str) -> None:
+    found = model.fill(text, gap="_", length=1, best=10)
+    place = text.index("_")
+    expected = {c: pseudo(model, text.replace("_", c), [place]) for c in LETTERS}
+    ranked = sorted(LETTERS, key=lambda c: -expected[c])
+    assert [one.fillings for one in found] == [(c,) for c in ranked]
+    for one in found:
+        assert one.text == text.replace("_", one.fillings[0])
+        assert one.pseudo_log_likelihood == pytest.approx(expected[one.fillings[0]], abs=1e-4)
+        assert one.log_probability == pytest.approx(causal(model, one.text, place), abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", [{"length": 2}, {"length": 3}, {"max_length": 3}])
+def test_the_best_of_all_fillings_are_found(model: Model, settings: dict[str, Any]) -> None:
+    text = "abca_dbb"
+    lengths = [settings["length"]] if "length" in settings else [1, 2, 3]
+    scores = {word: causal(model, text.replace("_", word), 4) for word in words(*lengths)}
+    best = sorted(scores, key=lambda word: -scores[word])[:5]
+    found = model.fill(text, gap="_", width=100, **settings)
+    assert [one.fillings for one in found] == [(word,) for word in best]
+    for one, word in zip(found, best, strict=True):
+        assert one.log_probability == pytest.approx(scores[word], abs=1e-4)
+        places = list(range(4, 4 + len(word)))
+        assert one.pseudo_log_likelihood == pytest.approx(pseudo(model, one.text, places), abs=1e-4)
+
+
+def test_sweeps_find_what_a_narrow_beam_misses(model: Model) -> None:
+    text = "abca_dbbacd"
+    scores = {word: causal(model, text.replace("_", word), 4) for word in words(4)}
+    greedy, refined = (
+        model.fill(text, gap="_", length=4, width=2, best=1, sweeps=sweeps)[0] for sweeps in (0, 20)
+    )
+    assert greedy.log_probability < refined.log_probability
+    assert refined.log_probability == pytest.approx(max(scores.values()), abs=1e-4)
+
+
+def test_several_gaps(model: Model) -> None:
+    text = "a_bcd_da"
+    pairs = [(x, y) for x in words(1, 2) for y in words(1, 2)]
+    texts = {(x, y): text.replace("_", x, 1).replace("_", y) for x, y in pairs}
+    scores = {pair: causal(model, whole, 1) for pair, whole in texts.items()}
+    best = max(scores, key=lambda pair: scores[pair])
+    found = model.fill(text, gap="_", max_length=2, width=100, best=100)
+    assert found[0].fillings == best
+    assert [one.log_probability for one in found] == sorted(
+        (one.log_probability for one in found), reverse=True
+    )
+    for one in found:
+        assert one.text == texts[one.fillings]
+        assert one.log_probability == pytest.approx(scores[one.fillings], abs=1e-4)
+
+
+def test_what_is_far_after_a_gap_is_not_judged(model: Model) -> None:
+    after = "abcd" * LOOK_AHEAD
+    (near,) = model.fill("a_" + after[:LOOK_AHEAD], gap="_", best=1, length=1)
+    (far,) = model.fill("a_" + after, gap="_", best=1, length=1)
+    assert far.log_probability == pytest.approx(near.log_probability, abs=1e-4)
+
+
+def test_the_same_seed_gives_the_same(model: Model) -> None:
+    texts = [model.fill("abca_dbb", gap="_", length=6, seed=seed) for seed in (3, 3)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("level", tokenizers)
+def test_what_is_around_a_gap_stays_and_nothing_unknown_is_filled_in(level: str) -> None:
+    model = random_text_model(level=level)
+    before, after = "the cup is ", ", the cup"
+    for one in model.fill(f"{before}___{after}", length=2, best=20):
+        assert one.text.startswith(before.rstrip())
+        assert one.text.endswith("the cup")
+        if model.tokenizer.unknown_id is not None:
+            assert "\N{REPLACEMENT CHARACTER}" not in one.text
+            assert "<unk>" not in one.text
+        if level == "char":
+            assert one.text == before + one.fillings[0] + after
+
+
+@pytest.mark.parametrize("level", tokenizers)
+def test_a_text_is_split_as_it_is_read(level: str) -> None:
+    tokenizer = random_text_model(level=level).tokenizer
+    text = "the cup, (x) is full. x"
+    first, *rest = split_at_gaps(tokenizer, text.replace("x", "___"), "___")
+    gap = tokenizer.encode("x")
+    joined = np.concatenate([first, *(ids for part in rest for ids in (gap, part))])
+    np.testing.assert_array_equal(joined, tokenizer.encode(text))
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"gap": ""}, "mark of a gap is empty"),
+        ({"length": 0}, "length must be at least 1, not 0"),
+        ({"max_length": -1}, "max_length must be at least 1, not -1"),
+        ({"best": 0}, "best must be at least 1, not 0"),
+        ({"width": 0}, "width must be at least 1, not 0"),
+        ({"sweeps": -1}, "sweeps must be at least 0, not -1"),
+        ({"length": 1, "max_length": 2}, "not both"),
+        ({"gap": "#"}, "no gap: mark one with '#'"),
+    ],
+)
+def test_settings_that_cannot_be_used(
+    model: Model, settings: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        model.fill("ab___", **settings)
+
+
+def test_a_gap_within_a_word_is_none_of_a_word_model() -> None:
+    model = random_text_model(level="word")
+    with pytest.raises(InputError, match=r"part of one: 'c___p'; put spaces"):
+        model.fill("the c___p is")
+
+
+def test_a_model_that_reads_one_way_fills_nothing(trained: Path) -> None:
+    with pytest.raises(InputError, match="from one side only; for this, train one with --bidir"):
+        rondel.load(trained).fill("The ___ is hot.")
