@@ -90,7 +90,9 @@ def test_the_worst_lines_come_with_number_and_text(trained: Path, text_file: Pat
     mean = table["surprisal_bits"] / table["tokens"]
     for flags, keys in (((), mean), (("--worst-by", "total"), table["surprisal_bits"])):
         done = rondel("score", trained, text_file, "--worst", 3, *flags, "--quiet")
-        rows = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE))
+        rows = list(
+            csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
+        )
         order = np.argsort(-keys, kind="stable")[:3]
         assert [int(row["line"]) for row in rows] == (order + 1).tolist()
         lines = [TEXT.splitlines()[i] for i in order]

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "Train a model on a text, or go on training one.",
     "sample": "Write text with a model.",
     "eval": "Say how well a model predicts a text.",
+    "compare": "Compare models on one text, and with n-grams.",
     "score": "Say how likely a model finds each part of a text.",
     "rescore": "Put n-best hypotheses into a new order.",
     "fill": "Fill the gaps of a text.",

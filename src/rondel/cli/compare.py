@@ -1,0 +1,178 @@
+"""`rondel compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from rondel.cli.runs import find_store
+from rondel.errors import InputError
+
+if TYPE_CHECKING:
+    from rondel.api import Model
+    from rondel.data.store import Ids
+    from rondel.evaluation.evaluate import Evaluation
+
+
+class Row(NamedTuple):
+    """A model's figures, and those of the n-gram models it is held against, by their order."""
+
+    folder: Path
+    level: str
+    figures: Evaluation
+    baseline: dict[int, Evaluation]
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--on", "texts", multiple=True, required=True, metavar="TEXT", help="The text; may be repeated."
+)
+@click.option(
+    "--baseline",
+    "baseline_texts",
+    multiple=True,
+    metavar="TEXT",
+    help="Count the n-grams in this text, not in what each run kept of its own.",
+)
+@click.option("--no-baseline", is_flag=True, help="Compare with no n-gram models.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the texts.")
+@click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
+def command(
+    models: tuple[Path, ...],
+    texts: tuple[str, ...],
+    baseline_texts: tuple[str, ...],
+    no_baseline: bool,
+    encoding: str,
+    as_json: bool,
+) -> None:
+    """Say how well each of the MODELS predicts the same text, in one table.
+
+    Models whose tokens differ compare by bits per character and by perplexity per word, if they
+    know all words of the text. Beside each stands the best of the n-gram models of orders 1 to 6
+    (interpolated Kneser-Ney) of the same tokens, counted in the training part of the run's own
+    text: what a neural model has to beat.
+    """
+    if baseline_texts and no_baseline:
+        raise click.UsageError("--baseline and --no-baseline: one at a time")
+    read = _Reader(encoding)
+    rows = [_row(folder, texts, baseline_texts, read, no_baseline) for folder in models]
+    if as_json:
+        click.echo(json.dumps([_facts(row) for row in rows]))
+    else:
+        _print(rows)
+
+
+def _row(
+    folder: Path,
+    texts: tuple[str, ...],
+    baseline_texts: tuple[str, ...],
+    read: _Reader,
+    no_baseline: bool,
+) -> Row:
+    from rondel.api import load
+    from rondel.cli.waiting import Waiting
+    from rondel.evaluation.baseline import evaluate_ngrams
+
+    model = load(folder)
+    if model.config.is_bidirectional:
+        raise InputError(
+            f"{folder} reads a text from both sides, and its figures compare with no other's; "
+            "leave it out"
+        )
+    text = read(model, texts)
+    ids = model.tokenizer.encode(text)
+    with Waiting() as waiting:
+        figures = model.evaluate_tokens(ids, len(text), waiting)
+    baseline: dict[int, Evaluation] = {}
+    if not no_baseline:
+        training_ids = _training_ids(model, folder, baseline_texts, read)
+        baseline = evaluate_ngrams(model.tokenizer, training_ids, ids, len(text))
+    return Row(folder, model.tokenizer.level, figures, baseline)
+
+
+def _training_ids(
+    model: Model, folder: Path, baseline_texts: tuple[str, ...], read: _Reader
+) -> Ids:
+    if baseline_texts:
+        return model.tokenizer.encode(read(model, baseline_texts))
+    store = find_store(folder)
+    if store is None:
+        raise InputError(
+            f"{folder} was moved away from the text of its run; name a text to count n-grams in "
+            "with --baseline, or do without (--no-baseline)"
+        )
+    return store.tokens("train")
+
+
+class _Reader:
+    """Reads texts for models, each once, since standard input is there but once."""
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
+        self._known: dict[tuple[tuple[str, ...], bool], str] = {}
+        self._stdin_is_read = False
+
+    def __call__(self, model: Model, texts: tuple[str, ...]) -> str:
+        from rondel.text.reading import STDIN, read_text
+
+        as_bytes = model.tokenizer.level == "byte"
+        if (texts, as_bytes) not in self._known:
+            if STDIN in texts and self._stdin_is_read:
+                raise InputError(
+                    "standard input is read once only, for bytes or for text; give a file instead"
+                )
+            self._stdin_is_read |= STDIN in texts
+            text = read_text(texts, self._encoding, as_bytes=as_bytes)
+            self._known[texts, as_bytes] = text
+        return self._known[texts, as_bytes]
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {
+        "model": str(row.folder),
+        "level": row.level,
+        **row.figures.to_json(),
+        "ngrams": {str(order): figures.to_json() for order, figures in row.baseline.items()},
+    }
+
+
+def _print(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    # Wide enough wherever there is no terminal to say how wide it is.
+    console = Console(width=None if Console().is_terminal else 160)
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("model", overflow="fold")
+    table.add_column("token")
+    for name in ("nats/token", "perplexity/token", "bits/character", "perplexity/word"):
+        table.add_column(name, justify="right")
+    for name in ("tokens", "unknown"):
+        table.add_column(name, justify="right")
+    if any(row.baseline for row in rows):
+        table.add_column("n-gram bits/character", justify="right")
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+
+
+def _cells(row: Row) -> list[str]:
+    figures = row.figures
+    cells = [
+        str(row.folder),
+        row.level,
+        f"{figures.nats_per_token:.4f}",
+        f"{figures.perplexity:,.3f}",
+        f"{figures.bits_per_character:.4f}",
+        f"{figures.perplexity_per_word:,.1f}",
+        f"{figures.tokens:,}",
+        f"{figures.unknown:,}",
+    ]
+    if row.baseline:
+        order = min(row.baseline, key=lambda order: row.baseline[order].nats)
+        cells.append(f"{row.baseline[order].bits_per_character:.4f} (n = {order})")
+    return cells
