@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import ModelConfig
-from rondel.engine import NumpyEngine
+from rondel.engine import Engine, NumpyEngine
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.evaluation.adapting import DynamicSettings
@@ -52,6 +52,11 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """How it reads and writes text."""
         return self._parts.tokenizer
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it: a token goes in with a state, logits come out with the next."""
+        return self._engine
 
     @property
     def weights(self) -> Mapping[str, npt.NDArray[Any]]:
@@ -198,6 +203,7 @@ class Model:
         end: bool = False,
         context: str = "",
         batch_size: int = 64,
+        causal: bool = False,
     ) -> Columns:
         """How likely the model finds each part of a text: arrays of one length by name, a table.
 
@@ -207,11 +213,16 @@ class Model:
         a line break, or `skip`, nothing, and it is not scored; the first of these that the model
         can do. With `end`, a line break that ends the text is scored too, written there or not.
 
+        A bidirectional model scores each token given all the others, in columns called
+        `pseudo_surprisal_…`, which compare with no other model's; with `causal`, its causal half
+        scores.
+
         `rondel.evaluation.scoring.score` says what the columns are, and `units` where a word ends.
         Raises `InputError` for a setting that is none, or a text with nothing to score.
         """
-        settings = ScoringSettings(by, unit, reset, Framing(start, end, context), batch_size)
-        return score(self._engine, self.tokenizer, [text], settings)[0]
+        framing = Framing(start, end, context)
+        settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
+        return self.score_many([text], settings)[0]
 
     def score_many(
         self,
@@ -223,7 +234,9 @@ class Model:
 
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
-        return score(self._engine, self.tokenizer, documents, settings, watch)
+        both = self.config.is_bidirectional and not settings.causal
+        engine = self._both_sides if both else self._engine
+        return score(engine, self.tokenizer, documents, settings, watch)
 
     def rescore(
         self, hypotheses: Iterable[tuple[str, float, str] | Hypothesis], **settings: Any
