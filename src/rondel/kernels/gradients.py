@@ -19,7 +19,7 @@ Blocks = npt.NDArray[np.int64]
 """(count, 2): where in the batch a block begins, and its rows."""
 
 # Rows summed before the next matrix block: as many as let two panels of them stay close by.
-DEPTH = 256
+DEPTH = 128
 
 
 @compiled
@@ -46,7 +46,7 @@ def weight_gradient(
     line = slots * PANEL
     width = out.shape[2]
     base = out.ctypes.data
-    beside = panels_at_a_time(PANEL)
+    beside = 16
     accumulate = 0
     for run in range(runs.shape[0]):
         for begin in range(0, runs[run, 2], DEPTH):

@@ -245,7 +245,7 @@ def tile(
 
 
 # Panels that go through the registers together, by how many rows there are.
-_BESIDE = 2 if _WIDE_FOR_ANY else 1
+_BESIDE = 4 if _WIDE_FOR_ANY else 1
 
 
 @compiled

@@ -108,6 +108,9 @@ class Vector:
 
     __radd__, __rmul__ = __add__, __mul__
 
+    def __neg__(self) -> Vector:
+        return self._of(self.builder.fneg(self.value))
+
     def fma(self, factor: Vector | float, addend: Vector | float) -> Vector:
         """self * factor + addend, rounded once."""
         values = self.value, self._as_value(factor), self._as_value(addend)
@@ -163,11 +166,30 @@ LN2_HIGH, LN2_LOW, LOG2_E = 0.693359375, -2.12194440e-4, 1.4426950408889634
 EXP_LOWEST = -87.0
 
 
+def reciprocal(x: Vector) -> Vector:
+    """1 / x to a unit or two in the last place, for numbers of ordinary size.
+
+    A division of wide registers takes as long as a dozen multiplications: where the processor has
+    an estimate of the reciprocal, a step of Newton's method makes it good.
+    """
+    builder = x.builder
+    if LANES == 16:
+        nothing, all_lanes = constant(0.0), ir.Constant(INT16, -1)
+        name = "llvm.x86.avx512.rcp14.ps.512"
+        estimate = Vector(builder, call(builder, name, VECTOR, x.value, nothing, all_lanes))
+    elif "avx2" in features():
+        estimate = Vector(builder, call(builder, "llvm.x86.avx.rcp.ps.256", VECTOR, x.value))
+    else:
+        return Vector(builder, constant(1.0)) / x
+    return estimate.fma((-x).fma(estimate, 1.0), estimate)
+
+
 def tanh(x: Vector) -> Vector:
     """Hyperbolic tangent, to a few units in the last place."""
     x = x.within(TANH_LIMIT)
     squared = x * x
-    return (x * squared.polynomial(TANH_ABOVE)) / squared.polynomial(TANH_BELOW)
+    above, below = squared.polynomial(TANH_ABOVE), squared.polynomial(TANH_BELOW)
+    return x * above * reciprocal(below)
 
 
 def sigmoid(x: Vector) -> Vector:
