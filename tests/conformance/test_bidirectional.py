@@ -178,3 +178,22 @@ def test_the_causal_half_is_a_language_model_of_its_own(cell: str, nonlinearity:
         expected, _ = causal(torch.from_numpy(ids_TB), causal.initial_state(2))
     logits, _ = engine.causal.sequence(ids_TB, engine.causal.initial_state(2))
     np.testing.assert_allclose(logits, expected.numpy(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("by", ["token", "word", "line", "document"])
+@pytest.mark.parametrize("level", tokenizers)
+def test_scores_of_both_sides_sum_to_the_text(level: str, by: str) -> None:
+    model = random_text_model(level=level)
+    table = model.score(TEXT, by=by, unit="nats", start="skip")
+    assert not {"surprisal_nats", "entropy_nats"} & table.keys()
+    ids = model.tokenizer.encode(TEXT)
+    total = -pseudo_log_likelihoods(model._both_sides, ids).sum()
+    assert np.nansum(table["pseudo_surprisal_nats"]) == pytest.approx(total, abs=1e-4)
+    assert np.nanmin(table["pseudo_entropy_nats"]) >= 0
+
+
+@pytest.mark.parametrize("level", tokenizers)
+def test_its_causal_half_scores_as_the_language_model_it_is(level: str) -> None:
+    model = random_text_model(level=level)
+    table = model.score(TEXT, unit="nats", start="skip", causal=True)
+    assert np.nansum(table["surprisal_nats"]) == pytest.approx(model.evaluate(TEXT).nats, abs=1e-4)

@@ -95,3 +95,43 @@ def test_training_calls_its_loss_by_its_name(tmp_path: Path, coffee_file: Path) 
 def test_both_names_of_the_kind_must_agree(coffee_file: Path) -> None:
     with pytest.raises(InputError, match="--bidirectional and --model language-model disagree"):
         rondel("train", coffee_file, "--bidirectional", "--model", "language-model")
+
+
+def test_eval_tells_the_two_kinds_of_figure_apart(trained_both: Path) -> None:
+    text = "The cup is full, and the coffee is hot.\n"
+    file = trained_both.parent / "own.txt"
+    file.write_text(text, encoding="utf-8")
+    model = api.load(trained_both)
+    figures = json.loads(rondel("eval", trained_both, file, "--json").stdout)
+    assert figures == {
+        "causal": model.evaluate(text).to_json(),
+        "cloze": model.evaluate_cloze(text).to_json(),
+    }
+    assert figures["cloze"]["tokens"] == figures["causal"]["tokens"] + 1 == len(text)
+    assert not figures["causal"].keys() & {name for name in figures["cloze"] if "pseudo" in name}
+    lines = rondel("eval", trained_both, file).stdout.splitlines()
+    (second,) = [i for i, line in enumerate(lines) if line.startswith("both sides, each character")]
+    assert lines[0] == "the causal half, each character given those before it:"
+    number = f"{figures['cloze']['pseudo_nats_per_token']:.4f}"
+    assert lines[second + 1].split(maxsplit=1) == [
+        number,
+        "nats of pseudo-log-likelihood per character",
+    ]
+
+
+def test_score_is_of_both_sides_and_says_so(trained_both: Path, tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("The cup is full.\nThe coffee is hot.\n", encoding="utf-8")
+    done = rondel("score", trained_both, file, "--by", "line", "--format", "jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "surprisal_bits" not in rows[0]
+    total = sum(row["pseudo_surprisal_bits"] for row in rows)
+    assert f"{total:,.2f} bits of pseudo-log-likelihood" in done.stderr
+    assert "each given all others of its text" in done.stderr
+    causal = rondel("score", trained_both, file, "--by", "line", "--format", "jsonl", "--causal")
+    assert json.loads(causal.stdout.splitlines()[0])["surprisal_bits"] > 0
+    worst = rondel("score", trained_both, file, "--worst", 1, "--quiet").stdout.splitlines()
+    assert worst[0].split("\t")[1:3] == [
+        "pseudo_surprisal_bits",
+        "pseudo_surprisal_bits_per_token",
+    ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rondel.data.store import Ids
     from rondel.evaluation.adapting import DynamicSettings
     from rondel.evaluation.cache import Cache
+    from rondel.evaluation.cloze import ClozeEvaluation
     from rondel.evaluation.evaluate import Evaluation
 
 SPLITS = ("train", "validation", "test")
@@ -52,7 +53,8 @@ def command(
     """Say how well the model in the folder MODEL predicts a text.
 
     The text is read in order, whole, with the state carried. Without TEXT it is the validation
-    part of the run's own text, which a run's folder keeps.
+    part of the run's own text, which a run's folder keeps. Of a bidirectional model, its causal
+    half is judged so, and then both sides together, by pseudo-log-likelihoods.
     """
     from rondel.api import load
     from rondel.cli.waiting import Waiting
@@ -74,10 +76,10 @@ def command(
             )
         else:
             figures = judged.evaluate_tokens(ids, characters, waiting, cache=cache)
-    if as_json:
-        click.echo(json.dumps(figures.to_json()))
-    else:
-        _print(figures, judged.tokenizer.token_noun)
+        cloze = None
+        if judged.config.is_bidirectional:
+            cloze = judged.evaluate_cloze_tokens(ids, characters, waiting)
+    _tell(figures, cloze, judged.tokenizer.token_noun, as_json)
 
 
 def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | None]:
@@ -120,7 +122,23 @@ def _tokens_of_split(folder: Path, name: str) -> tuple[Ids, int]:
     return store.tokens(name), split.characters
 
 
-def _print(figures: Evaluation, token: str) -> None:
+def _tell(figures: Evaluation, cloze: ClozeEvaluation | None, token: str, as_json: bool) -> None:
+    """Print the figures; of a bidirectional model, those of each kind under its name."""
+    if as_json:
+        values: dict[str, Any] = figures.to_json()
+        if cloze is not None:
+            values = {"causal": values, "cloze": cloze.to_json()}
+        click.echo(json.dumps(values))
+    elif cloze is None:
+        _print(_rows(figures, token))
+    else:
+        click.echo(f"the causal half, each {token} given those before it:")
+        _print(_rows(figures, token))
+        click.echo(f"both sides, each {token} given all others (compares with nothing above):")
+        _print(_cloze_rows(cloze, token))
+
+
+def _rows(figures: Evaluation, token: str) -> list[tuple[str, str]]:
     rows = [
         (f"{figures.nats_per_token:.4f}", f"nats per {token}"),
         (f"{figures.bits_per_character:.4f}", "bits per character"),
@@ -133,6 +151,19 @@ def _print(figures: Evaluation, token: str) -> None:
     ]
     if token == "character":
         del rows[5]
+    return rows
+
+
+def _cloze_rows(figures: ClozeEvaluation, token: str) -> list[tuple[str, str]]:
+    return [
+        (f"{figures.pseudo_nats_per_token:.4f}", f"nats of pseudo-log-likelihood per {token}"),
+        (f"{figures.pseudo_bits_per_character:.4f}", "bits of it per character"),
+        (f"{figures.pseudo_perplexity:,.3f}", f"pseudo-perplexity per {token}"),
+        (f"{figures.tokens:,}", f"{token}s scored"),
+    ]
+
+
+def _print(rows: list[tuple[str, str]]) -> None:
     width = max(len(number) for number, _ in rows)
     for number, unit in rows:
         click.echo(f"{number:>{width}}  {unit}")

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     help="Lines or texts read side by side.",
 )
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the texts.")
+@click.option("--causal", is_flag=True, help="Score with a bidirectional model's causal half.")
 @click.option("--quiet", is_flag=True, help="Do not say on standard error how it was done.")
 def command(
     model: Path,
@@ -84,6 +85,7 @@ def command(
     how: str,
     batch_size: int,
     encoding: str,
+    causal: bool,
     quiet: bool,
 ) -> None:
     """Say how likely the model in the folder MODEL finds each part of one or more texts.
@@ -92,6 +94,10 @@ def command(
     negative log-probability), the entropy of the prediction, the rank of what came. Each TEXT (a
     file, a folder, a glob, or - for standard input) is one document, read in order from the zero
     state with the state carried from line to line.
+
+    A bidirectional model scores each token given all the others, before and after: these are
+    pseudo-log-likelihoods, in columns that say so, and compare with no other model's figures. With
+    --causal it scores as the language model that its causal half is.
     """
     from rondel.api import load
     from rondel.evaluation.framing import Framing
@@ -101,12 +107,13 @@ def command(
         raise InputError("--worst lists lines; leave --by out")
     by = by or ("token" if worst is None else "line")
     scorer = load(model)
-    settings = ScoringSettings(by, unit, reset, Framing(start, end, context), batch_size)
+    framing = Framing(start, end, context)
+    settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
     table = _score(scorer, texts, encoding, settings)
     if not quiet:
         _say_how(scorer.tokenizer, table, settings)
     if worst is not None:
-        table = _worst(table, worst, unit, worst_by)
+        table = _worst(table, worst, worst_by)
     write_table(table, how)
 
 
@@ -131,7 +138,8 @@ def _score(
 
 
 def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) -> None:
-    surprisal = table[f"surprisal_{settings.unit}"]
+    name = _surprisal_of(table)
+    surprisal = table[name]
     tokens = int(table["tokens"].sum()) if "tokens" in table else len(surprisal)
     scored = int(table["scored"].sum()) if "scored" in table else int((~_missing(surprisal)).sum())
     total = float(surprisal[~_missing(surprisal)].sum())
@@ -141,9 +149,14 @@ def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) ->
         "skip": "the first not scored",
         "context": "the first predicted from the context",
     }
+    how = starts[settings.framing.start_of(tokenizer)] + (" at each line" if settings.reset else "")
+    unit = settings.unit
+    if name.startswith("pseudo"):
+        how = f"each given all others of its {'line' if settings.reset else 'text'}"
+        unit = f"{unit} of pseudo-log-likelihood"
     parts = [
-        f"{scored:,} of {tokens:,} {noun}s scored, {total:,.2f} {settings.unit}",
-        starts[settings.framing.start_of(tokenizer)] + (" at each line" if settings.reset else ""),
+        f"{scored:,} of {tokens:,} {noun}s scored, {total:,.2f} {unit}",
+        how,
         "a line break at the end scored" if settings.framing.end else "no end but what is written",
     ]
     if unknown and tokenizer.unknown_id is not None:
@@ -153,19 +166,25 @@ def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) ->
     click.echo(f"rondel: {'; '.join(parts)}", err=True)
 
 
-def _worst(table: Columns, count: int, unit: str, by: str) -> Columns:
+def _surprisal_of(table: Columns) -> str:
+    """What the column is called."""
+    return next(name for name in table if "surprisal_" in name)
+
+
+def _worst(table: Columns, count: int, by: str) -> Columns:
     """The lines with the highest surprisal, the worst first."""
     import numpy as np
 
-    total = table[f"surprisal_{unit}"]
+    name = _surprisal_of(table)
+    total = table[name]
     mean = total / np.maximum(table["scored"], 1)
     keys = mean if by == "mean" else total
     scored = np.flatnonzero(~_missing(total))
     worst = scored[np.argsort(-keys[scored], kind="stable")][:count]
     columns = {
         "line": table["line"],
-        f"surprisal_{unit}": total,
-        f"surprisal_{unit}_per_token": mean,
+        name: total,
+        f"{name}_per_token": mean,
         "unknown": table["unknown"],
         "text": np.array([text.removesuffix("\n") for text in table["text"]], dtype=object),
     }

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rondel.engine.base import Floats, Ids
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
+from rondel.evaluation.framing import Passage
 from rondel.evaluation.measures import Measure, Measured, Surprisal
 from rondel.evaluation.reading import LARGEST_PASS, LONGEST_PASS, Watch, unwatched
 from rondel.text.tokenizers import Tokenizer
@@ -114,6 +115,20 @@ def read_cloze(
         done += len(logits_TV)
         watch(done / tokens)
     return results
+
+
+def read_cloze_passages(
+    engine: BidirectionalEngine,
+    passages: Sequence[Passage],
+    measure: Measure,
+    *,
+    watch: Watch = unwatched,
+) -> list[Measured]:
+    """As `read_cloze`, for the own tokens of passages: (K, N) each. What is before is read too."""
+    measured = read_cloze(engine, [passage.ids for passage in passages], measure, watch=watch)
+    return [
+        read_KN[:, passage.before :] for passage, read_KN in zip(passages, measured, strict=True)
+    ]
 
 
 def _all_logits(

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine import Engine
+from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
+from rondel.evaluation.cloze import read_cloze_passages
 from rondel.evaluation.framing import Framing, Passage
 from rondel.evaluation.measures import Measured, Prediction
 from rondel.evaluation.reading import Watch, read_passages, unwatched
@@ -31,7 +33,9 @@ NATS_PER = {"bits": math.log(2), "nats": 1.0}
 class ScoringSettings:
     """What a row is, in which unit, and how the text is read.
 
-    With `reset`, every line is a text of its own, read from the zero state; else a document is.
+    With `reset`, every line is a text of its own, read from the zero state; else a document is. A
+    bidirectional model scores each token given all others of the text, or with `causal` as its
+    causal half does.
     """
 
     by: str = "token"
@@ -39,6 +43,7 @@ class ScoringSettings:
     reset: bool = False
     framing: Framing = field(default_factory=Framing)
     batch_size: int = 64
+    causal: bool = False
 
     def __post_init__(self) -> None:
         if self.by not in UNITS:
@@ -50,7 +55,7 @@ class ScoringSettings:
 
 
 def score(
-    engine: Engine,
+    engine: Engine | BidirectionalEngine,
     tokenizer: Tokenizer,
     documents: Sequence[str],
     settings: ScoringSettings,
@@ -64,6 +69,9 @@ def score(
     where the likeliest is 1; else `tokens`, `scored` (those of them that are), and `worst_rank`. A
     row's surprisal and entropy are sums over its scored tokens, NaN where none is.
 
+    With a bidirectional engine every token is scored, given all others of its text, and these two
+    columns are `pseudo_surprisal_…` and `pseudo_entropy_…`: their sums are no log-probability.
+
     Raises `InputError` for an empty document, for one with nothing to score or nothing known, and
     as `Framing.passage` and `units.group` do.
     """
@@ -72,20 +80,39 @@ def score(
     for number, (document, own) in enumerate(zip(documents, pieces, strict=True), 1):
         where = f"document {number}" if len(documents) > 1 else "this text"
         _refuse_useless(tokenizer, document, own, where)
-    measured = read_passages(
-        engine,
-        tokenizer,
-        [passage for own in pieces for passage in own],
-        Prediction(tokens_after_gap(tokenizer)),
-        batch_size=settings.batch_size,
-        watch=watch,
+    measured = _measured(
+        engine, tokenizer, [passage for own in pieces for passage in own], settings, watch
     )
     tables, begin = [], 0
     for document, text, own in zip(documents, texts, pieces, strict=True):
         measured_KN = np.concatenate(measured[begin : begin + len(own)], axis=1)
         tables.append(_table(tokenizer, document, text, own, measured_KN, settings))
         begin += len(own)
-    return tables
+    return list(map(_pseudo, tables)) if isinstance(engine, BidirectionalEngine) else tables
+
+
+def _measured(
+    engine: Engine | BidirectionalEngine,
+    tokenizer: Tokenizer,
+    passages: Sequence[Passage],
+    settings: ScoringSettings,
+    watch: Watch,
+) -> list[Measured]:
+    if isinstance(engine, BidirectionalEngine):
+        # That a word is over is known here from what follows it: no token holds it for another.
+        measure = Prediction(np.zeros(tokenizer.vocab_size, np.bool_))
+        return read_cloze_passages(engine, passages, measure, watch=watch)
+    measure, size = Prediction(tokens_after_gap(tokenizer)), settings.batch_size
+    return read_passages(engine, tokenizer, passages, measure, batch_size=size, watch=watch)
+
+
+def _pseudo(table: Columns) -> Columns:
+    """The table with its figures called what they are."""
+    figures = ("surprisal_", "entropy_")
+    return {
+        f"pseudo_{name}" if name.startswith(figures) else name: column
+        for name, column in table.items()
+    }
 
 
 def _pieces(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[Passage]:
