@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import PANEL, multiply, panels_at_a_time
-from rondel.kernels.recurrence import FLOAT, Tokens
+from rondel.kernels.matmul import BYTES, PANEL, multiply
+from rondel.kernels.recurrence import Tokens
 from rondel.kernels.rows import add_row
 
 Array = npt.NDArray[np.float32]
@@ -60,15 +60,15 @@ def weight_gradient(
                         multiply(
                             PANEL,
                             min(beside, columns - column),
-                            gates + FLOAT * (place * line + (first_slot + slot) * PANEL),
+                            gates + BYTES * (place * line + (first_slot + slot) * PANEL),
                             1,
                             line,
                             0,
                             depth,
                             1,
-                            others + FLOAT * (column * others_rows + other) * PANEL,
+                            others + BYTES * (column * others_rows + other) * PANEL,
                             others_rows * PANEL,
-                            base + FLOAT * (target + column * PANEL),
+                            base + BYTES * (target + column * PANEL),
                             width,
                             PANEL,
                             accumulate,
@@ -79,9 +79,9 @@ def weight_gradient(
 @compiled
 def sum_of_rows(gates: int, rows: int, line: int, unit: int, total: int) -> None:
     """total (line) = the sum of one column's rows."""
-    place = gates + FLOAT * unit * rows * line
+    place = gates + BYTES * unit * rows * line
     for row in range(rows):
-        add_row(line, place + FLOAT * row * line, total)
+        add_row(line, place + BYTES * row * line, total)
 
 
 @compiled
@@ -97,13 +97,13 @@ def sums_by_token(
 ) -> None:
     """totals (units, V, line): one column's rows, each added to its token's."""
     batch = tokens_TB.shape[1]
-    column = gates + FLOAT * unit * steps * batch * line
-    target = totals + FLOAT * unit * vocabulary * line
+    column = gates + BYTES * unit * steps * batch * line
+    target = totals + BYTES * unit * vocabulary * line
     for block in range(blocks.shape[0]):
         begin, rows = blocks[block, 0], blocks[block, 1]
-        place = column + FLOAT * steps * begin * line
+        place = column + BYTES * steps * begin * line
         for step in range(steps):
             for row in range(rows):
                 token = tokens_TB[step, begin + row]
-                source = place + FLOAT * (step * rows + row) * line
-                add_row(line, source, target + FLOAT * token * line)
+                source = place + BYTES * (step * rows + row) * line
+                add_row(line, source, target + BYTES * token * line)

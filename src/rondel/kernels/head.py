@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import PANEL, multiply
-from rondel.kernels.recurrence import FLOAT, ROWS_AT_A_TIME, Tokens
+from rondel.kernels.matmul import BYTES, PANEL, multiply
+from rondel.kernels.recurrence import ROWS_AT_A_TIME, Tokens
 from rondel.kernels.rows import (
+    add_row,
     copy_row,
     exponentiate_row,
     largest_of_row,
@@ -50,13 +51,13 @@ def head_loss(
     total = 0.0
     for first in range(0, steps * rows, ROWS_AT_A_TIME):
         count = min(ROWS_AT_A_TIME, steps * rows - first)
-        place = logits + FLOAT * first * width
+        place = logits + BYTES * first * width
         for row in range(count):
-            copy_row(width, bias, place + FLOAT * row * width)
+            copy_row(width, bias, place + BYTES * row * width)
         multiply(
             count,
             columns,
-            source + FLOAT * (source_first + first) * PANEL,
+            source + BYTES * (source_first + first) * PANEL,
             PANEL,
             1,
             source_rows * PANEL,
@@ -72,7 +73,7 @@ def head_loss(
         for row in range(count):
             step, member = divmod(first + row, rows)
             target = targets_TB[step, begin + member]
-            total += _cross_entropy(place + FLOAT * row * width, width, vocabulary, target, scale)
+            total += _cross_entropy(place + BYTES * row * width, width, vocabulary, target, scale)
         if d_source != 0:
             multiply(
                 count,
@@ -85,7 +86,7 @@ def head_loss(
                 1,
                 back,
                 width * PANEL,
-                d_source + FLOAT * (d_source_first + first) * PANEL,
+                d_source + BYTES * (d_source_first + first) * PANEL,
                 PANEL,
                 d_source_rows * PANEL,
                 0,
@@ -100,13 +101,13 @@ def _cross_entropy(row: int, width: int, vocabulary: int, target: int, scale: fl
         scale_row(width, row, np.float32(0.0))
         return 0.0
     largest = largest_of_row(width, row)
-    chosen = number_at(row + FLOAT * target)
+    chosen = number_at(row + BYTES * target)
     total = exponentiate_row(width, row, row, largest)
     scale_row(width, row, np.float32(scale / total))
     # What pads the last panel has no logit, and gets no gradient.
     for column in range(vocabulary, width):
-        set_number(row + FLOAT * column, np.float32(0.0))
-    place = row + FLOAT * target
+        set_number(row + BYTES * column, np.float32(0.0))
+    place = row + BYTES * target
     set_number(place, np.float32(number_at(place) - np.float32(scale)))
     return math.log(total) + float(largest) - float(chosen)
 
@@ -134,22 +135,21 @@ def head_gradient(
             multiply(
                 row_end - row_begin,
                 units,
-                logits + FLOAT * (place * width + row_begin),
+                logits + BYTES * (place * width + row_begin),
                 1,
                 width,
                 0,
                 depth,
                 1,
-                source + FLOAT * other * PANEL,
+                source + BYTES * other * PANEL,
                 source_rows * PANEL,
-                out.ctypes.data + FLOAT * row_begin * out.shape[1],
+                out.ctypes.data + BYTES * row_begin * out.shape[1],
                 out.shape[1],
                 PANEL,
                 accumulate,
             )
             accumulate = 1
-    for row in range(row_begin, row_end):
-        d_bias[row] = 0.0
+    d_bias[row_begin:row_end] = 0
     for place in range(rows):
-        for row in range(row_begin, row_end):
-            d_bias[row] += number_at(logits + FLOAT * (place * width + row))
+        here = logits + BYTES * (place * width + row_begin)
+        add_row(row_end - row_begin, here, d_bias.ctypes.data + BYTES * row_begin)

@@ -20,6 +20,7 @@ from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.vectors import INT64, LANES, Value
 
 PANEL = 16
+BYTES = 4  # of a number: addresses count bytes, distances numbers
 VECTORS = PANEL // LANES  # registers that a panel's row takes
 UNROLLED = 4
 
@@ -302,15 +303,15 @@ def multiply(
             tile(
                 height,
                 width,
-                a + 4 * row * a_row,
+                a + BYTES * row * a_row,
                 a_row,
                 a_k,
                 a_block,
                 k_block,
                 blocks,
-                b + 4 * first * b_panel,
+                b + BYTES * first * b_panel,
                 b_panel,
-                c + 4 * (row * c_row + first * c_panel),
+                c + BYTES * (row * c_row + first * c_panel),
                 c_row,
                 c_panel,
                 accumulate,

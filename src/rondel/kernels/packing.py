@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import PANEL
+from rondel.kernels.matmul import BYTES, PANEL
 from rondel.kernels.pointwise import SLOTS, Slots
+from rondel.kernels.rows import copy_row, transpose_square
+from rondel.kernels.vectors import LANES
 
 Array = npt.NDArray[np.float32]
 Order = npt.NDArray[np.int64]
@@ -33,7 +35,13 @@ def pack_gates(
         for slot in range(gates.size):
             first = gates[slot] * hidden_size + unit * PANEL
             panel = panels[unit * gates.size + slot]
-            for k in range(depth):
+            squared = depth // LANES * LANES if width == PANEL else 0
+            for j in range(0, PANEL, LANES):
+                for k in range(0, squared, LANES):
+                    source = weight.ctypes.data + BYTES * ((first + j) * depth + k)
+                    target = panel.ctypes.data + BYTES * (k * PANEL + j)
+                    transpose_square(source, depth, target, PANEL)
+            for k in range(squared, depth):
                 for j in range(width):
                     panel[k, j] = weight[first + j, k]
 
@@ -52,8 +60,12 @@ def pack_gates_back(
             for panel in range(panels.shape[0]):
                 columns = min(PANEL, depth - panel * PANEL)
                 for j in range(width):
-                    for column in range(columns):
-                        panels[panel, k + j, column] = weight[first + j, panel * PANEL + column]
+                    if columns == PANEL:
+                        source = weight.ctypes.data + BYTES * ((first + j) * depth + panel * PANEL)
+                        copy_row(PANEL, source, panels[panel, k + j].ctypes.data)
+                    else:
+                        for column in range(columns):
+                            panels[panel, k + j, column] = weight[first + j, panel * PANEL + column]
 
 
 def slot_bias(cell: int, bias_ih: Array, bias_hh: Array, units: int) -> Array:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from rondel.kernels import pointwise
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import PANEL, multiply
+from rondel.kernels.matmul import BYTES, PANEL, multiply
 from rondel.kernels.pointwise import GRU, LSTM, RNN_TANH
 from rondel.kernels.rows import copy_row, multiply_row
 
@@ -63,7 +63,6 @@ Tokens = npt.NDArray[np.int64]
 ) = range(31)
 
 ROWS_AT_A_TIME = 96
-FLOAT = 4
 
 
 @compiled
@@ -84,9 +83,9 @@ def input_gates(
     """Gates of `rows` rows from an input of numbers: the bias, and a matmul with it."""
     line, depth = slots * PANEL, input_units * PANEL
     for unit in range(units):
-        block = gates + FLOAT * unit * gates_rows * line
+        block = gates + BYTES * unit * gates_rows * line
         for row in range(rows):
-            copy_row(line, bias + FLOAT * unit * line, block + FLOAT * row * line)
+            copy_row(line, bias + BYTES * unit * line, block + BYTES * row * line)
         multiply(
             rows,
             input_slots,
@@ -96,9 +95,9 @@ def input_gates(
             source_rows * PANEL,
             PANEL,
             input_units,
-            panels + FLOAT * unit * input_slots * depth * PANEL,
+            panels + BYTES * unit * input_slots * depth * PANEL,
             depth * PANEL,
-            block + FLOAT * input_begins * PANEL,
+            block + BYTES * input_begins * PANEL,
             line,
             PANEL,
             1,
@@ -114,7 +113,7 @@ def _input_gates_of_block(layer: Layer, begin: int, rows: int) -> None:
     for row in range(0, total, ROWS_AT_A_TIME):
         input_gates(
             min(ROWS_AT_A_TIME, total - row),
-            layer[SOURCE] + FLOAT * (source_first + row) * PANEL,
+            layer[SOURCE] + BYTES * (source_first + row) * PANEL,
             layer[SOURCE_ROWS],
             layer[INPUT_UNITS],
             layer[INPUT_PANELS],
@@ -123,7 +122,7 @@ def _input_gates_of_block(layer: Layer, begin: int, rows: int) -> None:
             layer[SLOTS],
             layer[INPUT_SLOTS],
             layer[INPUT_BEGINS],
-            layer[GATES] + FLOAT * (first + row) * line,
+            layer[GATES] + BYTES * (first + row) * line,
             steps * layer[BATCH],
         )
 
@@ -135,18 +134,18 @@ def forward(layer: Layer, begin: int, rows: int, tokens_TB: Tokens) -> None:
         _input_gates_of_block(layer, begin, rows)
     steps, units, line = layer[STEPS], layer[UNITS], layer[SLOTS] * PANEL
     depth = units * PANEL
-    gates_column = FLOAT * steps * layer[BATCH] * line
+    gates_column = BYTES * steps * layer[BATCH] * line
     states = (steps + 1) * layer[BATCH] * PANEL
     for step in range(steps):
-        state = FLOAT * ((steps + 1) * begin + step * rows) * PANEL
-        gates_row = FLOAT * (steps * begin + step * rows) * line
+        state = BYTES * ((steps + 1) * begin + step * rows) * PANEL
+        gates_row = BYTES * (steps * begin + step * rows) * line
         for unit in range(units):
             gates = layer[GATES] + unit * gates_column + gates_row
             if layer[TABLE] != 0:
-                table = layer[TABLE] + FLOAT * unit * layer[VOCABULARY] * line
+                table = layer[TABLE] + BYTES * unit * layer[VOCABULARY] * line
                 for row in range(rows):
                     token = tokens_TB[step, begin + row]
-                    copy_row(line, table + FLOAT * token * line, gates + FLOAT * row * line)
+                    copy_row(line, table + BYTES * token * line, gates + BYTES * row * line)
             multiply(
                 rows,
                 layer[HIDDEN_SLOTS],
@@ -156,16 +155,16 @@ def forward(layer: Layer, begin: int, rows: int, tokens_TB: Tokens) -> None:
                 states,
                 PANEL,
                 units,
-                layer[HIDDEN_PANELS] + FLOAT * unit * layer[HIDDEN_SLOTS] * depth * PANEL,
+                layer[HIDDEN_PANELS] + BYTES * unit * layer[HIDDEN_SLOTS] * depth * PANEL,
                 depth * PANEL,
-                gates + FLOAT * layer[HIDDEN_BEGINS] * PANEL,
+                gates + BYTES * layer[HIDDEN_BEGINS] * PANEL,
                 line,
                 PANEL,
                 1,
             )
-            here = state + FLOAT * unit * states
-            after = here + FLOAT * rows * PANEL
-            tanh_c = FLOAT * (unit * steps * layer[BATCH] + steps * begin + step * rows) * PANEL
+            here = state + BYTES * unit * states
+            after = here + BYTES * rows * PANEL
+            tanh_c = BYTES * (unit * steps * layer[BATCH] + steps * begin + step * rows) * PANEL
             _pointwise_forward(layer, rows, gates, here, after, tanh_c)
     if layer[MASK] != 0:
         _mask(layer, begin, rows, layer[H], layer[MASKED], 0)
@@ -205,9 +204,9 @@ def _mask(
             offset = step * rows
             multiply_row(
                 rows * PANEL,
-                source + FLOAT * (source_row + offset) * PANEL,
-                layer[MASK] + FLOAT * (mask_row + min(offset, (mask_steps - 1) * rows)) * PANEL,
-                target + FLOAT * (target_row + offset) * PANEL,
+                source + BYTES * (source_row + offset) * PANEL,
+                layer[MASK] + BYTES * (mask_row + min(offset, (mask_steps - 1) * rows)) * PANEL,
+                target + BYTES * (target_row + offset) * PANEL,
             )
 
 
@@ -225,24 +224,24 @@ def backward(layer: Layer, begin: int, rows: int) -> None:
     states = (steps + 1) * layer[BATCH] * PANEL
     depth = layer[HIDDEN_SLOTS] * PANEL
     for step in range(steps - 1, -1, -1):
-        state = FLOAT * ((steps + 1) * begin + step * rows) * PANEL
-        gates = layer[GATES] + FLOAT * (steps * begin + step * rows) * line
-        tanh_c = layer[TANH_C] + FLOAT * (steps * begin + step * rows) * PANEL
+        state = BYTES * ((steps + 1) * begin + step * rows) * PANEL
+        gates = layer[GATES] + BYTES * (steps * begin + step * rows) * line
+        tanh_c = layer[TANH_C] + BYTES * (steps * begin + step * rows) * PANEL
         for unit in range(units):
-            here = state + FLOAT * unit * states
+            here = state + BYTES * unit * states
             _pointwise_backward(
                 layer,
                 rows,
-                gates + FLOAT * unit * gates_rows * line,
+                gates + BYTES * unit * gates_rows * line,
                 here,
-                here + FLOAT * rows * PANEL,
-                tanh_c + FLOAT * unit * gates_rows * PANEL,
-                layer[D_C] + FLOAT * (unit * layer[BATCH] + begin) * PANEL,
+                here + BYTES * rows * PANEL,
+                tanh_c + BYTES * unit * gates_rows * PANEL,
+                layer[D_C] + BYTES * (unit * layer[BATCH] + begin) * PANEL,
             )
         multiply(
             rows,
             units,
-            gates + FLOAT * layer[HIDDEN_BEGINS] * PANEL,
+            gates + BYTES * layer[HIDDEN_BEGINS] * PANEL,
             line,
             1,
             gates_rows * line,
@@ -293,7 +292,7 @@ def source_gradient(
     multiply(
         rows,
         input_units,
-        gates + FLOAT * input_begins * PANEL,
+        gates + BYTES * input_begins * PANEL,
         line,
         1,
         gates_rows * line,
@@ -315,7 +314,7 @@ def _to_source(layer: Layer, begin: int, rows: int) -> None:
     for row in range(0, total, ROWS_AT_A_TIME):
         source_gradient(
             min(ROWS_AT_A_TIME, total - row),
-            layer[GATES] + FLOAT * (steps * begin + row) * line,
+            layer[GATES] + BYTES * (steps * begin + row) * line,
             steps * layer[BATCH],
             layer[UNITS],
             layer[SLOTS],
@@ -323,6 +322,6 @@ def _to_source(layer: Layer, begin: int, rows: int) -> None:
             layer[INPUT_BEGINS],
             layer[INPUT_PANELS_BACK],
             layer[INPUT_UNITS],
-            layer[D_SOURCE] + FLOAT * ((steps + 1) * begin + rows + row) * PANEL,
+            layer[D_SOURCE] + BYTES * ((steps + 1) * begin + rows + row) * PANEL,
             (steps + 1) * layer[BATCH],
         )

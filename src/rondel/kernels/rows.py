@@ -186,3 +186,42 @@ def set_number(_: Any, where: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.uintp, types.float32), generate
+
+
+@intrinsic
+def transpose_square(_: Any, source: Any, source_row: Any, target: Any, target_row: Any) -> Any:
+    """`LANES` rows of `LANES` numbers, transposed; the distances of rows are in floats."""
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        source, target = (v.pointer(builder, arguments[i]) for i in (0, 2))
+
+        def place(pointer: Value, distance: Value, row: int) -> Value:
+            return v.at(builder, pointer, builder.mul(distance, v.integer(row)))
+
+        lines = [v.load(builder, place(source, arguments[1], row)) for row in range(LANES)]
+        width = LANES // 2
+        while width:
+            lines = _exchange(builder, lines, width)
+            width //= 2
+        for row, line in enumerate(lines):
+            v.store(builder, line, place(target, arguments[3], row))
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.intp, types.uintp, types.intp), generate
+
+
+def _exchange(builder: Any, lines: list[Value], width: int) -> list[Value]:
+    """Swap the off-diagonal blocks of `width` lanes, in each pair of lines that far apart."""
+
+    def choose(lanes: list[int]) -> Value:
+        return ir.Constant(ir.VectorType(v.INT32, LANES), lanes)
+
+    upper = choose([i if not i & width else LANES + i - width for i in range(LANES)])
+    lower = choose([i + width if not i & width else LANES + i for i in range(LANES)])
+    result = list(lines)
+    for i in range(LANES):
+        if not i & width:
+            above, below = lines[i], lines[i + width]
+            result[i] = builder.shuffle_vector(above, below, upper)
+            result[i + width] = builder.shuffle_vector(above, below, lower)
+    return result
