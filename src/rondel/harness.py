@@ -1,0 +1,94 @@
+"""A model for EleutherAI's lm-evaluation-harness, which the extra `harness` brings.
+
+>>> import lm_eval                                                       # doctest: +SKIP
+>>> from rondel.harness import RondelLM                                  # doctest: +SKIP
+>>> lm_eval.simple_evaluate(RondelLM("runs/book"), tasks=["lambada"])    # doctest: +SKIP
+
+A request's context is read from the zero state, after a line break where the model knows one. Its
+log-likelihoods are in nats, as the harness has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+
+from rondel.api import Model, load
+from rondel.evaluation.framing import LINE_BREAK, Framing, Passage, knows_line_break
+from rondel.evaluation.measures import Measured, Prediction
+from rondel.evaluation.reading import read_passages
+
+LONGEST = 256
+"""Tokens generated at most, where the task does not say."""
+
+
+@register_model("rondel")
+class RondelLM(LM):  # type: ignore[misc]
+    """The model in a folder, for the harness to ask."""
+
+    def __init__(self, model: str | Path | Model, batch_size: int = 64, **_: Any) -> None:
+        """Take a model or the folder of one; what else the harness passes on is of no use here."""
+        super().__init__()
+        self.model = model if isinstance(model, Model) else load(model)
+        self.size = int(batch_size)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """ln p of each continuation after its context, and whether each of its tokens is likeliest.
+
+        Raises `InputError` if a word runs from the context into the continuation.
+        """
+        pairs = [request.args for request in requests]
+        passages = [self._passage(context, continuation) for context, continuation in pairs]
+        return [
+            (-float(np.nansum(measured[0])), bool((measured[2][~np.isnan(measured[2])] == 1).all()))
+            for measured in self._measured(passages)
+        ]
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """ln p of each text from its first token; the first is left out if nothing can start it."""
+        passages = [self._passage("", *request.args) for request in requests]
+        return [-float(np.nansum(measured[0])) for measured in self._measured(passages)]
+
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """What follows each context up to one of `until`, the likeliest token at each step.
+
+        With `do_sample`, and a temperature above 0, it is drawn instead.
+        """
+        return [self._generated(*request.args) for request in requests]
+
+    def _passage(self, context: str, text: str) -> Passage:
+        framing = Framing(context=self._started(context)) if context else Framing()
+        return framing.passage(self.model.tokenizer, text)
+
+    def _started(self, context: str) -> str:
+        known = knows_line_break(self.model.tokenizer)
+        return LINE_BREAK + context if known and not context.startswith(LINE_BREAK) else context
+
+    def _measured(self, passages: Sequence[Passage]) -> list[Measured]:
+        tokenizer = self.model.tokenizer
+        no_gaps = np.zeros(tokenizer.vocab_size, np.bool_)
+        return read_passages(
+            self.model.engine, tokenizer, passages, Prediction(no_gaps), batch_size=self.size
+        )
+
+    def _generated(self, context: str, settings: dict[str, Any]) -> str:
+        until = settings.get("until") or ()
+        stops = [until] if isinstance(until, str) else [stop for stop in until if stop]
+        temperature = float(settings.get("temperature", 0.0))
+        drawn = bool(settings.get("do_sample")) and temperature > 0
+        rules: dict[str, Any] = {"temperature": temperature} if drawn else {}
+        pieces = self.model.stream(
+            self._started(context) or LINE_BREAK,
+            length=int(settings.get("max_gen_toks", LONGEST)),
+            mode="sample" if drawn else "argmax",
+            stop=stops,
+            seed=0,
+            **rules,
+        )
+        return "".join(pieces)
