@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from rondel.training.interrupts import Interrupts
-from rondel.training.run import Run
 from rondel.training.schedules import learning_rate
+from rondel.training.session import Session
 
 
-def fit(run: Run) -> str:
+def fit(run: Session) -> str:
     """Train until a limit, an interrupt or early stopping; returns which, in words.
 
-    Raises `NonFiniteLossError` if the loss or the weights stop being numbers; the folder then
-    holds the last state that was saved, from before.
+    Raises `NonFiniteLossError` if the loss or the weights stop being numbers; what was saved last
+    is then from before.
     """
     settings, progress = run.config.training, run.progress
     batches = run.batches()

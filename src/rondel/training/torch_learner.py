@@ -14,7 +14,7 @@ from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
 from rondel.models import models
-from rondel.models.base import ModelState, TensorBatch
+from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.training.devices import autocast, choose_device
 from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
 from rondel.training.optimizers import build_optimizer
@@ -24,9 +24,12 @@ LOOKAHEAD = 64
 
 
 class TorchLearner:
-    """A `Learner` over `torch.nn` modules. See `rondel.training.learner.Learner`."""
+    """A `Learner` over `torch.nn` modules. See `rondel.training.learner.Learner`.
 
-    def __init__(self, config: RunConfig) -> None:
+    It trains the model that the configuration names, unless it is given another.
+    """
+
+    def __init__(self, config: RunConfig, model: Model | None = None) -> None:
         training = config.training
         # Set even if to what it is: a set number keeps MKL from choosing its own from call to call,
         # which would change the order of its sums.
@@ -34,7 +37,7 @@ class TorchLearner:
         self.config = training
         self.device = choose_device(training.device)
         torch.manual_seed(training.seed)
-        self.model = models[config.model.model](config.model).to(self.device)
+        self.model = (model or models[config.model.model](config.model)).to(self.device)
         if training.freeze_embedding:
             self.model.named_arrays()["embedding.weight"].requires_grad_(False)
         self.optimizer = build_optimizer(self.model.parameters(), training)
