@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -12,6 +12,8 @@ import llvmlite.binding as llvm
 import numba
 import numba.extending
 import platformdirs
+from llvmlite import ir
+from numba import types
 from numba.core import config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,14 +44,46 @@ def cache_folder() -> Path:
 
 def compiled(function: F) -> F:
     """Compile a function on its first call; later processes take it from the disk."""
+    return cast("F", _cached(numba.njit, function, nogil=True, error_model="numpy"))
+
+
+def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
+    """Compile a function of so many integers now, for others to call by `call_of_exported`.
+
+    What a kernel calls in any other way is compiled anew as a part of it.
+    """
+    signature = types.void(*[types.intp] * arguments)
+
+    def decorate(function: Callable[..., None]) -> Any:
+        result = _cached(partial(numba.cfunc, signature), function, error_model="numpy")
+        llvm.add_symbol(name, result.address)
+        return result
+
+    return decorate
+
+
+def call_of_exported(name: str, arguments: int) -> Any:
+    """What an intrinsic of so many integers returns that is a call of the function of this name."""
+    integers = [ir.IntType(types.intp.bitwidth)] * arguments
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        function = builder.module.globals.get(name) or ir.Function(
+            builder.module, ir.FunctionType(ir.VoidType(), integers), name
+        )
+        builder.call(function, values)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * arguments), generate
+
+
+def _cached(decorator: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
     chosen = numba_config.CACHE_DIR
     try:
         # Read by Numba here and now only: other users of Numba in this process keep their folder.
         numba_config.CACHE_DIR = chosen or str(cache_folder())
-        decorate = numba.njit(nogil=True, cache=True, error_model="numpy")
-        return cast("F", decorate(function))
+        return decorator(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written: compile anew in each process
-        return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
+        return decorator(**options)(function)
     finally:
         numba_config.CACHE_DIR = chosen
 

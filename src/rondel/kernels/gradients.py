@@ -18,8 +18,8 @@ Array = npt.NDArray[np.float32]
 Blocks = npt.NDArray[np.int64]
 """(count, 2): where in the batch a block begins, and its rows."""
 
-# Rows summed before the next matrix block: as many as let two panels of them stay close by.
-DEPTH = 128
+# Rows of how many panels are gone through before the next ones: what the second cache holds.
+DEPTH, PANELS = 128, 16
 
 
 @compiled
@@ -46,20 +46,19 @@ def weight_gradient(
     line = slots * PANEL
     width = out.shape[2]
     base = out.ctypes.data
-    beside = 16
     accumulate = 0
     for run in range(runs.shape[0]):
         for begin in range(0, runs[run, 2], DEPTH):
             depth = min(DEPTH, runs[run, 2] - begin)
             row, other = runs[run, 0] + begin, runs[run, 1] + begin
-            for column in range(0, columns, beside):
+            for column in range(0, columns, PANELS):
                 for unit in range(unit_begin, unit_end):
                     for slot in range(gate_of_slot.size):
                         place = unit * gates_rows + row
                         target = (gate_of_slot[slot] * out.shape[1] + unit * PANEL) * width
                         multiply(
                             PANEL,
-                            min(beside, columns - column),
+                            min(PANELS, columns - column),
                             gates + BYTES * (place * line + (first_slot + slot) * PANEL),
                             1,
                             line,

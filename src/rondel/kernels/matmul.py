@@ -16,17 +16,16 @@ from llvmlite import ir
 from numba import types
 
 from rondel.kernels import vectors as v
-from rondel.kernels.compiling import compiled, intrinsic
+from rondel.kernels.compiling import call_of_exported, compiled, exported, intrinsic
 from rondel.kernels.vectors import INT64, LANES, Value
 
 PANEL = 16
 BYTES = 4  # of a number: addresses count bytes, distances numbers
 VECTORS = PANEL // LANES  # registers that a panel's row takes
-UNROLLED = 4
+UNROLLED = 2
 
 # Rows that the registers hold beside so many panels: of AVX-512's 32 wide ones, or AVX2's 16.
-ROWS = {1: 14, 2: 12, 3: 8, 4: 6} if LANES == 16 else {1: 6, 2: 2, 3: 1, 4: 1}
-MOST_PANELS = 4
+ROWS = {1: 8, 2: 8, 3: 8, 4: 6} if LANES == 16 else {1: 6, 2: 2, 3: 1, 4: 1}
 
 Array = npt.NDArray[np.float32]
 
@@ -203,65 +202,19 @@ def _micro_kernel(panels: int) -> Any:
 
 _one, _two, _three, _four = (_micro_kernel(panels) for panels in (1, 2, 3, 4))
 _ROWS_1, _ROWS_2, _ROWS_3, _ROWS_4 = (ROWS[panels] for panels in (1, 2, 3, 4))
-_WIDE_FOR_ANY = LANES == 16
+_WIDE = LANES == 16
 
 
 @compiled
-def tile(
-    rows: int,
-    panels: int,
-    a: int,
-    a_row: int,
-    a_k: int,
-    a_block: int,
-    k_block: int,
-    blocks: int,
-    b: int,
-    b_panel: int,
-    c: int,
-    c_row: int,
-    c_panel: int,
-    accumulate: int,
-) -> None:
-    """C[rows, panels x 16] (+)= A B, for no more rows than `rows_at_a_time` says.
-
-    A[r, k] lies at `a + 4 (r a_row + (k // k_block) a_block + (k % k_block) a_k)`.
-    """
-    if panels == 4:
-        _four(
-            rows, a, a_row, a_k, a_block, k_block, b, b_panel, blocks, c, c_row, c_panel, accumulate
-        )
-    elif panels == 3:
-        _three(
-            rows, a, a_row, a_k, a_block, k_block, b, b_panel, blocks, c, c_row, c_panel, accumulate
-        )
-    elif panels == 2:
-        _two(
-            rows, a, a_row, a_k, a_block, k_block, b, b_panel, blocks, c, c_row, c_panel, accumulate
-        )
-    else:
-        _one(
-            rows, a, a_row, a_k, a_block, k_block, b, b_panel, blocks, c, c_row, c_panel, accumulate
-        )
-
-
-# Panels that go through the registers together, by how many rows there are.
-_BESIDE = 4 if _WIDE_FOR_ANY else 1
-
-
-@compiled
-def panels_at_a_time(rows: int) -> int:
-    """How many panels to multiply at once: a few rows leave registers for more of them."""
-    if rows <= _ROWS_4 and (_WIDE_FOR_ANY or rows == 1):
+def _panels_at_a_time(rows: int) -> int:
+    """How many panels go through the registers together: few rows leave room for more of them."""
+    if _WIDE or rows == 1:
         return 4
-    if rows <= _ROWS_2:
-        return 2
-    return _BESIDE
+    return 2 if rows == 2 else 1
 
 
 @compiled
-def rows_at_a_time(panels: int) -> int:
-    """How many rows a tile of so many panels may have."""
+def _rows_at_a_time(panels: int) -> int:
     if panels == 4:
         return _ROWS_4
     if panels == 3:
@@ -269,8 +222,8 @@ def rows_at_a_time(panels: int) -> int:
     return _ROWS_2 if panels == 2 else _ROWS_1
 
 
-@compiled
-def multiply(
+@exported("rondel_multiply", 14)
+def _multiply(
     rows: int,
     panels: int,
     a: int,
@@ -286,47 +239,65 @@ def multiply(
     c_panel: int,
     accumulate: int,
 ) -> None:
-    """C[rows, panels x 16] (+)= A B, of any size; see `tile` for how A is read.
-
-    `b_panel` is the distance from one panel to the next: 16 times k where they are packed. A group
-    of panels stays in the nearest cache while all rows go past it.
-    """
-    beside = panels_at_a_time(rows)
+    beside = _panels_at_a_time(rows)
     first = 0
     while first < panels:
         width = min(beside, panels - first)
-        most = rows_at_a_time(width)
+        most = _rows_at_a_time(width)
         tiles = (rows + most - 1) // most
         row = 0
+        panel = b + BYTES * first * b_panel
         for number in range(tiles):
             height = (rows - row + tiles - number - 1) // (tiles - number)
-            tile(
-                height,
-                width,
-                a + BYTES * row * a_row,
-                a_row,
-                a_k,
-                a_block,
-                k_block,
-                blocks,
-                b + BYTES * first * b_panel,
-                b_panel,
-                c + BYTES * (row * c_row + first * c_panel),
-                c_row,
-                c_panel,
-                accumulate,
-            )
+            left = a + BYTES * row * a_row
+            out = c + BYTES * (row * c_row + first * c_panel)
+            if width == 4:
+                _four(
+                    height, left, a_row, a_k, a_block, k_block,
+                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
+                )  # fmt: skip
+            elif width == 3:
+                _three(
+                    height, left, a_row, a_k, a_block, k_block,
+                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
+                )  # fmt: skip
+            elif width == 2:
+                _two(
+                    height, left, a_row, a_k, a_block, k_block,
+                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
+                )  # fmt: skip
+            else:
+                _one(
+                    height, left, a_row, a_k, a_block, k_block,
+                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
+                )  # fmt: skip
             row += height
         first += width
 
 
-@compiled
-def pack(matrix_NK: Array, panels: Array) -> None:
-    """Pack the transpose of a matrix (N, K): `panels[p, k, j] = matrix[16 p + j, k]`, 0 past N."""
-    size, depth = matrix_NK.shape
-    for p in range(panels.shape[0]):
-        first = p * PANEL
-        width = min(PANEL, size - first)
-        for j in range(width):
-            for k in range(depth):
-                panels[p, k, j] = matrix_NK[first + j, k]
+@intrinsic
+def multiply(
+    _: Any,
+    rows: Any,
+    panels: Any,
+    a: Any,
+    a_row: Any,
+    a_k: Any,
+    a_block: Any,
+    k_block: Any,
+    blocks: Any,
+    b: Any,
+    b_panel: Any,
+    c: Any,
+    c_row: Any,
+    c_panel: Any,
+    accumulate: Any,
+) -> Any:
+    """C[rows, panels x 16] (+)= A B, of any size.
+
+    A[r, k] lies at `a + 4 (r a_row + (k // k_block) a_block + (k % k_block) a_k)`, for k below
+    `k_block * blocks`. `b_panel` is the distance from one panel to the next: 16 times k where they
+    are packed. C[r, 16 p + j] lies at `c + 4 (r c_row + p c_panel + j)`. A group of panels stays in
+    the nearest cache while all rows go past it.
+    """
+    return call_of_exported("rondel_multiply", 14)
