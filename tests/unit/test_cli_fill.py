@@ -44,6 +44,14 @@ def test_fill_tells_of_what_it_does_not_know(trained_both: Path) -> None:
     assert done.stderr == "rondel: the model does not know '☃'; read as unknown\n"
 
 
+def test_a_word_model_is_told_of_no_spaces_around_a_gap(tmp_path: Path, coffee_file: Path) -> None:
+    small = ("--level", "word", "--hidden-size", 8, "--seq-length", 8, "--steps", 2)
+    rondel("train", coffee_file, "--bidirectional", *small, "--quiet", "--out", tmp_path / "words")
+    done = rondel("fill", tmp_path / "words", "The ___ is hot, and the ☃ too.", "--best", 1)
+    assert done.stderr == "rondel: the model does not know '☃'; read as unknown\n"
+    assert done.stdout.splitlines()[1].split("\t")[3].startswith("The ")
+
+
 def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> None:
     with pytest.raises(InputError, match="the text has no gap: mark one with '___'"):
         rondel("fill", trained_both, "The cup")

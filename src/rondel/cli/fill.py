@@ -67,7 +67,9 @@ def command(
     filler = load(model)
     if text == "-":
         text = sys.stdin.read()
-    for word in filler.unknowns(text.replace(gap, " ")):
+    # Part by part, and without the spaces around a gap, which words imply.
+    unknowns = [word for part in text.split(gap) for word in filler.unknowns(part.strip(" "))]
+    for word in dict.fromkeys(unknowns):
         click.echo(f"rondel: the model does not know {word!r}; read as unknown", err=True)
     write_table(_columns(filler.fill(text, **vars(settings))), how)
 
