@@ -78,9 +78,12 @@ class TorchLearner:
 
     def _clip(self) -> float:
         """Limit the gradients as configured; their norm before that."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        limit = self.config.clip_norm or math.inf
-        norm = float(nn.utils.clip_grad_norm_(trained, limit))
+        trained = [p for p in self.model.parameters() if p.grad is not None]
+        total = nn.utils.get_total_norm(p.grad for p in trained if p.grad is not None)
+        norm = float(total)
+        # Most steps are below the limit, and have nothing multiplied.
+        if self.config.clip_norm and not norm <= self.config.clip_norm:
+            nn.utils.clip_grads_with_norm_(trained, self.config.clip_norm, total)
         if self.config.clip_value:
             nn.utils.clip_grad_value_(trained, self.config.clip_value)
         return norm
