@@ -30,11 +30,17 @@ folder, text = sys.argv[1:]
 model = rondel.load(folder)
 assert model.sample("The ", length=30, seed=1, top_p=0.9).startswith("The ")
 assert model.evaluate("The cup is hot.").tokens > 0
+assert len(model.score("The cup is hot.", by="word")["text"]) == 4
+assert len(model.rescore([("a", -1.0, "The cup."), ("a", -1.0, "The cop.")])["id"]) == 2
 for arguments in (
     ["sample", folder, "--prime", "The ", "-n", "20", "--temperature", "0.5"],
     ["sample", folder, "-n", "10", "--mode", "beam", "--beam-width", "2", "--count", "2"],
     ["eval", folder],
     ["eval", folder, text, "--json"],
+    ["eval", folder, text, "--cache"],
+    ["score", folder, text, "--by", "word"],
+    ["score", folder, text, "--worst", "1", "--reset"],
+    ["compare", folder, "--on", text],
     ["show", folder],
     ["corpora"],
     ["corpora", "--print", "coffee", "--size", "100"],

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from _runs import configured, variants
 
@@ -265,11 +268,22 @@ def test_unknown_tokens_are_counted_and_scored_as_unknown() -> None:
     assert np.isfinite(words["surprisal_bits"]).all()
 
 
-def test_columns_are_arrays_of_one_length() -> None:
+def test_columns_make_a_data_frame() -> None:
     for by in ("token", "word"):
         table = make_model().score(TEXT, by=by)
-        assert {type(column) for column in table.values()} == {np.ndarray}
-        assert len({column.shape for column in table.values()}) == 1
+        frame = pandas.DataFrame(table)
+        assert list(frame.columns) == list(table)
+        assert frame["text"].tolist() == table["text"].tolist()
+        assert frame["surprisal_bits"].sum() == pytest.approx(table["surprisal_bits"].sum())
+        assert frame.groupby("line")["surprisal_bits"].sum().shape == (
+            TEXT.count("\n") + 1 - (by == "word"),
+        )
+
+
+def test_scoring_imports_no_pandas() -> None:
+    code = "import sys, rondel.api, rondel.cli.score; print('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(
