@@ -111,7 +111,10 @@ def test_a_prime_is_a_beginning_of_its_own_text(trained: Path, coffee: str) -> N
 def test_text_streams_as_it_is_made(trained: Path) -> None:
     model = rondel.load(trained)
     pieces = list(model.stream("The ", length=25, seed=1))
-    assert len(pieces) == 25
+    # The first at once; then as many at a time as are made in a moment.
+    assert len(pieces[0]) == 1
+    assert len(pieces) > 4
+    assert sum(map(len, pieces)) == 25
     assert "The " + "".join(pieces) == model.sample("The ", length=25, seed=1)
 
 

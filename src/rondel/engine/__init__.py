@@ -2,7 +2,56 @@
 
 from __future__ import annotations
 
-from rondel.engine.base import Engine, EngineState
-from rondel.engine.numpy_engine import NumpyEngine
+import warnings
+from collections.abc import Mapping
 
-__all__ = ["Engine", "EngineState", "NumpyEngine"]
+from rondel import kernels
+from rondel.cells import build_cell
+from rondel.config import ModelConfig
+from rondel.engine.base import Engine, EngineState, Floats
+from rondel.engine.cell_kernels import has_kernel
+from rondel.engine.numpy_engine import NumpyEngine
+from rondel.errors import InputError
+
+PRECISIONS = {
+    "fp32": "as it was trained",
+    "int8": "weights of 8 bits: faster, and a little less exact",
+}
+
+
+def build_engine(
+    config: ModelConfig,
+    weights: Mapping[str, Floats],
+    precision: str = "fp32",
+    threads: int | None = None,
+) -> Engine:
+    """The fastest engine for a model on this machine: compiled where there is a kernel, or NumPy.
+
+    `threads` None uses as many as are worth it. Raises `InputError` for an unknown precision, or
+    "int8" where nothing compiled can run.
+    """
+    check_choices(precision, threads)
+    if has_kernel(build_cell(config)) and kernels.usable():
+        try:
+            from rondel.engine.compiled_engine import CompiledEngine
+
+            return CompiledEngine(config, weights, precision, threads)
+        except ImportError as error:  # NumPy does it all, only slower
+            warnings.warn(f"no compiled kernels: {error}", RuntimeWarning, stacklevel=2)
+    if precision != "fp32":
+        raise InputError(
+            f"--precision {precision} takes compiled kernels, and this model runs without: "
+            "install numba, or leave it out"
+        )
+    return NumpyEngine(config, weights)
+
+
+def check_choices(precision: str, threads: int | None) -> None:
+    """Raise `InputError` for an unknown precision, or a number of threads that is none."""
+    if precision not in PRECISIONS:
+        raise InputError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads must be a whole number of at least 1, not {threads!r}")
+
+
+__all__ = ["PRECISIONS", "Engine", "EngineState", "NumpyEngine", "build_engine", "check_choices"]

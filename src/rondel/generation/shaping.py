@@ -12,6 +12,7 @@ from rondel.errors import InputError
 from rondel.generation.distributions import Logits
 from rondel.generation.rules import active_rules
 from rondel.generation.rules.base import History
+from rondel.generation.rules.temperature import Temperature
 from rondel.text.tokenizers import Tokenizer
 
 
@@ -26,6 +27,14 @@ class Shaper:
                 "the model's vocabulary has no token but the unknown one, so it can write nothing: "
                 "train it with a larger --vocab-size"
             )
+
+    @property
+    def temperature_alone(self) -> float | None:
+        """The temperature, if no other rule is active; else `None`."""
+        if not self._rules:
+            return 1.0
+        only = self._rules[0] if len(self._rules) == 1 else None
+        return only.temperature if isinstance(only, Temperature) else None
 
     def __call__(self, logits_V: Floats, history: History) -> Logits:
         """New logits (V,) from a model's (V,) and the tokens so far (N,)."""

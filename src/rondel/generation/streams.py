@@ -1,0 +1,150 @@
+"""Many texts written at once, each as if it were alone.
+
+A `StreamBatch` takes requests at any time between two steps, and gives back pieces of text. What a
+stream writes depends on its own request only: its prime, seed, rules and stops.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rondel.engine import Engine
+from rondel.engine.base import WritingEngine
+from rondel.generation.beam import beam_search
+from rondel.generation.lockstep import Lockstep
+from rondel.generation.settings import GenerationSettings
+from rondel.generation.shaping import Shaper
+from rondel.generation.start import Start, read_prime
+from rondel.generation.stream import Stream
+from rondel.text.tokenizers import Tokenizer
+
+CAPACITY = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """A text to write: sample `index` of its seed, which goes on from `prime`."""
+
+    prime: str
+    settings: GenerationSettings
+    index: int = 0
+
+
+class Event(NamedTuple):
+    """A piece of a stream's text, which may be empty, and whether it is the last."""
+
+    handle: int
+    piece: str
+    finished: bool
+
+
+class StreamBatch:
+    """Streams that one model writes: up to `capacity` at a step, while the others wait their turn.
+
+    Where the engine is compiled, a step of all is one product, and a stream may write several
+    tokens in it. Not for several threads at once.
+    """
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int = CAPACITY) -> None:
+        self._engine, self._tokenizer, self._capacity = engine, tokenizer, capacity
+        self._count = 0
+        self._waiting: deque[tuple[int, Request, Start]] = deque()
+        self._alone: dict[int, Iterator[str]] = {}
+        self._together: Lockstep | None = None
+        if isinstance(engine, WritingEngine):
+            self._together = Lockstep(engine, tokenizer, capacity)
+
+    def __len__(self) -> int:
+        """How many streams are not finished."""
+        return len(self._waiting) + self._under_way
+
+    @property
+    def _under_way(self) -> int:
+        return len(self._alone) + (0 if self._together is None else len(self._together))
+
+    def add(self, request: Request) -> int:
+        """A new stream's handle; it is written from the next step on that has room for it.
+
+        Raises `InputError` if its prime is empty, or the model can write nothing.
+        """
+        Shaper(self._tokenizer, request.settings.rules)
+        start = read_prime(self._engine, self._tokenizer, request.prime)
+        handle, self._count = self._count, self._count + 1
+        self._waiting.append((handle, request, start))
+        return handle
+
+    def cancel(self, handle: int) -> None:
+        """Write no more of a stream, if it is not finished already."""
+        self._waiting = deque(entry for entry in self._waiting if entry[0] != handle)
+        self._alone.pop(handle, None)
+        if self._together is not None:
+            self._together.cancel(handle)
+
+    def step(self) -> list[Event]:
+        """Go on with all streams that there is room for: their new pieces, in order.
+
+        Raises `ModelFolderError` if the model's output is not a number.
+        """
+        events = []
+        if self._together is not None:
+            events += [Event(*event) for event in self._together.step()]
+        for handle, pieces in list(self._alone.items()):
+            events.append(self._next(handle, pieces))
+        while self._waiting and self._under_way < self._capacity:
+            handle, request, start = self._waiting.popleft()
+            settings = request.settings
+            if settings.mode == "beam":
+                shaper = Shaper(self._tokenizer, settings.rules)
+                found = beam_search(self._engine, self._tokenizer, settings, start, shaper)
+                self._alone[handle] = found
+                events.append(self._next(handle, found))
+                continue
+            stream = Stream(self._tokenizer, settings, request.index, start)
+            if self._together is not None:
+                events.append(Event(handle, *self._together.join(handle, stream, start)))
+            else:
+                pieces = one_by_one(self._engine, stream, start)
+                self._alone[handle] = pieces
+                events.append(self._next(handle, pieces))
+        return events
+
+    def _next(self, handle: int, pieces: Iterator[str]) -> Event:
+        piece = next(pieces, None)
+        if piece is None:
+            del self._alone[handle]
+        return Event(handle, piece or "", piece is None)
+
+
+def one_by_one(engine: Engine, stream: Stream, start: Start) -> Iterator[str]:
+    """Pieces of a stream's text, one for each token, by an engine that only steps."""
+    logits_V, state = start.logits_V, start.state
+    while True:
+        piece, finished = stream.take([stream.choose(logits_V)])
+        yield piece
+        if finished:
+            return
+        logits_1V, state = engine.step(np.array([stream.last]), state)
+        logits_V = logits_1V[0]
+
+
+def write_all(
+    engine: Engine, tokenizer: Tokenizer, requests: Iterable[Request], capacity: int = CAPACITY
+) -> list[str]:
+    """The texts of all requests, each without its prime and as it would be alone."""
+    batch = StreamBatch(engine, tokenizer, capacity)
+    pieces: list[list[str]] = []
+    waiting = iter(requests)
+    while True:
+        # No more primes are read ahead than there is room for.
+        while len(batch) < capacity and (request := next(waiting, None)) is not None:
+            batch.add(request)
+            pieces.append([])
+        if not len(batch):
+            return ["".join(parts) for parts in pieces]
+        for handle, piece, _ in batch.step():
+            pieces[handle].append(piece)

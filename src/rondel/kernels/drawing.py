@@ -1,0 +1,121 @@
+"""Softmax and draw over a row of logits, as `rondel.generation` has them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from rondel.kernels import vectors as v
+from rondel.kernels.compiling import compiled, intrinsic
+from rondel.kernels.matmul import PANEL
+from rondel.kernels.rows import largest_of_row, number_at
+from rondel.kernels.vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
+
+FLOAT = 4
+NO_DISTRIBUTION = -1
+
+
+def _sum(builder: Any, parts: list[Value]) -> Value:
+    """All lanes of some vectors, added up two by two."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = builder.fadd(total, part)
+    width = LANES // 2
+    while width:
+        lanes = [ir.Constant(v.INT32, (i + width) % LANES) for i in range(LANES)]
+        moved = builder.shuffle_vector(
+            total, total, ir.Constant(ir.VectorType(v.INT32, LANES), lanes)
+        )
+        total = builder.fadd(total, moved)
+        width //= 2
+    return builder.extract_element(total, ir.Constant(v.INT32, 0))
+
+
+@intrinsic
+def _weigh(
+    _: Any, columns: Any, logits: Any, top: Any, temperature: Any, weights: Any, sums: Any
+) -> Any:
+    """exp((logit - top) / temperature) of each, 0 where it is below e^-87; sums of every 16."""
+    f, n, p = types.float32, types.intp, types.uintp
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
+        columns, logits, top, temperature, weights, sums = arguments
+        logits, weights, sums = (v.pointer(builder, place) for place in (logits, weights, sums))
+        top, temperature = (Vector(builder, v.splat(builder, x)) for x in (top, temperature))
+        before, loop = builder.block, builder.append_basic_block("columns")
+        after = builder.append_basic_block("after")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        panel = builder.phi(INT64)
+        panel.add_incoming(v.integer(0), before)
+        first = builder.mul(panel, v.integer(PANEL))
+        lowest, nothing = v.constant(EXP_LOWEST), v.constant(0.0)
+        parts = []
+        for lane in range(0, PANEL, LANES):
+            place = builder.add(first, v.integer(lane))
+            x = (Vector(builder, v.load(builder, v.at(builder, logits, place))) - top) / temperature
+            # Not-a-number is kept, so that the sum tells of it.
+            counts = builder.fcmp_unordered(">", x.value, lowest)
+            weight = builder.select(counts, exp(x).value, nothing)
+            v.store(builder, weight, v.at(builder, weights, place))
+            parts.append(weight)
+        v.store(builder, _sum(builder, parts), v.at(builder, sums, panel))
+        following = builder.add(panel, v.integer(1))
+        panel.add_incoming(following, builder.block)
+        end = builder.mul(following, v.integer(PANEL))
+        builder.cbranch(builder.icmp_signed("<", end, columns), loop, after)
+        builder.position_at_end(after)
+        return context.get_dummy_value()
+
+    return types.void(n, p, f, f, p, p), generate
+
+
+@compiled
+def draw(logits: int, columns: int, temperature: float, uniform: float, scratch: int) -> int:
+    """A token of softmax(logits / temperature), by one uniform number and the inverse of the CDF.
+
+    A token of logit -inf is never drawn. `NO_DISTRIBUTION` if the logits are none. `scratch` has
+    room for `columns` and a sixteenth of that; columns past the vocabulary hold -inf.
+    """
+    top = largest_of_row(columns, logits)
+    sums = scratch + FLOAT * columns
+    _weigh(columns, logits, top, np.float32(temperature), scratch, sums)
+    panels = columns // PANEL
+    total = 0.0
+    for panel in range(panels):
+        total += float(number_at(sums + FLOAT * panel))
+    if not math.isfinite(total):
+        return NO_DISTRIBUTION
+    wanted = uniform * total
+    reached = 0.0
+    chosen = NO_DISTRIBUTION
+    for panel in range(panels):
+        after = reached + float(number_at(sums + FLOAT * panel))
+        if after > wanted:
+            for column in range(panel * PANEL, (panel + 1) * PANEL):
+                weight = float(number_at(scratch + FLOAT * column))
+                reached += weight
+                if weight > 0.0:
+                    chosen = column
+                    if reached > wanted:
+                        return chosen
+            return chosen
+        reached = after
+    return chosen
+
+
+@compiled
+def likeliest(logits: int, columns: int) -> int:
+    """The token of the largest logit, the first of several; `NO_DISTRIBUTION` if there is none."""
+    best, chosen = -math.inf, NO_DISTRIBUTION
+    for column in range(columns):
+        value = float(number_at(logits + FLOAT * column))
+        if math.isnan(value):
+            return NO_DISTRIBUTION
+        if value > best:
+            best, chosen = value, column
+    return chosen if math.isfinite(best) else NO_DISTRIBUTION
