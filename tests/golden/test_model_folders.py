@@ -54,8 +54,10 @@ def test_it_writes_what_it_wrote(folder: Path) -> None:
 
 
 def test_it_finds_a_text_as_likely_as_it_did(folder: Path) -> None:
+    then = expected(folder)["evaluation"]
     figures = rondel.load(folder).evaluate(UNSEEN).to_json()
-    assert figures == pytest.approx(expected(folder)["evaluation"], abs=1e-5)
+    # There may be more figures by now.
+    assert {name: figures[name] for name in then} == pytest.approx(then, abs=1e-5)
 
 
 def test_torch_finds_the_same(folder: Path) -> None:
