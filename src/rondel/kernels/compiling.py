@@ -52,7 +52,7 @@ def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
 
     What a kernel calls in any other way is compiled anew as a part of it.
     """
-    signature = types.void(*[types.intp] * arguments)
+    signature = types.void(*[types.int64] * arguments)
 
     def decorate(function: Callable[..., None]) -> Any:
         result = _cached(partial(numba.cfunc, signature), function, error_model="numpy")
@@ -64,7 +64,7 @@ def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
 
 def call_of_exported(name: str, arguments: int) -> Any:
     """What an intrinsic of so many integers returns that is a call of the function of this name."""
-    integers = [ir.IntType(types.intp.bitwidth)] * arguments
+    integers = [ir.IntType(64)] * arguments
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         function = builder.module.globals.get(name) or ir.Function(
@@ -73,7 +73,7 @@ def call_of_exported(name: str, arguments: int) -> Any:
         builder.call(function, values)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * arguments), generate
+    return types.void(*[types.int64] * arguments), generate
 
 
 def _cached(decorator: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
