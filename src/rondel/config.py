@@ -138,6 +138,9 @@ class TextConfig(Section):
             )
 
 
+CHOSEN = "left out: chosen for the text and for what the machine can do in the --minutes"
+
+
 @dataclass(frozen=True)
 class ModelConfig(Section):
     """The shape of a model: with the tokenizer and the weights, all that it takes to run one."""
@@ -149,8 +152,9 @@ class ModelConfig(Section):
     )
     cell: str = setting("lstm", "recurrent cell")
     nonlinearity: str = setting("tanh", "cell rnn: its activation", choices=("tanh", "relu"))
-    num_layers: int = setting(1, "recurrent layers", at_least=1)
-    hidden_size: int = setting(256, "units in a layer", at_least=1)
+    # Typed as what they are from the moment a run begins.
+    num_layers: int = setting(None, f"recurrent layers ({CHOSEN}, else 1)", at_least=1)
+    hidden_size: int = setting(None, f"units in a layer ({CHOSEN}, else 256)", at_least=1)
     embedding_size: int | None = setting(
         None, "size of a token's vector; 0 for one-hot input", at_least=0
     )
@@ -184,7 +188,8 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tie_weights and self.embedding_size not in (None, self.hidden_size):
+        sizes = (None, self.hidden_size)
+        if self.tie_weights and self.hidden_size is not None and self.embedding_size not in sizes:
             raise InputError(
                 "--tie-weights needs --embedding-size equal to --hidden-size "
                 f"({self.hidden_size}), not {self.embedding_size}"

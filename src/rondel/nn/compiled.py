@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,35 +17,18 @@ from torch import Tensor
 
 from rondel import kernels
 from rondel.cells import Cell
-from rondel.cells.gru import GRU
-from rondel.cells.lstm import LSTM
-from rondel.cells.rnn import RNN
+from rondel.engine.cell_kernels import has_kernel, kernel_of
 
 if TYPE_CHECKING:
     from rondel.kernels.head_pass import HeadWorkspace
     from rondel.kernels.workspace import StackShape, Workspace
 
 Floats = npt.NDArray[np.float32]
-W = TypeVar("W")
 
 # Of larger vocabularies, the logits of a batch are better not all held at once.
 LARGEST_FUSED_VOCABULARY = 1024
 PARAMETERS_A_LAYER = 4
 WORKSPACES_KEPT = 4
-
-
-def has_kernel(cell: Cell) -> bool:
-    """Whether a cell's steps are compiled."""
-    return type(cell) in (LSTM, GRU, RNN)
-
-
-def kernel_of(cell: Cell) -> int:
-    """The number by which kernels know a cell."""
-    from rondel.kernels import pointwise
-
-    if isinstance(cell, RNN):
-        return pointwise.RNN_RELU if cell.nonlinearity == "relu" else pointwise.RNN_TANH
-    return pointwise.LSTM if isinstance(cell, LSTM) else pointwise.GRU
 
 
 def applies(cell: Cell, *tensors: Tensor) -> bool:

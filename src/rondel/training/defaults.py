@@ -9,9 +9,11 @@ from rondel.cells import cells
 from rondel.config import ModelConfig, RunConfig, TextConfig, TrainingConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
+from rondel.training.sizing import Size
 
 T = TypeVar("T")
 
+NUM_LAYERS, HIDDEN_SIZE = 1, 256
 DEFAULT_MINUTES = 10.0
 VALIDATIONS_A_RUN = 20
 
@@ -71,6 +73,11 @@ def _resolve_text(text: TextConfig) -> TextConfig:
 
 def _resolve_model(config: RunConfig) -> ModelConfig:
     model, training = config.model, config.training
+    model = dataclasses.replace(
+        model,
+        num_layers=_first(model.num_layers, NUM_LAYERS),
+        hidden_size=_first(model.hidden_size, HIDDEN_SIZE),
+    )
     at_word = _is_torch_at_word_level(config)
     free = model.embedding_size is None and not training.freeze_embedding
     tied = _first(model.tie_weights, at_word and free)
@@ -112,6 +119,32 @@ def _resolve_training(config: RunConfig) -> TrainingConfig:
     if training.epochs is None and training.steps is None and training.minutes is None:
         chosen["minutes"] = DEFAULT_MINUTES
     return dataclasses.replace(training, **chosen)
+
+
+def minutes_to_fill(config: RunConfig) -> float | None:
+    """How long a run is to be the best that it can be; None if its size is not to be chosen.
+
+    The settings are as they were given. Word models, of which a short text is no measure, keep to
+    one size; and so does what is told any part of its size.
+    """
+    model, training = config.model, config.training
+    told = (model.num_layers, model.hidden_size, model.dropout, model.embedding_size)
+    if (
+        any(part is not None for part in told)
+        or model.tie_weights
+        or model.model != "language-model"
+    ):
+        return None
+    if training.backend != "torch" or config.text.level == "word" or training.freeze_embedding:
+        return None
+    if training.epochs is not None or training.steps is not None:
+        return None
+    return _first(training.minutes, DEFAULT_MINUTES)
+
+
+def resolve_size(config: RunConfig, size: Size) -> RunConfig:
+    """The settings as given, with a size that was chosen."""
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, **size._asdict()))
 
 
 def resolve_dropout(config: RunConfig, tokens: int) -> RunConfig:

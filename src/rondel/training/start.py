@@ -18,10 +18,17 @@ from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
 from rondel.text.tokenizers import train_tokenizer
 from rondel.threads import calm_threads
-from rondel.training.defaults import resolve, resolve_dropout, resolve_intervals
+from rondel.training.defaults import (
+    minutes_to_fill,
+    resolve,
+    resolve_dropout,
+    resolve_intervals,
+    resolve_size,
+)
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 from rondel.training.run import CHANGEABLE, RESUME, SETTINGS, TOKENS, Run, settled
+from rondel.training.sizing import best_size, measured_speed
 from rondel.training.snapshots import read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
@@ -79,10 +86,11 @@ def begin(
     Raises `InputError` for a text or settings that cannot be used, or if `folder` is taken.
     """
     check_folder(folder, overwrite)
-    config = resolve(config)
+    given, config = config, resolve(config)
     prepared = prepare_text(text, config, warm_start.tokenizer if warm_start else train_tokenizer)
     del text
     tokens = prepared.parts["train"][0].tokens
+    config, note = _sized(given, config, tokens)
     config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
     steps_per_epoch = _steps_per_epoch(tokens, config)
     config = resolve_intervals(config, steps_per_epoch)
@@ -108,9 +116,25 @@ def begin(
     store = TokenStore.open(folder / TOKENS)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
     run.notes = notes_on(prepared, config)
+    if note:
+        run.notes.append(note)
     if warm_start:
         run.notes.append(warm_start.report)
     return run
+
+
+def _sized(given: RunConfig, config: RunConfig, tokens: int) -> tuple[RunConfig, str]:
+    """The settings with a size for the text and the clock, if it is to be chosen; a word on it."""
+    minutes = minutes_to_fill(given)
+    if minutes is None:
+        return config, ""
+    require("torch", "train")
+    speed = measured_speed(config.training)
+    size = best_size(config.model.cell, tokens, 60 * minutes * speed)
+    return resolve(resolve_size(given, size)), (
+        f"{size.num_layers} x {size.hidden_size} and dropout {size.dropout:g} chosen for "
+        f"{tokens:,} tokens and {minutes:g} minutes at {speed / 1e9:.0f} GFLOP/s"
+    )
 
 
 def notes_on(prepared: PreparedText, config: RunConfig) -> list[str]:

@@ -1,0 +1,111 @@
+"""How large a model to train: the best of a text of some size in the time there is.
+
+N tokens of text, D tokens read in all (passes times N), H hidden size, L layers, G gates.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import NamedTuple
+
+from rondel.cells import cells
+from rondel.config import ModelConfig, TrainingConfig
+
+# Sizes that kernels like: multiples of four columns of 16 units.
+HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
+# Of a step forward and back, for each number of a weight matrix: three products of two operations.
+OPERATIONS = 6
+
+# What was found to be best on texts of 50 kB to 20 MB, in half a minute to half an hour: see
+# benchmarks/texts.py.
+RATIO = 4.0
+TWO_LAYERS_FROM = 1e14
+PASSES_WITHOUT_DROPOUT, MOST_DROPOUT = 2.5, 0.5
+
+# What is timed to know the machine.
+TRIED = ModelConfig(
+    vocab_size=64,
+    embedding_size=64,
+    hidden_size=256,
+    num_layers=1,
+    dropout=0.0,
+    embedding_dropout=0.0,
+    variational=False,
+    tie_weights=False,
+    forget_bias=0.0,
+)
+TRIED_BATCH = (64, 32)
+TRIES = 5
+
+
+class Size(NamedTuple):
+    """A model's size, and how much of its layers' outputs is dropped."""
+
+    num_layers: int
+    hidden_size: int
+    dropout: float
+
+
+def operations_per_token(cell: str, num_layers: int, hidden_size: int) -> int:
+    """Floating-point operations that a training step takes for each token, head left out.
+
+    The first layer's input is looked up, so that it has one matmul and every other layer two.
+    """
+    return OPERATIONS * len(cells[cell].gates) * hidden_size**2 * (2 * num_layers - 1)
+
+
+def best_size(cell: str, tokens: int, operations: float) -> Size:
+    """The size for a text of so many tokens, and so many operations to train in.
+
+    A larger model makes more of each token, as long as it gets to see enough of them: `RATIO` for
+    each of its parameters. What is read often is learnt by heart, unless something is dropped: the
+    more passes, the more.
+    """
+    num_layers = 2 if operations >= TWO_LAYERS_FROM else 1
+
+    def read(hidden_size: int) -> float:
+        return operations / operations_per_token(cell, num_layers, hidden_size)
+
+    def parameters(hidden_size: int) -> int:
+        return operations_per_token(cell, num_layers, hidden_size) // OPERATIONS
+
+    fitting = [size for size in HIDDEN_SIZES if read(size) >= RATIO * parameters(size)]
+    hidden_size = max(fitting, default=HIDDEN_SIZES[0])
+    return Size(num_layers, hidden_size, _dropout(read(hidden_size) / tokens))
+
+
+def _dropout(passes: float) -> float:
+    """None for a few passes over the text, then a tenth for each doubling."""
+    rising = 0.1 * math.log2(max(1.0, passes / PASSES_WITHOUT_DROPOUT))
+    return round(min(MOST_DROPOUT, rising), 2)
+
+
+def measured_speed(config: TrainingConfig) -> float:
+    """Operations in a second that training gets from this machine, by a few steps of it."""
+    import torch
+
+    from rondel.models.base import TensorBatch
+    from rondel.models.language_model import LanguageModel
+    from rondel.training.devices import choose_device
+
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    with torch.random.fork_rng(devices=[]):
+        model = LanguageModel(TRIED).to(device)
+        tokens_TB = torch.randint(TRIED.vocab_size, TRIED_BATCH).to(device)
+    state = model.initial_state(TRIED_BATCH[1])
+
+    def seconds() -> float:
+        begin = time.perf_counter()
+        terms, _ = model.losses(TensorBatch(tokens_TB, tokens_TB), state, 0)
+        terms["nll"].backward()  # type: ignore[no-untyped-call]
+        terms["nll"].item()  # a GPU has done its work only now
+        return time.perf_counter() - begin
+
+    seconds()  # compiles
+    operations = tokens_TB.numel() * operations_per_token(
+        TRIED.cell, TRIED.num_layers, TRIED.hidden_size
+    )
+    return operations / min(seconds() for _ in range(TRIES))
