@@ -30,6 +30,7 @@ from rondel.generation.filling import Filled, FillSettings, fill
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.gibbs import gibbs
 from rondel.generation.start import without_implied_space
+from rondel.generation.streams import Event, Request, write_many
 from rondel.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ class Model:
     ) -> None:
         self._parts = parts
         self._precision, self._threads = precision, threads
+        self._expected_tokens: int | None = None
         check_choices(precision, threads)
+        if precision != "fp32" and self.config.is_bidirectional:
+            raise InputError(f"a bidirectional model runs in fp32 only; leave {precision} out")
 
     @property
     def config(self) -> ModelConfig:
@@ -63,7 +67,16 @@ class Model:
 
     @functools.cached_property
     def _engine(self) -> Engine:
-        return build_engine(self.config, self.weights, self._precision, self._threads)
+        return build_engine(
+            self.config, self.weights, self._precision, self._threads, self._expected_tokens
+        )
+
+    def expect(self, tokens: int) -> None:
+        """Say, before anything else, that no more than so many tokens are to be read and written.
+
+        If that is little work, it is done before the compiled kernels would have been loaded.
+        """
+        self._expected_tokens = tokens
 
     @property
     def weights(self) -> Mapping[str, npt.NDArray[Any]]:
@@ -104,18 +117,48 @@ class Model:
         apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
         for a setting out of its range or an empty prime.
         """
-        chosen = GenerationSettings(
-            length=length,
-            mode=mode,
-            seed=seed,
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-            beam_width=beam_width,
-            rules=rules,
-        )
-        if unknowns := self.unknowns(prime):
-            listed = " ".join(map(repr, unknowns))
-            warnings.warn(f"the model does not know {listed}; read as unknown", stacklevel=2)
+        chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
+        self._warn_of_unknowns([prime])
         return generate(self._engine, self.tokenizer, chosen, prime, index)
+
+    def sample_many(self, primes: Sequence[str], **settings: Any) -> list[str]:
+        """Write a text for each of the primes, all together, which is much faster than in turn.
+
+        `settings` are those of `stream`; the first text has `index` (0, if it is not told), and the
+        others those that follow, so that each is the one that `sample` gives by itself.
+        """
+        texts = [[prime] for prime in primes]
+        for event in self.stream_many(primes, **settings):
+            texts[event.handle].append(event.piece)
+        return ["".join(pieces) for pieces in texts]
+
+    def stream_many(
+        self,
+        primes: Sequence[str],
+        *,
+        length: int = 500,
+        mode: str = "sample",
+        seed: int | None = None,
+        index: int = 0,
+        stop: str | Sequence[str] = (),
+        beam_width: int = 4,
+        **rules: float,
+    ) -> Iterator[Event]:
+        """Yield the pieces of `sample_many`'s texts as they are made, without their primes.
+
+        Of an event, `handle` is the prime's place, `piece` more of its text, and `finished` whether
+        that was the last. Settings and errors are those of `stream`.
+        """
+        chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
+        self._warn_of_unknowns(primes)
+        requests = (Request(prime, chosen, number) for number, prime in enumerate(primes, index))
+        return write_many(self._engine, self.tokenizer, requests)
+
+    def _warn_of_unknowns(self, primes: Iterable[str]) -> None:
+        unknowns = dict.fromkeys(name for prime in set(primes) for name in self.unknowns(prime))
+        if unknowns:
+            listed = " ".join(map(repr, unknowns))
+            warnings.warn(f"the model does not know {listed}; read as unknown", stacklevel=3)
 
     def unknowns(self, prime: str) -> list[str]:
         """The first different characters or words of a prime that the model does not know."""
@@ -311,11 +354,23 @@ class Model:
         artifact.save(Path(path), self._parts, overwrite=overwrite)
 
 
+def _generation_settings(
+    length: int,
+    mode: str,
+    seed: int | None,
+    stop: str | Sequence[str],
+    beam_width: int,
+    rules: Mapping[str, float],
+) -> GenerationSettings:
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    return GenerationSettings(length, mode, seed, stops, beam_width, rules)
+
+
 def load(path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> Model:
     """Open a model folder; `ModelFolderError` says what is wrong with it if anything is.
 
-    With `precision` "int8" it runs with weights of 8 bits: faster, and a little less exact (what
-    `Model.evaluate` tells). Text and scores do not depend on `threads`, of which it takes as many
+    With `precision` "int8" it runs with weights of 8 bits: faster, and a little less exact, as
+    `Model.evaluate` can tell. Text and scores do not depend on `threads`, of which it takes as many
     as help, if it is not told.
     """
     return Model(artifact.load(Path(path)), precision=precision, threads=threads)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rondel.cli.runs import find_store, open_store
+from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ SPLITS = ("train", "validation", "test")
 @click.argument("text", nargs=-1)
 @click.option("--split", type=click.Choice(SPLITS), help="A part of the run's own text instead.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of TEXT.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default="fp32",
+    show_default=True,
+    help="; ".join(f"{name}: {meaning}" for name, meaning in PRECISIONS.items())
+    + " (what that costs is told)",
+)
 @click.option("--dynamic", is_flag=True, help="Go on learning from the text as it is scored.")
 @click.option(
     "--dynamic-rate",
@@ -47,6 +56,7 @@ def command(
     text: tuple[str, ...],
     split: str | None,
     encoding: str,
+    precision: str,
     as_json: bool,
     **adapting: Any,
 ) -> None:
@@ -57,12 +67,16 @@ def command(
     half is judged so, and then both sides together, by pseudo-log-likelihoods.
     """
     from rondel.api import load
+    from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.waiting import Waiting
 
     if text and split:
         raise InputError("give either a TEXT or a --split, not both")
     dynamic, cache = _adapting(adapting)
-    judged = load(model)
+    if dynamic is not None and precision != "fp32":
+        raise click.UsageError(f"--dynamic trains as it goes, which --precision {precision} cannot")
+    tell_of_compiling()
+    judged = load(model, precision=precision)
     if text:
         ids, characters = _tokens_of_text(judged, text, encoding)
     else:
@@ -76,10 +90,13 @@ def command(
             )
         else:
             figures = judged.evaluate_tokens(ids, characters, waiting, cache=cache)
+        exact = None
+        if precision != "fp32":
+            exact = load(model).evaluate_tokens(ids, characters, waiting, cache=cache)
         cloze = None
         if judged.config.is_bidirectional:
             cloze = judged.evaluate_cloze_tokens(ids, characters, waiting)
-    _tell(figures, cloze, judged.tokenizer.token_noun, as_json)
+    _tell(figures, exact, cloze, judged.tokenizer.token_noun, as_json)
 
 
 def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | None]:
@@ -122,15 +139,28 @@ def _tokens_of_split(folder: Path, name: str) -> tuple[Ids, int]:
     return store.tokens(name), split.characters
 
 
-def _tell(figures: Evaluation, cloze: ClozeEvaluation | None, token: str, as_json: bool) -> None:
-    """Print the figures; of a bidirectional model, those of each kind under its name."""
+def _tell(
+    figures: Evaluation,
+    exact: Evaluation | None,
+    cloze: ClozeEvaluation | None,
+    token: str,
+    as_json: bool,
+) -> None:
+    """Print the figures; of a bidirectional model, those of each kind under its name.
+
+    `exact` are those of the same model at full precision, if the figures are not.
+    """
+    cost = 0.0 if exact is None else figures.nats_per_token - exact.nats_per_token
     if as_json:
         values: dict[str, Any] = figures.to_json()
+        if exact is not None:
+            values["precision_costs_nats_per_token"] = cost
         if cloze is not None:
             values = {"causal": values, "cloze": cloze.to_json()}
         click.echo(json.dumps(values))
     elif cloze is None:
-        _print(_rows(figures, token))
+        cost_rows = [(f"{cost:+.5f}", f"nats per {token} beside fp32")]
+        _print(_rows(figures, token) + (cost_rows if exact is not None else []))
     else:
         click.echo(f"the causal half, each {token} given those before it:")
         _print(_rows(figures, token))

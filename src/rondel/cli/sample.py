@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rondel.cli.options import SectionedCommand, rule_options
+from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rondel.api import Model
+    from rondel.generation.streams import Event
 
 GIBBS = "gibbs"
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -46,6 +50,16 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text.")
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default="fp32",
+    show_default=True,
+    help="; ".join(f"{name}: {meaning}" for name, meaning in PRECISIONS.items()),
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: as many as help]"
+)
 @rule_options
 def command(
     model: Path,
@@ -58,42 +72,71 @@ def command(
     count: int,
     seed: int | None,
     stop: tuple[str, ...],
+    precision: str,
+    threads: int | None,
     **rules: Any,
 ) -> None:
     """Write text with the model in the folder MODEL, on standard output as it is made."""
     from rondel.api import load
+    from rondel.cli.compiling import tell_of_compiling
 
     if prime is not None and prime_file is not None:
         raise InputError("give --prime or --prime-file, not both")
-    writer = load(model)
+    tell_of_compiling()
+    writer = load(model, precision=precision, threads=threads)
     if prime_file is not None:
         prime = _read_prime(prime_file, as_bytes=writer.tokenizer.level == "byte")
     if prime:
         _tell_of_unknowns(writer.unknowns(prime))
-    for index in range(count):
-        start = writer.choose_prime(seed, index) if prime is None else prime
-        if count > 1:
-            click.secho(f"--- {index + 1} of {count}", dim=True)
-        if mode == GIBBS:
+    primes = [
+        writer.choose_prime(seed, index) if prime is None else prime for index in range(count)
+    ]
+    if mode == GIBBS:
+        for index, start in enumerate(primes):
+            _print_heading(index, count)
             drawn = {"seed": seed, "index": index}
-            text = writer.sample(start, length=length, **drawn) if prime is None else prime
+            text = writer.sample(start, length=length, **drawn) if prime is None else start
             click.echo(_printable(_redrawn(writer, text, sweeps, {**drawn, **rules})))
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # told above, once
-            pieces = writer.stream(
-                start,
-                length=length,
-                mode=mode,
-                seed=seed,
-                index=index,
-                stop=stop,
-                beam_width=beam_width,
-                **rules,
-            )
-        click.secho(_printable(start), bold=True, nl=False)
-        for piece in pieces:
-            click.echo(_printable(piece), nl=False)
+        return
+    width = beam_width if mode == "beam" else 1
+    writer.expect(width * sum(length + len(start) for start in primes))
+    chosen: dict[str, Any] = {
+        "length": length,
+        "mode": mode,
+        "seed": seed,
+        "stop": stop,
+        "beam_width": beam_width,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # told above, once
+        events = writer.stream_many(primes, **chosen, **rules)
+        _print_in_order(events, primes)
+
+
+def _print_heading(index: int, count: int) -> None:
+    if count > 1:
+        click.secho(f"--- {index + 1} of {count}", dim=True)
+
+
+def _print_in_order(events: Iterator[Event], primes: list[str]) -> None:
+    """Print texts one after the other, the first that is not finished as it is made."""
+    pieces: list[list[str]] = [[] for _ in primes]
+    finished: set[int] = set()
+    first = next(events, None)
+    for shown, prime in enumerate(primes):
+        _print_heading(shown, len(primes))
+        click.secho(_printable(prime), bold=True, nl=False)
+        while True:
+            if text := "".join(pieces[shown]):
+                click.echo(_printable(text), nl=False)
+                pieces[shown].clear()
+            if shown in finished:
+                break
+            event = first or next(events)
+            first = None
+            pieces[event.handle].append(event.piece)
+            if event.finished:
+                finished.add(event.handle)
         click.echo()
 
 

@@ -18,19 +18,26 @@ PRECISIONS = {
     "int8": "weights of 8 bits: faster, and a little less exact",
 }
 
+# Numbers multiplied by in half a second, and in the time that a step takes for all else.
+LITTLE, SAME_AS_A_STEP = 2_500_000_000, 250_000
+
 
 def build_engine(
     config: ModelConfig,
     weights: Mapping[str, Floats],
     precision: str = "fp32",
     threads: int | None = None,
+    tokens: int | None = None,
 ) -> Engine:
     """The fastest engine for a model on this machine: compiled where there is a kernel, or NumPy.
 
-    `threads` None uses as many as are worth it. Raises `InputError` for an unknown precision, or
-    "int8" where nothing compiled can run.
+    `threads` None uses as many as are worth it. If `tokens` says that no more than so many are to
+    be read and written, and NumPy can do that while kernels are loaded, it does. Raises
+    `InputError` for an unknown precision, or "int8" where nothing compiled can run.
     """
     check_choices(precision, threads)
+    if precision == "fp32" and tokens is not None and _is_little(tokens, weights):
+        return NumpyEngine(config, weights)
     if has_kernel(build_cell(config)) and kernels.usable():
         try:
             from rondel.engine.compiled_engine import CompiledEngine
@@ -44,6 +51,11 @@ def build_engine(
             "install numba, or leave it out"
         )
     return NumpyEngine(config, weights)
+
+
+def _is_little(tokens: int, weights: Mapping[str, Floats]) -> bool:
+    """Whether NumPy is done within about half a second; the answer is the same on any machine."""
+    return tokens * (SAME_AS_A_STEP + sum(array.size for array in weights.values())) < LITTLE
 
 
 def check_choices(precision: str, threads: int | None) -> None:

@@ -132,19 +132,16 @@ def one_by_one(engine: Engine, stream: Stream, start: Start) -> Iterator[str]:
         logits_V = logits_1V[0]
 
 
-def write_all(
+def write_many(
     engine: Engine, tokenizer: Tokenizer, requests: Iterable[Request], capacity: int = CAPACITY
-) -> list[str]:
-    """The texts of all requests, each without its prime and as it would be alone."""
+) -> Iterator[Event]:
+    """The events of all requests, whose handles are their numbers; each text is as if alone."""
     batch = StreamBatch(engine, tokenizer, capacity)
-    pieces: list[list[str]] = []
     waiting = iter(requests)
     while True:
         # No more primes are read ahead than there is room for.
         while len(batch) < capacity and (request := next(waiting, None)) is not None:
             batch.add(request)
-            pieces.append([])
         if not len(batch):
-            return ["".join(parts) for parts in pieces]
-        for handle, piece, _ in batch.step():
-            pieces[handle].append(piece)
+            return
+        yield from batch.step()

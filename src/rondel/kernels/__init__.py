@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from functools import cache
 
 DISABLING_VARIABLE = "RONDEL_NO_KERNELS"
@@ -24,4 +25,31 @@ def usable() -> bool:
         from rondel.kernels import compiling
     except Exception:  # a Numba that cannot load fails in ways of its own (ImportError, OSError …)
         return False
+    if _to_tell:
+        _tell_of_compiling()
     return compiling.works()
+
+
+_to_tell: list[Callable[[], None]] = []
+
+
+def when_compiling(tell: Callable[[], None]) -> None:
+    """Have `tell` called, once, if a kernel is to be compiled, which takes a while.
+
+    To be asked before the first kernel is; those that are on the disk already are not compiled.
+    """
+    _to_tell.append(tell)
+
+
+def _tell_of_compiling() -> None:
+    from numba.core import event
+
+    class Telling(event.Listener):
+        def on_start(self, event: object) -> None:
+            while _to_tell:
+                _to_tell.pop()()
+
+        def on_end(self, event: object) -> None:
+            """It has been told."""
+
+    event.register("numba:run_pass", Telling())  # type: ignore[no-untyped-call]

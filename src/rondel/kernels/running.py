@@ -343,6 +343,7 @@ def write(
     layers: Line,
     member: int,
     parity: int,
+    place: int,
     tokens: Integers,
     used: Integers,
     modes: Integers,
@@ -353,9 +354,11 @@ def write(
 ) -> None:
     """Let B streams write: from each one's last token its next, `len(out)` times.
 
-    `tokens` and `used` (uniform numbers) are (copies, B): a stream alone is drawn for by every
-    member, each in a copy of its own; of several each member draws for some. `out` is (steps, B),
-    with `NO_DISTRIBUTION` where the logits were none. States alternate between two places.
+    They are those from `place` on of arrays that hold them all: `tokens` and `used` (uniform
+    numbers), (copies, streams), `uniforms`, (streams, steps), and `out`, (steps, streams), with
+    `NO_DISTRIBUTION` where the logits were none. A stream alone is drawn for by every member, each
+    in a copy of its own; of several each member draws for some. States go to and fro between two
+    places.
     """
     members, rows = job[MEMBERS], job[ROWS]
     begin, end = _share(job[UNITS], member, members), _share(job[UNITS], member + 1, members)
@@ -365,18 +368,19 @@ def write(
     copy, own_begin, own_end = 0, _share(rows, member, members), _share(rows, member + 1, members)
     if rows == 1:
         copy, own_begin, own_end = member, 0, 1
+    last_tokens = tokens[copy, place:]
     rounds = 0
     # What `_begin_gates` takes for step 1 is where this step's states go to.
-    place = job.copy()
+    moved = job.copy()
     for step in range(out.shape[0]):
         old = (parity + step) % 2
-        place[H] = job[H] + FLOAT * (-old) * job[H_STEP]
+        moved[H] = job[H] + FLOAT * (-old) * job[H_STEP]
         for number in range(job[LAYERS]):
             shift = number * job[H_LAYER]
             here = job[H] + FLOAT * (old * job[H_STEP] + shift)
             after = job[H] + FLOAT * ((1 - old) * job[H_STEP] + shift)
-            _begin_gates(place, layers[number], number, rows, tokens[copy], begin, end, scratch)
-            _recur(place, layers[number], number, here, after, 0, begin, end, scratch)
+            _begin_gates(moved, layers[number], number, rows, last_tokens, begin, end, scratch)
+            _recur(job, layers[number], number, here, after, 0, begin, end, scratch)
             if members > 1:
                 rounds += 1
                 wait_for_all(job[ARRIVALS], members, rounds)
@@ -387,20 +391,21 @@ def write(
             rounds += 1
             wait_for_all(job[ARRIVALS], members, rounds)
         for row in range(own_begin, own_end):
-            if modes[row] == BY_CALLER:
+            stream = place + row
+            if modes[stream] == BY_CALLER:
                 continue
             logits = job[LOGITS] + FLOAT * row * columns * PANEL
-            drawn = modes[row] == BY_DRAW
-            if modes[row] == BY_DRAW_IF_WORD_BEGINS:
-                drawn = begins_word[tokens[copy, row]]
-            if drawn and temperatures[row] > 0:
-                uniform = uniforms[row, used[copy, row]]
-                token = draw(logits, columns * PANEL, temperatures[row], uniform, scratch)
-                used[copy, row] += 1
+            drawn = modes[stream] == BY_DRAW
+            if modes[stream] == BY_DRAW_IF_WORD_BEGINS:
+                drawn = begins_word[last_tokens[row]]
+            if drawn and temperatures[stream] > 0:
+                uniform = uniforms[stream, used[copy, stream]]
+                token = draw(logits, columns * PANEL, temperatures[stream], uniform, scratch)
+                used[copy, stream] += 1
             else:
                 token = likeliest(logits, columns * PANEL)
-            out[step, row] = token
-            tokens[copy, row] = max(token, 0)
+            out[step, stream] = token
+            last_tokens[row] = max(token, 0)
         if members > 1 and rows > 1:
             rounds += 1
             wait_for_all(job[ARRIVALS], members, rounds)

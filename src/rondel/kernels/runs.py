@@ -169,10 +169,8 @@ class Slots:
         parts: list[Task] = []
         for number in range(blocks):
             begin, end = rows * number // blocks, rows * (number + 1) // blocks
-            own = slice(begin, end)
             job = self._block(begin, end, members, number)
             for member in range(members):
-                streams = self.tokens[:, own], self.used[:, own], self._modes[own]
                 parts.append(
                     partial(
                         r.write,
@@ -180,11 +178,14 @@ class Slots:
                         self._plan.lines,
                         member,
                         self._parity,
-                        *streams,
-                        self._temperatures[own],
-                        uniforms[own],
+                        begin,
+                        self.tokens,
+                        self.used,
+                        self._modes,
+                        self._temperatures,
+                        uniforms,
                         begins_word,
-                        out[:, own],
+                        out,
                     )
                 )
         self._parity = (self._parity + len(out)) % 2
