@@ -194,7 +194,7 @@ def _add_gates(
     z_panel = PANEL
     if job[SLOTS] == 1:
         # A cell of one gate: several units keep more registers busy.
-        together = end - begin
+        together = max(1, end - begin)
         z_panel = column
     for unit in range(begin, end, together):
         z = job[GATES] + FLOAT * (unit * column + first_row * width + begins * PANEL)

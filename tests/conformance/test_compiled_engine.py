@@ -1,0 +1,156 @@
+"""Every registered cell on compiled kernels: as NumPy has it, and to the bit as itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from _models import random_model, some_state
+from _runs import variants
+
+from rondel.cells import build_cell
+from rondel.engine import NumpyEngine, build_engine, compiled_engine
+from rondel.engine.cell_kernels import has_kernel
+from rondel.engine.compiled_engine import CompiledEngine
+from rondel.engine.pace import ALONE, Pace, Sharing
+
+STEPS, BATCH = 9, 7
+# Sizes that do and do not fill columns of 16 units and panels of 16 tokens; inputs of each kind.
+SHAPES: list[dict[str, Any]] = [
+    {"layers": 1, "hidden": 16, "vocab": 11},
+    {"layers": 2, "hidden": 37, "vocab": 70, "embedding": 7},
+    {"layers": 3, "hidden": 20, "vocab": 33, "embedding": 20, "tied": True},
+    {"layers": 2, "hidden": 33, "vocab": 40, "embedding": 19, "large": True},
+]
+WAYS = [ALONE, Sharing(1, 2), Sharing(2, 1)]
+
+
+@pytest.fixture(params=list(variants()), ids="-".join)
+def variant(request):
+    return request.param
+
+
+@pytest.fixture(params=SHAPES, ids=["one-hot", "embedding", "tied", "large vocabulary"])
+def model(request, variant, monkeypatch):
+    shape = dict(request.param)
+    if shape.pop("large", False):
+        # As if there were too many tokens for a table of what each brings to the gates.
+        monkeypatch.setattr(compiled_engine, "LARGEST_TABLE", 1)
+    return random_model(*variant, **shape)
+
+
+@pytest.fixture(params=["fp32", "int8"])
+def engine(request, model):
+    config, weights = model
+    built = build_engine(config, weights, request.param)
+    assert isinstance(built, CompiledEngine) == has_kernel(build_cell(config))
+    return built
+
+
+@pytest.fixture
+def tokens_TB(model):
+    return np.random.default_rng(1).integers(0, model[0].vocab_size, (STEPS, BATCH))
+
+
+@pytest.fixture
+def state(model):
+    return some_state(*model, BATCH)
+
+
+def assert_close(left, right, atol=1e-5):
+    np.testing.assert_allclose(left, right, rtol=0, atol=atol)
+    assert left.dtype == right.dtype == np.float32
+
+
+def assert_same(left, right):
+    """To the bit, arrays or tuples of them."""
+    if isinstance(left, tuple):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_same(one, other)
+    else:
+        np.testing.assert_array_equal(left, right)
+
+
+def test_it_is_as_numpy_has_it(model, tokens_TB, state):
+    engine, generic = build_engine(*model), NumpyEngine(*model)
+    logits, last = engine.sequence(tokens_TB, state)
+    expected, expected_last = generic.sequence(tokens_TB, state)
+    assert_close(logits, expected)
+    for one, other in zip(last, expected_last, strict=True):
+        assert_close(one, other)
+    assert_close(engine.outputs(tokens_TB, state)[0], generic.outputs(tokens_TB, state)[0])
+    assert_close(engine.step(tokens_TB[0], state)[0], expected[0])
+    assert_same(engine.advance(tokens_TB, state), last)
+
+
+def test_its_bits_are_the_same_in_any_chunking(engine, tokens_TB, state):
+    logits_TBV, last = engine.sequence(tokens_TB, state)
+    stepped = state
+    for t, tokens_B in enumerate(tokens_TB):
+        logits_BV, stepped = engine.step(tokens_B, stepped)
+        assert_same(logits_BV, logits_TBV[t])
+    assert_same(stepped, last)
+    for third_TB, expected in zip(np.split(tokens_TB, 3), np.split(logits_TBV, 3), strict=True):
+        logits, state = engine.sequence(third_TB, state)
+        assert_same(logits, expected)
+
+
+def test_its_bits_are_the_same_alone_and_in_a_batch(engine, tokens_TB, state):
+    logits_TBV, last = engine.sequence(tokens_TB, state)
+    for b in range(BATCH):
+        one = slice(b, b + 1)
+        logits, own_last = engine.sequence(tokens_TB[:, one], tuple(part[:, one] for part in state))
+        assert_same(logits, logits_TBV[:, one])
+        assert_same(own_last, tuple(part[:, one] for part in last))
+
+
+@pytest.mark.parametrize("way", WAYS[1:], ids=["members", "blocks"])
+def test_its_bits_are_the_same_on_two_threads(engine, tokens_TB, state, way, monkeypatch):
+    expected = engine.sequence(tokens_TB, state)
+    monkeypatch.setattr(Pace, "choose", lambda self, kind, ways, steps: (way, steps))
+    assert_same(engine.sequence(tokens_TB, state), expected)
+
+
+def test_what_goes_in_is_left_alone_and_what_came_out_stays(engine, tokens_TB, state):
+    before = tuple(part.copy() for part in state)
+    logits, after = engine.step(tokens_TB[0], state)
+    kept = logits.copy(), tuple(part.copy() for part in after)
+    engine.step(tokens_TB[1], after)
+    engine.sequence(tokens_TB, after)
+    assert_same((logits, *after, *state), (kept[0], *kept[1], *before))
+
+
+def test_eight_bits_are_the_weights_rounded_row_by_row(model, tokens_TB, state):
+    config, weights = model
+    # The first layer's input stays exact; a head that is the embedding is rounded as a head only.
+    exact = {"core.weight_ih_l0", "embedding.weight"}
+    rounded = {}
+    for name, array in weights.items():
+        scale = np.abs(array).max(axis=-1, keepdims=True) / np.float32(127)
+        keep = array.ndim == 1 or name in exact
+        rounded[name] = array if keep else (np.rint(array / scale) * scale).astype(np.float32)
+    generic = NumpyEngine(config, rounded)
+    if config.tie_weights:
+        head = weights["embedding.weight"]
+        scale = np.abs(head).max(axis=1, keepdims=True) / np.float32(127)
+        generic._head_HV = (np.rint(head / scale) * scale).astype(np.float32).T
+    expected = generic.sequence(tokens_TB, state)[0]
+    logits = build_engine(config, weights, "int8").sequence(tokens_TB, state)[0]
+    # What is left is activations in 16 bits.
+    assert_close(logits, expected, atol=1e-3)
+    assert np.abs(logits - NumpyEngine(config, weights).sequence(tokens_TB, state)[0]).max() > 1e-3
+
+
+def test_nothing_is_read_from_no_tokens(engine, state):
+    none = np.zeros((0, BATCH), np.int64)
+    logits, after = engine.sequence(none, state)
+    assert logits.shape == (0, BATCH, engine.config.vocab_size)
+    assert_same(after, state)
+
+
+def test_a_token_that_is_not_there_is_refused(engine, state):
+    for token in (-1, engine.config.vocab_size):
+        with pytest.raises(IndexError):
+            engine.step(np.full(BATCH, token), state)

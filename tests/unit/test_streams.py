@@ -1,0 +1,217 @@
+"""Many texts at once: each is the one it would be alone, whoever comes and goes."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from _models import random_model
+
+from rondel.engine import NumpyEngine, build_engine
+from rondel.engine.base import WritingEngine
+from rondel.engine.pace import Pace, Sharing
+from rondel.errors import InputError, ModelFolderError
+from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.streams import Request, StreamBatch, write_many
+from rondel.text.tokenizers.char import CharTokenizer
+
+CHARACTERS = "".join(map(chr, range(32, 96)))
+TOKENIZER = CharTokenizer("text", CHARACTERS)
+VOCAB = TOKENIZER.vocab_size
+
+
+def model_of(cell="lstm", **shape):
+    return random_model(cell, vocab=VOCAB, **{"layers": 2, "hidden": 24, "embedding": 9, **shape})
+
+
+@pytest.fixture(scope="module")
+def engine():
+    built = build_engine(*model_of())
+    assert isinstance(built, WritingEngine)
+    return built
+
+
+@pytest.fixture(scope="module")
+def generic():
+    return NumpyEngine(*model_of())
+
+
+def text_of(engine, prime="The ", index=0, **settings):
+    return "".join(generate(engine, TOKENIZER, GenerationSettings(**settings), prime, index))
+
+
+def requests(count=24):
+    """Of different modes, rules, lengths, primes, stops and seeds."""
+    modes, rules = ("sample", "argmax", "spaces"), ({}, {"temperature": 0.6}, {"top_p": 0.9})
+    for i in range(count):
+        settings = GenerationSettings(
+            length=1 + 53 * i % 97,
+            mode="beam" if i == 7 else modes[i % 3],
+            seed=i,
+            stop=("A", "XY") if i % 5 == 0 else (),
+            beam_width=2,
+            rules=rules[i // 3 % 3],
+        )
+        yield Request(("THE ", "A", " ")[i % 3], settings, i % 4)
+
+
+def joined(events):
+    texts = {}
+    for handle, piece, _ in events:
+        texts[handle] = texts.get(handle, "") + piece
+    return [texts[handle] for handle in sorted(texts)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules"),
+    [
+        ("sample", {"temperature": 0.8}),
+        ("sample", {}),
+        ("sample", {"temperature": 0}),
+        ("sample", {"temperature": 1e-40}),
+        ("sample", {"temperature": 1e300}),
+        ("sample", {"top_k": 5, "temperature": 1.2}),
+        ("spaces", {"temperature": 1.5}),
+        ("argmax", {}),
+    ],
+)
+def test_the_text_is_numpys(engine, generic, mode, rules):
+    settings = {"length": 2000, "mode": mode, "rules": rules, "seed": 5}
+    text = text_of(engine, **settings)
+    assert len(text) == 2000
+    assert text == text_of(generic, **settings)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_other_cells_write_as_numpy_does(cell):
+    model = model_of(cell)
+    settings = {"length": 500, "seed": 1}
+    expected = text_of(NumpyEngine(*model), **settings)
+    assert text_of(build_engine(*model), **settings) == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("capacity", [1, 5, 64])
+def test_a_text_is_the_same_alone_and_in_a_crowd(precision, capacity):
+    engine = build_engine(*model_of(), precision)
+    alone = [text_of(engine, r.prime, r.index, **vars(r.settings)) for r in requests()]
+    assert joined(write_many(engine, TOKENIZER, requests(), capacity)) == alone
+
+
+def test_a_generic_engine_keeps_them_apart_too(generic):
+    alone = [text_of(generic, r.prime, r.index, **vars(r.settings)) for r in requests(9)]
+    assert joined(write_many(generic, TOKENIZER, requests(9), 4)) == alone
+
+
+@pytest.mark.parametrize("way", [Sharing(1, 2), Sharing(2, 1)], ids=["members", "blocks"])
+def test_two_threads_write_the_same(way, engine, monkeypatch):
+    expected = joined(write_many(engine, TOKENIZER, requests()))
+    shared = build_engine(*model_of(), threads=2)
+
+    def choose(self, kind, ways, steps):
+        blocks = min(way.blocks, max(1, kind[1]))
+        return Sharing(blocks, way.members), steps
+
+    monkeypatch.setattr(Pace, "choose", choose)
+    assert joined(write_many(shared, TOKENIZER, requests())) == expected
+
+
+def test_streams_join_and_leave_between_steps(engine):
+    settings = GenerationSettings(length=400, seed=3)
+    expected = [text_of(engine, index=i, length=400, seed=3) for i in range(4)]
+    batch = StreamBatch(engine, TOKENIZER, capacity=3)
+    texts = {}
+
+    def step(count):
+        for handle, piece, finished in itertools.chain(*(batch.step() for _ in range(count))):
+            texts[handle] = texts.get(handle, "") + piece
+            assert finished == (len(texts[handle]) == 400)
+
+    first = batch.add(Request("The ", settings, 0))
+    step(3)
+    second, third = (batch.add(Request("The ", settings, i)) for i in (1, 2))
+    step(2)
+    batch.cancel(second)
+    batch.cancel(second)
+    fourth = batch.add(Request("The ", settings, 3))
+    assert len(batch) == 3
+    step(30)
+    assert len(batch) == 0
+    assert batch.step() == []
+    assert [texts[handle] for handle in (first, third, fourth)] == [expected[i] for i in (0, 2, 3)]
+    assert 0 < len(texts[second]) < 400
+    assert expected[1].startswith(texts[second])
+
+
+def test_what_waits_can_be_cancelled_too(engine):
+    batch = StreamBatch(engine, TOKENIZER, capacity=1)
+    handles = [batch.add(Request("The ", GenerationSettings(length=5))) for _ in range(3)]
+    batch.cancel(handles[1])
+    assert {event.handle for _ in range(9) for event in batch.step()} == {handles[0], handles[2]}
+
+
+def test_an_empty_prime_is_refused_and_the_others_go_on(engine):
+    batch = StreamBatch(engine, TOKENIZER)
+    batch.add(Request("A", GenerationSettings(length=1)))
+    with pytest.raises(InputError, match="give a prime"):
+        batch.add(Request("", GenerationSettings()))
+    assert [event.finished for event in batch.step()] == [True]
+
+
+def test_the_first_piece_comes_at_once(engine):
+    pieces = list(generate(engine, TOKENIZER, GenerationSettings(length=300, seed=1), "The "))
+    assert len(pieces[0]) == 1
+    assert 3 < len(pieces) < 300
+
+
+def test_two_threads_of_the_caller_do_not_mix(engine):
+    expected = [text_of(engine, index=i, length=600, seed=2) for i in range(4)]
+    texts = [""] * 4
+
+    def write(i):
+        texts[i] = text_of(engine, index=i, length=600, seed=2)
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("mode", ["sample", "argmax"])
+def test_a_model_of_broken_weights_is_refused(mode, precision):
+    config, weights = model_of()
+    weights["core.weight_hh_l1"][3, 4] = np.nan
+    with pytest.raises(ModelFolderError, match="not a finite number"):
+        text_of(build_engine(config, weights, precision), length=40, mode=mode)
+
+
+def constant_model(logits):
+    """One that gives the same logits whatever it reads."""
+    config, weights = model_of(layers=1)
+    weights["head.weight"][:] = 0
+    weights["head.bias"][:] = logits
+    return build_engine(config, weights)
+
+
+def test_the_unknown_token_is_never_made():
+    logits = np.zeros(VOCAB)
+    logits[TOKENIZER.unknown_id] = 90
+    for mode in ("sample", "argmax", "spaces"):
+        text = text_of(constant_model(logits), length=400, mode=mode)
+        assert len(text) == 400
+        assert not TOKENIZER.unknowns(text)
+
+
+def test_tokens_come_as_often_as_the_model_says():
+    probabilities = np.random.default_rng(4).dirichlet(np.full(VOCAB - 1, 0.5))
+    with np.errstate(divide="ignore"):
+        logits = np.concatenate([[0.0], np.log(probabilities)]).clip(-100)
+    text = text_of(constant_model(logits), length=40_000, seed=1)
+    shares = np.array([text.count(letter) for letter in CHARACTERS]) / len(text)
+    spread = np.sqrt(probabilities * (1 - probabilities) / len(text))
+    assert (np.abs(shares - probabilities) < 4.5 * spread + 1e-9).all()
