@@ -1,0 +1,177 @@
+"""Which engine runs a model, when its kernels are compiled, and how threads are chosen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _models import random_model
+
+import rondel
+from rondel.cells import build_cell
+from rondel.cells.lstm import LSTM
+from rondel.engine import NumpyEngine, build_engine
+from rondel.engine.cell_kernels import has_kernel
+from rondel.engine.compiled_engine import CompiledEngine
+from rondel.engine.pace import ALONE, STEPS_A_LOOK, Pace, Sharing, gathered
+from rondel.errors import InputError
+
+TWO = Sharing(1, 2)
+NOTICE = "rondel: compiling for this processor, once (about 10 s) …\n"
+
+
+def sample(folder: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "rondel", "sample", str(folder), "--prime", "The ",
+         "--seed", "4", *flags],
+        capture_output=True, encoding="utf-8", env={**os.environ, **environment}, check=False,
+    )  # fmt: skip
+
+
+def test_a_cell_with_kernels_is_compiled_and_another_runs_without():
+    class Own(LSTM):
+        """It may compute anything."""
+
+    config, weights = random_model("lstm")
+    assert isinstance(build_engine(config, weights), CompiledEngine)
+    assert has_kernel(build_cell(config))
+    assert not has_kernel(Own())
+
+
+def test_a_little_work_is_done_before_kernels_are_loaded():
+    config, weights = random_model("lstm", layers=2, hidden=64)
+    assert isinstance(build_engine(config, weights, tokens=500), NumpyEngine)
+    assert isinstance(build_engine(config, weights, tokens=50_000), CompiledEngine)
+    assert isinstance(build_engine(config, weights, "int8", tokens=500), CompiledEngine)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"precision": "int4"}, "precision is one of fp32, int8, not 'int4'"),
+        ({"threads": 0}, "threads must be a whole number of at least 1, not 0"),
+        ({"threads": "2"}, "threads must be a whole number of at least 1, not '2'"),
+    ],
+)
+def test_a_choice_that_is_none_is_refused_as_the_model_is_opened(choice, message, trained: Path):
+    with pytest.raises(InputError) as caught:
+        rondel.load(trained, **choice)
+    assert str(caught.value) == message
+
+
+def test_eight_bits_cost_little_and_are_another_model(trained: Path, coffee: str):
+    exact, rounded = (rondel.load(trained, precision=p) for p in ("fp32", "int8"))
+    costs = rounded.evaluate(coffee).nats_per_token - exact.evaluate(coffee).nats_per_token
+    assert 0 < abs(costs) < 0.01
+
+
+def test_the_text_does_not_depend_on_threads(trained: Path):
+    texts = [rondel.load(trained, threads=n).sample("The ", length=300, seed=1) for n in (1, 2)]
+    assert texts[0] == texts[1]
+
+
+def test_without_kernels_the_text_is_the_same(trained: Path):
+    flags = ("-n", "12000", "--temperature", "0.9")
+    compiled, plain = sample(trained, *flags), sample(trained, *flags, RONDEL_NO_KERNELS="1")
+    assert (compiled.returncode, plain.returncode, plain.stderr) == (0, 0, "")
+    assert len(plain.stdout) == 12_005
+    assert compiled.stdout == plain.stdout
+
+
+def test_without_kernels_eight_bits_are_refused(trained: Path):
+    answer = sample(trained, "--precision", "int8", RONDEL_NO_KERNELS="1")
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "rondel: --precision int8 takes compiled kernels, and this model runs without: "
+        "install numba, or leave it out\n"
+    )
+
+
+def test_kernels_are_compiled_once_and_the_user_is_told(trained: Path, tmp_path: Path):
+    flags = ("-n", "30", "--precision", "int8")
+    places = {name: str(tmp_path) for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    first, second = (sample(trained, *flags, **places) for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, NOTICE)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert first.stdout == second.stdout
+    assert len(first.stdout) == 35
+
+
+LOGITS = """
+import sys
+import numpy as np
+from _models import random_model, some_state
+from rondel.engine import build_engine
+
+model = random_model("gru", layers=2, hidden=37, vocab=70, embedding=7)
+tokens_TB = np.random.default_rng(1).integers(0, 70, (9, 3))
+logits = []
+for precision in ("fp32", "int8"):
+    engine = build_engine(*model, precision, threads=1)
+    logits.append(engine.sequence(tokens_TB, some_state(*model, 3))[0])
+np.save(sys.argv[1], np.stack(logits))
+"""
+
+
+def test_any_processor_comes_to_the_same(tmp_path: Path):
+    """What the widest registers of this one give, against what all processors have."""
+    logits = []
+    for name in ("own", "plain"):
+        environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
+        if name == "plain":
+            environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+            environment |= {"NUMBA_CACHE_DIR": str(tmp_path)}
+        subprocess.run(
+            [sys.executable, "-c", LOGITS, str(tmp_path / name)],
+            env={**os.environ, **environment},
+            check=True,
+        )
+        logits.append(np.load(tmp_path / f"{name}.npy"))
+    # Eight bits lose far more than this, but everywhere alike: their sums are of integers.
+    np.testing.assert_allclose(*logits, rtol=0, atol=5e-6)
+
+
+# Pace
+
+
+def seconds_of(pace: Pace, seconds: dict[Sharing, float], pieces: int) -> list[Sharing]:
+    """The ways chosen for pieces of work of 64 steps, each taking so long."""
+    chosen = []
+    for _ in range(pieces):
+        way, steps = pace.choose("work", [ALONE, TWO], 64)
+        chosen.append(way)
+        pace.note("work", way, steps, steps * seconds[way])
+    return chosen
+
+
+def test_the_faster_way_is_taken_and_the_other_looked_at_now_and_then():
+    chosen = seconds_of(Pace(), {ALONE: 1.0, TWO: 2.0}, 200)
+    assert chosen[:3] == [ALONE, TWO, ALONE]
+    assert 2 <= chosen.count(TWO) <= 6
+
+
+def test_what_has_become_faster_is_found():
+    pace = Pace()
+    seconds_of(pace, {ALONE: 1.0, TWO: 2.0}, 100)
+    assert seconds_of(pace, {ALONE: 1.0, TWO: 0.5}, 200)[-50:].count(TWO) > 45
+    assert seconds_of(pace, {ALONE: 1.0, TWO: 5.0}, 100)[-50:].count(ALONE) > 45
+
+
+def test_a_look_is_short_and_what_is_too_short_says_nothing():
+    pace = Pace()
+    pace.note("work", ALONE, 1, 1e-5)
+    assert pace.choose("work", [ALONE, TWO], 500) == (ALONE, 500)
+    pace.note("work", ALONE, 500, 0.01)
+    assert pace.choose("work", [ALONE, TWO], 4) == (ALONE, 4)
+    assert pace.choose("work", [ALONE, TWO], 500) == (TWO, STEPS_A_LOOK)
+
+
+def test_members_of_two_runs_are_never_at_work_together():
+    with gathered(TWO) as way, gathered(TWO) as other, gathered(Sharing(2, 1)) as third:
+        assert (way, other, third) == (TWO, ALONE, Sharing(2, 1))
+    with gathered(TWO) as way:
+        assert way == TWO
