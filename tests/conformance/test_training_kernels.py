@@ -314,3 +314,64 @@ def test_frozen_parameters_get_no_gradient() -> None:
     terms["nll"].backward()
     assert model.embedding.weight.grad is None
     assert model.head.weight.grad is not None
+
+
+def test_gradients_reach_the_last_state_past_the_dropout() -> None:
+    """Dropout is on what a layer puts out; its state is from before that."""
+    found = []
+    for dropout in (0.0, 0.5):
+        torch.manual_seed(8)
+        stack = RecurrentStack(build_cell(config("lstm", "tanh")), 5, 24, 1, dropout)
+        x = normal(6, 4, 5)
+        _, last = stack(x, stack.initial_state(4))
+        torch.stack([part.square().sum() for part in last]).sum().backward()
+        assert x.grad is not None
+        found.append([x.grad, *(parameter.grad for parameter in stack.parameters())])
+    for without, with_dropout in zip(*found, strict=True):
+        assert_close(with_dropout, without)
+
+
+@pytest.mark.parametrize("size", [8, 16, 24])
+def test_a_gradient_is_not_written_over_by_the_next_pass(size: int) -> None:
+    torch.manual_seed(9)
+    model = LanguageModel(config("lstm", "tanh", hidden_size=16, embedding_size=size))
+    batches = [TensorBatch(*torch.randint(0, 23, (2, 5, 4))) for _ in range(2)]
+
+    def loss(batch: TensorBatch) -> Tensor:
+        return model.losses(batch, model.initial_state(4), 0)[0]["nll"]
+
+    parameters = list(model.parameters())
+    alone = [g.clone() for g in torch.autograd.grad(loss(batches[0]), parameters)]
+    first = loss(batches[0])
+    loss(batches[1])
+    for gradient, expected in zip(torch.autograd.grad(first, parameters), alone, strict=True):
+        assert_close(gradient, expected, rtol=0, atol=0)
+
+
+def test_nothing_is_kept_or_done_for_a_way_back_that_nobody_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = LanguageModel(config("lstm", "tanh"))
+    batch, state = TensorBatch(*torch.randint(0, 23, (2, 5, 4))), model.initial_state(4)
+    put_back: list[Any] = []
+    monkeypatch.setattr(compiled._kept, "put_back", lambda *workspace: put_back.append(workspace))
+    monkeypatch.setattr(compiled._LossStep, "_gradients", None)
+    with torch.no_grad():
+        model(batch.inputs, state)
+        assert len(put_back) == 1
+        assert model.losses(batch, state, 0)[0]["nll"] > 0
+        assert len(put_back) == 2
+
+
+def test_what_kernels_would_read_past_the_end_of_is_refused() -> None:
+    model = LanguageModel(config("lstm", "tanh", embedding_size=9))
+    good, state = torch.zeros(5, 4, dtype=torch.int64), model.initial_state(4)
+    for inputs, targets in ((good + 23, good), (good - 1, good), (good, good + 23)):
+        with pytest.raises(IndexError, match="vocabulary"):
+            model.losses(TensorBatch(inputs, targets), state, 0)
+    with pytest.raises(ValueError, match="state"):
+        model.losses(TensorBatch(good, good), model.initial_state(2), 0)
+    with pytest.raises(ValueError, match="state"):
+        model.core(torch.zeros(5, 4, 9), model.initial_state(2))
+    with pytest.raises(ValueError, match="wide"):
+        model.core(torch.zeros(5, 4, 7), state)

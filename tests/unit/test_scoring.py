@@ -19,6 +19,8 @@ from rondel.artifact import Artifact
 from rondel.config import TextConfig
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.framing import Framing
+from rondel.evaluation.measures import Surprisal
+from rondel.evaluation.reading import read
 from rondel.evaluation.scoring import ScoringSettings
 from rondel.evaluation.units import UNITS, tokens_after_gap
 from rondel.reference import initial_parameters, make_cell
@@ -111,6 +113,17 @@ def test_batches_and_passes_change_nothing(
         for scored in tables:
             for table, one in zip(scored, alone, strict=True):
                 np.testing.assert_allclose(table["surprisal_bits"], one, rtol=0, atol=1e-5)
+
+
+def test_sequences_of_no_tokens_do_not_count_in_what_is_done() -> None:
+    model, told = make_model(), list[float]()
+    sequences = [np.arange(count) for count in (0, 2, 0)]
+    empty, pair, _ = read(
+        model._engine, model.tokenizer.vocab_size, sequences, Surprisal(), watch=told.append
+    )
+    assert empty.shape == (1, 0)
+    assert pair.shape == (1, 1)
+    assert told == [1.0]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))

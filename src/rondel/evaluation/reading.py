@@ -45,7 +45,7 @@ def read(
     results = [np.empty((measure.width, 0)) for _ in sequences]
     # Longest first, so that those still being read are always the first of their batch.
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
-    steps, done = sum(len(sequence) - 1 for sequence in sequences), 0
+    steps, done = sum(max(0, len(sequence) - 1) for sequence in sequences), 0
 
     def tell(steps_more: int) -> None:
         nonlocal done

@@ -91,8 +91,3 @@ def _cached(decorator: Callable[..., Any], function: Callable[..., Any], **optio
 def intrinsic(function: Callable[..., Any]) -> Any:
     """Numba's `intrinsic`: a function whose code `function` writes, by way of LLVM."""
     return numba.extending.intrinsic(function)
-
-
-def works() -> bool:
-    """Whether Numba can compile at all on this machine."""
-    return True

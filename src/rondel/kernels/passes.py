@@ -170,6 +170,8 @@ def backward_block(
         work.d_h[layer, :, first : first + rows] = 0
         work.d_c[layer, :, begin : begin + rows] = 0
         members = slice(begin, begin + rows)
+        # The last state is what the layer put out, before any dropout.
+        recurrence.to_states(work.lines[layer], begin, rows)
         if len(d_state) > 0 and (d_h := d_state[0]) is not None:
             last = slice(first + shape.steps * rows, first + (shape.steps + 1) * rows)
             extra = np.zeros((shape.units, rows, PANEL), np.float32)
@@ -305,7 +307,8 @@ class Gradients:
             work.d_source.ctypes.data,
             shape.vocabulary,
         )
-        return from_columns(work.d_source, shape.input_size, 0, shape.vocabulary)
+        # A copy: of a single column it would be the workspace's own memory.
+        return np.array(from_columns(work.d_source, shape.input_size, 0, shape.vocabulary))
 
 
 SOURCE_FIELDS = [recurrence.SOURCE, recurrence.SOURCE_ROWS, recurrence.INPUT_UNITS]

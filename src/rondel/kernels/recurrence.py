@@ -211,14 +211,20 @@ def _mask(
 
 
 @compiled
+def to_states(layer: Layer, begin: int, rows: int) -> None:
+    """Make gradients of a block's outputs, in D_H, those of its states: dropout is between them."""
+    if layer[MASK] != 0:
+        _mask(layer, begin, rows, layer[D_H], layer[D_H], 1)
+
+
+@compiled
 def backward(layer: Layer, begin: int, rows: int) -> None:
     """Back through all steps of a block, and to its input where its gradient is asked for.
 
-    D_H holds the gradients of the outputs as states lie, D_C (units, B, 16) that of the last c.
-    After it, GATES holds the slots' gradients, step 0 of D_H and D_C those of the initial state.
+    D_H holds the gradients of the states, which `to_states` has made of those of the outputs, D_C
+    (units, B, 16) that of the last c. After it, GATES holds the slots' gradients, step 0 of D_H and
+    D_C those of the initial state.
     """
-    if layer[MASK] != 0:
-        _mask(layer, begin, rows, layer[D_H], layer[D_H], 1)
     steps, units, line = layer[STEPS], layer[UNITS], layer[SLOTS] * PANEL
     gates_rows = steps * layer[BATCH]
     states = (steps + 1) * layer[BATCH] * PANEL

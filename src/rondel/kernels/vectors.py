@@ -9,10 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.np import arrayobj
 
-from rondel.kernels.compiling import features, intrinsic
+from rondel.kernels.compiling import features
 
 FLOAT, POINTER = ir.FloatType(), ir.PointerType()
 INT8, INT16, INT32, INT64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -217,15 +215,3 @@ def exp(x: Vector) -> Vector:
     )
     power = builder.shl(exponent, ir.Constant(integers, [23] * LANES))
     return result * Vector(builder, builder.bitcast(power, VECTOR))
-
-
-@intrinsic
-def address(_: Any, array: Any) -> Any:
-    """Where an array's numbers begin. The caller keeps the array alive."""
-
-    def generate(context: Any, builder: Builder, signature: Any, arguments: Any) -> Value:
-        array_of: Any = arrayobj.make_array
-        struct = array_of(signature.args[0])(context, builder, arguments[0])
-        return builder.ptrtoint(struct.data, INT64)
-
-    return types.uintp(array), generate

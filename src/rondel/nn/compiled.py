@@ -5,8 +5,7 @@ Shapes: T time, B batch, E input size, H hidden size, L layers, V vocabulary, G 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +17,7 @@ from torch import Tensor
 from rondel import kernels
 from rondel.cells import Cell
 from rondel.engine.cell_kernels import has_kernel, kernel_of
+from rondel.nn.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from rondel.kernels.head_pass import HeadWorkspace
@@ -28,14 +28,14 @@ Floats = npt.NDArray[np.float32]
 # Of larger vocabularies, the logits of a batch are better not all held at once.
 LARGEST_FUSED_VOCABULARY = 1024
 PARAMETERS_A_LAYER = 4
-WORKSPACES_KEPT = 4
 
 
 def applies(cell: Cell, *tensors: Tensor) -> bool:
-    """Whether the kernels can take the place of `torch.nn`'s layers here."""
+    """Whether the kernels can take the place of `torch.nn`'s layers here, for all these tensors."""
     return (
         has_kernel(cell)
         and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        and all(t.numel() for t in tensors)
         and not torch.is_autocast_enabled("cpu")
         and kernels.usable()
     )
@@ -48,24 +48,7 @@ class Masks(NamedTuple):
     variational: bool
 
 
-class _Kept:
-    """Workspaces that are free to be used again, the most recently used shapes'."""
-
-    def __init__(self) -> None:
-        self._free: OrderedDict[Hashable, list[Any]] = OrderedDict()
-
-    def take(self, key: Hashable) -> Any | None:
-        free = self._free.get(key)
-        return free.pop() if free else None
-
-    def put_back(self, key: Hashable, workspace: Any) -> None:
-        self._free.setdefault(key, [])[:] = [workspace]
-        self._free.move_to_end(key)
-        while len(self._free) > WORKSPACES_KEPT:
-            self._free.popitem(last=False)
-
-
-_kept = _Kept()
+_kept = Workspaces()
 
 
 def _arrays(tensors: Sequence[Tensor]) -> list[Floats]:
@@ -110,6 +93,22 @@ def _gradient(array: Floats) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
+def _check_state(parameters: Sequence[Tensor], batch: int, state: Sequence[Tensor]) -> None:
+    """Raise `ValueError` for a state of other sizes; kernels would read what lies beside it."""
+    shape = (len(parameters) // PARAMETERS_A_LAYER, batch, parameters[1].shape[1])
+    for part in state:
+        if part.shape != shape:
+            raise ValueError(f"the state is {shape}, not {tuple(part.shape)}")
+
+
+def _check_tokens(tokens_TB: Tensor, targets_TB: Tensor, vocabulary: int) -> None:
+    """Raise as PyTorch's own layers do for tokens that are not in the vocabulary."""
+    if tokens_TB.shape != targets_TB.shape:
+        raise ValueError(f"tokens {tuple(tokens_TB.shape)}, targets {tuple(targets_TB.shape)}")
+    if tokens_TB.min() < 0 or max(tokens_TB.max(), targets_TB.max()) >= vocabulary:
+        raise IndexError("a token that is not in the vocabulary")
+
+
 def draw_masks(work: Workspace, masks: Masks | None) -> None:
     """Draw the masks of all layers' outputs with PyTorch's generator, or take them off."""
     if masks is None or masks.probability == 0:
@@ -125,7 +124,13 @@ def draw_masks(work: Workspace, masks: Masks | None) -> None:
 class _Stack(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, cell: Cell, masks: Masks | None, x_TBE: Tensor, count: int, *tensors: Tensor
+        ctx: Any,
+        back: bool,
+        cell: Cell,
+        masks: Masks | None,
+        x_TBE: Tensor,
+        count: int,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         from rondel.kernels import passes
         from rondel.kernels.team import team
@@ -135,7 +140,7 @@ class _Stack(torch.autograd.Function):
         steps, batch, _ = x_TBE.shape
         shape = _shape(cell, parameters, steps, batch, 0, True)
         work: Workspace = _kept.take(shape) or Workspace(shape)
-        work.ask_for_source_gradient(ctx.needs_input_grad[2])
+        work.ask_for_source_gradient(ctx.needs_input_grad[3])
         crew = team(shape.threads)
         tasks = passes.prepare(work, _layers(parameters), None)
         crew.run(tasks + passes.set_source(work, _arrays([x_TBE])[0]))
@@ -150,7 +155,7 @@ class _Stack(torch.autograd.Function):
 
         crew.run([partial(block, begin, rows) for begin, rows in work.blocks.tolist()])
         last = [torch.from_numpy(part) for part in passes.last_state(work)]
-        if any(ctx.needs_input_grad):
+        if back and any(ctx.needs_input_grad):
             ctx.work, ctx.shape, ctx.count = work, shape, count
         else:
             _kept.put_back(shape, work)
@@ -175,13 +180,13 @@ class _Stack(torch.autograd.Function):
         sums = passes.Gradients(work)
         crew.run(sums.tasks())
         d_x = None
-        if ctx.needs_input_grad[2]:
+        if ctx.needs_input_grad[3]:
             d_x = torch.empty(shape.steps, shape.batch, shape.input_size)
             passes.source_gradient(work, d_x.numpy())
         d_first = [torch.from_numpy(part) for part in passes.state_gradient(work)]
         d_layers = [_gradient(part) for i in range(shape.num_layers) for part in sums.layer(i)]
         _kept.put_back(shape, work)
-        return None, None, d_x, None, *d_first, *d_layers
+        return None, None, None, d_x, None, *d_first, *d_layers
 
 
 def _used_up(ctx: Any) -> Any:
@@ -206,8 +211,12 @@ def run_stack(
     `parameters` are `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of one layer after the other.
     Gradients reach x, the state and the parameters.
     """
+    if x_TBE.shape[2] != parameters[0].shape[1]:
+        raise ValueError(f"the input is {parameters[0].shape[1]} wide, not {x_TBE.shape[2]}")
+    _check_state(parameters, x_TBE.shape[1], state)
+    # Told here, since a function's own `forward` runs without gradients in any case.
     out_TBH, *last = _Stack.apply(  # type: ignore[no-untyped-call]
-        cell, masks, x_TBE, len(state), *state, *parameters
+        torch.is_grad_enabled(), cell, masks, x_TBE, len(state), *state, *parameters
     )
     return out_TBH, tuple(last)
 
@@ -216,6 +225,7 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
+        back: bool,
         cell: Cell,
         masks: Masks | None,
         tokens_TB: Tensor,
@@ -230,7 +240,7 @@ class _Loss(torch.autograd.Function):
         )
         assert weight is not None
         assert bias is not None
-        back = any(ctx.needs_input_grad)
+        back = back and any(ctx.needs_input_grad)
         step = _LossStep(cell, tokens_TB, weight, embedding is not None, parameters)
         loss, last, gradients = step.run(
             masks, targets_TB, state, embedding, (weight, bias), parameters, back=back
@@ -249,7 +259,7 @@ class _Loss(torch.autograd.Function):
                 if gradient is not None:
                     gradient.mul_(factor)
         gradients, ctx.gradients = ctx.gradients, None
-        return None, None, None, None, None, *[None] * ctx.count, *gradients
+        return *[None] * (6 + ctx.count), *gradients
 
 
 class _LossStep:
@@ -356,7 +366,10 @@ def language_model_loss(
     Targets of -1 do not count. Without an embedding the input is one-hot. Gradients reach the
     parameters, and not the state: backpropagation is truncated here.
     """
+    _check_tokens(tokens_TB, targets_TB, len(head_VH))
+    _check_state(parameters, tokens_TB.shape[1], state)
     loss, *last = _Loss.apply(  # type: ignore[no-untyped-call]
+        torch.is_grad_enabled(),
         cell,
         masks,
         tokens_TB.contiguous(),

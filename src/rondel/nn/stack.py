@@ -50,8 +50,9 @@ class RecurrentStack(nn.Module):
 
     def forward(self, x_TBE: Tensor, state: StackState) -> tuple[Tensor, StackState]:
         """Outputs (T, B, H) of the last layer, and the last state of all layers."""
-        if compiled.applies(self.cell, x_TBE, *state):
-            return compiled.run_stack(self.cell, self.flat_parameters(), x_TBE, state, self.masks())
+        parameters = self.flat_parameters()
+        if compiled.applies(self.cell, x_TBE, *state, *parameters):
+            return compiled.run_stack(self.cell, parameters, x_TBE, state, self.masks())
         x, after = x_TBE, []
         for number, layer in enumerate(self._layers()):
             x, layer_state = layer(x, tuple(part_LBH[number] for part_LBH in state))
