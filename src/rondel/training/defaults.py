@@ -143,8 +143,11 @@ def minutes_to_fill(config: RunConfig) -> float | None:
 
 
 def resolve_size(config: RunConfig, size: Size) -> RunConfig:
-    """The settings as given, with a size that was chosen."""
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, **size._asdict()))
+    """The settings as given, with what was chosen for them, but for what they say themselves."""
+    chosen = size.settings()
+    if config.training.batch_size is not None:
+        del chosen["batch_size"]
+    return config.updated(**chosen)
 
 
 def resolve_dropout(config: RunConfig, tokens: int) -> RunConfig:

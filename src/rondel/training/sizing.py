@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rondel.cells import cells
 from rondel.config import ModelConfig, TrainingConfig
@@ -22,6 +22,9 @@ OPERATIONS = 6
 RATIO = 4.0
 TWO_LAYERS_FROM = 1e14
 PASSES_WITHOUT_DROPOUT, MOST_DROPOUT = 2.5, 0.5
+# How often a text of a million tokens is read at most; a longer one bears more, but slowly so.
+MOST_PASSES, MOST_PASSES_POWER = 32.0, 0.25
+SHORT_TEXT, SMALL_BATCH, BATCH = 200_000, 16, 32
 
 # What is timed to know the machine.
 TRIED = ModelConfig(
@@ -40,11 +43,18 @@ TRIES = 5
 
 
 class Size(NamedTuple):
-    """A model's size, and how much of its layers' outputs is dropped."""
+    """A model's size, how much of its layers' outputs is dropped, and how it is to be trained."""
 
     num_layers: int
     hidden_size: int
     dropout: float
+    batch_size: int
+    epochs: float | None
+    """Passes after which it would only learn by heart; None if the time is over before that."""
+
+    def settings(self) -> dict[str, Any]:
+        """What was chosen, as fields of the configuration."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def operations_per_token(cell: str, num_layers: int, hidden_size: int) -> int:
@@ -72,7 +82,15 @@ def best_size(cell: str, tokens: int, operations: float) -> Size:
 
     fitting = [size for size in HIDDEN_SIZES if read(size) >= RATIO * parameters(size)]
     hidden_size = max(fitting, default=HIDDEN_SIZES[0])
-    return Size(num_layers, hidden_size, _dropout(read(hidden_size) / tokens))
+    passes = read(hidden_size) / tokens
+    most = MOST_PASSES * (tokens / 1e6) ** MOST_PASSES_POWER
+    return Size(
+        num_layers,
+        hidden_size,
+        _dropout(passes),
+        SMALL_BATCH if tokens < SHORT_TEXT else BATCH,
+        round(most, 1) if passes > most else None,
+    )
 
 
 def _dropout(passes: float) -> float:

@@ -131,8 +131,9 @@ def _sized(given: RunConfig, config: RunConfig, tokens: int) -> tuple[RunConfig,
     require("torch", "train")
     speed = measured_speed(config.training)
     size = best_size(config.model.cell, tokens, 60 * minutes * speed)
+    passes = f", {size.epochs:g} passes at most" if size.epochs else ""
     return resolve(resolve_size(given, size)), (
-        f"{size.num_layers} x {size.hidden_size} and dropout {size.dropout:g} chosen for "
+        f"{size.num_layers}×{size.hidden_size} and dropout {size.dropout:g}{passes}: chosen for "
         f"{tokens:,} tokens and {minutes:g} minutes at {speed / 1e9:.0f} GFLOP/s"
     )
 

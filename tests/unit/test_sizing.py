@@ -1,0 +1,91 @@
+"""How large a model is chosen for a text and the time: what grows with what, and what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from _runs import rondel
+
+from rondel.config import RunConfig
+from rondel.training.defaults import minutes_to_fill, resolve, resolve_size
+from rondel.training.run import SETTINGS
+from rondel.training.sizing import BATCH, SMALL_BATCH, Size, best_size, operations_per_token
+
+MINUTE = 1.5e13  # operations, of two cores
+
+
+def parameters(size: Size) -> int:
+    return operations_per_token("lstm", size.num_layers, size.hidden_size)
+
+
+def test_more_time_makes_no_smaller_model() -> None:
+    sizes = [best_size("lstm", 1_000_000, minutes * MINUTE) for minutes in (0.1, 0.5, 2, 10, 30)]
+    assert [parameters(size) for size in sizes] == sorted(map(parameters, sizes))
+    assert parameters(sizes[-1]) > 4 * parameters(sizes[0])
+
+
+def test_the_more_passes_the_more_is_dropped_up_to_a_limit() -> None:
+    sizes = [best_size("lstm", tokens, 2 * MINUTE) for tokens in (10**8, 10**6, 10**5, 10**3)]
+    assert [size.dropout for size in sizes] == sorted(size.dropout for size in sizes)
+    assert sizes[0].dropout == 0
+    assert sizes[-1].dropout == 0.5
+
+
+def test_a_short_text_is_not_read_for_ever() -> None:
+    short, long = best_size("lstm", 50_000, 5 * MINUTE), best_size("lstm", 10**7, 5 * MINUTE)
+    assert short.epochs is not None
+    assert 5 < short.epochs < 50
+    assert short.batch_size == SMALL_BATCH
+    assert long.epochs is None
+    assert long.batch_size == BATCH
+
+
+def test_a_smaller_cell_affords_more_units() -> None:
+    lstm, rnn = (best_size(cell, 10**6, MINUTE) for cell in ("lstm", "rnn"))
+    assert rnn.hidden_size > lstm.hidden_size
+
+
+def test_a_text_of_one_line_and_no_time_still_gets_a_model() -> None:
+    assert best_size("lstm", 1, 1.0).hidden_size >= 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"hidden_size": 99},
+        {"num_layers": 2},
+        {"dropout": 0.0},
+        {"tie_weights": True},
+        {"steps": 5},
+        {"epochs": 2.0},
+        {"level": "word"},
+        {"backend": "numpy"},
+    ],
+)
+def test_what_is_told_of_size_or_end_leaves_nothing_to_choose(told: dict[str, object]) -> None:
+    assert minutes_to_fill(RunConfig().updated(**told)) is None
+
+
+def test_minutes_are_filled_and_ten_if_none_are_given() -> None:
+    assert minutes_to_fill(RunConfig().updated(minutes=3.0)) == 3
+    assert minutes_to_fill(RunConfig().updated(level="byte", cell="gru", batch_size=4)) == 10
+
+
+def test_what_is_chosen_is_settled_but_for_what_is_told() -> None:
+    size = Size(2, 320, 0.25, 16, 12.5)
+    config = resolve(resolve_size(RunConfig().updated(minutes=1.0, batch_size=5), size))
+    model, training = config.model, config.training
+    assert (model.num_layers, model.hidden_size, model.dropout) == (2, 320, 0.25)
+    assert (training.batch_size, training.epochs, training.minutes) == (5, 12.5, 1.0)
+
+
+def test_the_choice_is_told_and_saved(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("the cup is full, and the cup is hot. " * 300, encoding="utf-8")
+    result = rondel("train", text, "--minutes", "0.02", "--threads", "1", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "chosen for" in result.output
+    settings = (tmp_path / "run" / SETTINGS).read_text(encoding="utf-8")
+    assert "hidden_size = " in settings
+    assert "# hidden_size" not in settings
