@@ -1,13 +1,19 @@
-"""Whether compiled kernels are used: not where they fail to compile, or are forbidden."""
+"""Whether compiled kernels are used, what is said of it, and what they share with the engine."""
 
 from __future__ import annotations
 
 import builtins
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rondel import kernels
+from rondel.engine.base import TokenBy
+from rondel.kernels import running
 
 
 def test_kernels_that_do_not_compile_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +34,31 @@ def test_kernels_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not kernels.usable.__wrapped__()
     monkeypatch.setenv(kernels.DISABLING_VARIABLE, "0")
     assert kernels.usable.__wrapped__()
+
+
+def test_engine_and_kernels_number_the_ways_to_take_a_token_alike() -> None:
+    assert list(TokenBy) == [
+        running.BY_CALLER,
+        running.BY_DRAW,
+        running.BY_LIKELIEST,
+        running.BY_DRAW_IF_WORD_BEGINS,
+    ]
+
+
+@pytest.mark.parametrize(
+    "command", [["score", "MODEL", "TEXT"], ["compare", "MODEL", "--on", "TEXT", "--no-baseline"]]
+)
+def test_users_are_told_why_the_first_use_takes_a_while(
+    command: list[str], trained: Path, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The cup is hot.\n", encoding="utf-8")
+    places = {"MODEL": str(trained), "TEXT": str(text)}
+    told = subprocess.run(
+        [sys.executable, "-m", "rondel", *(places.get(word, word) for word in command)],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert told.stderr.count("rondel: compiling for this processor, once") == 1

@@ -56,8 +56,11 @@ def command(
     (interpolated Kneser-Ney) of the same tokens, counted in the training part of the run's own
     text: what a neural model has to beat.
     """
+    from rondel.cli.compiling import tell_of_compiling
+
     if baseline_texts and no_baseline:
         raise click.UsageError("--baseline and --no-baseline: one at a time")
+    tell_of_compiling()
     read = _Reader(encoding)
     rows = [_row(folder, texts, baseline_texts, read, no_baseline) for folder in models]
     if as_json:

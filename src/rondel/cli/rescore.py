@@ -69,10 +69,12 @@ def command(
     model's log-probability in nats, which includes that of the line's end.
     """
     from rondel.api import load
+    from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.waiting import Waiting
     from rondel.evaluation.rescoring import parse_nbest
     from rondel.text.reading import read_text
 
+    tell_of_compiling()
     scorer = load(model)
     name = "standard input" if nbest == "-" else nbest
     hypotheses = parse_nbest(read_text([nbest], encoding), name, costs=costs)

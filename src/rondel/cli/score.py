@@ -100,12 +100,14 @@ def command(
     --causal it scores as the language model that its causal half is.
     """
     from rondel.api import load
+    from rondel.cli.compiling import tell_of_compiling
     from rondel.evaluation.framing import Framing
     from rondel.evaluation.scoring import ScoringSettings
 
     if worst is not None and by not in (None, "line"):
         raise InputError("--worst lists lines; leave --by out")
     by = by or ("token" if worst is None else "line")
+    tell_of_compiling()
     scorer = load(model)
     framing = Framing(start, end, context)
     settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)

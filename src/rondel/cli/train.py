@@ -73,10 +73,14 @@ def command(
     """
     from rich.console import Console
 
+    from rondel.cli.compiling import tell_of_compiling
+
     settings = {name: value for name, value in flags.items() if value is not None}
     if bidirectional and settings.setdefault("model", "bidirectional") != "bidirectional":
         raise InputError(f"--bidirectional and --model {settings['model']} disagree; leave one out")
     console = Console(quiet=quiet, force_terminal=False if plain else None)
+    if not quiet:
+        tell_of_compiling()
     if resume is not None:
         others = {
             "TEXT": text,
