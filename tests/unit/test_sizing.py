@@ -8,7 +8,7 @@ import pytest
 from _runs import rondel
 
 from rondel.config import RunConfig
-from rondel.training.defaults import minutes_to_fill, resolve, resolve_size
+from rondel.training.defaults import LEARNING_RATES, minutes_to_fill, resolve, resolve_size
 from rondel.training.run import SETTINGS
 from rondel.training.sizing import BATCH, SMALL_BATCH, Size, best_size, operations_per_token
 
@@ -73,11 +73,14 @@ def test_minutes_are_filled_and_ten_if_none_are_given() -> None:
 
 
 def test_what_is_chosen_is_settled_but_for_what_is_told() -> None:
-    size = Size(2, 320, 0.25, 16, 12.5)
+    size = Size(2, 320, 0.25, 2e-3, 16, 12.5)
     config = resolve(resolve_size(RunConfig().updated(minutes=1.0, batch_size=5), size))
     model, training = config.model, config.training
     assert (model.num_layers, model.hidden_size, model.dropout) == (2, 320, 0.25)
     assert (training.batch_size, training.epochs, training.minutes) == (5, 12.5, 1.0)
+    assert training.learning_rate == 2e-3
+    sgd = resolve(resolve_size(RunConfig().updated(optimizer="sgd"), size)).training
+    assert sgd.learning_rate == LEARNING_RATES["sgd"]
 
 
 def test_the_choice_is_told_and_saved(tmp_path: Path) -> None:

@@ -144,9 +144,11 @@ def minutes_to_fill(config: RunConfig) -> float | None:
 
 def resolve_size(config: RunConfig, size: Size) -> RunConfig:
     """The settings as given, with what was chosen for them, but for what they say themselves."""
-    chosen = size.settings()
-    if config.training.batch_size is not None:
+    chosen, training = size.settings(), config.training
+    if training.batch_size is not None:
         del chosen["batch_size"]
+    if training.learning_rate is not None or training.optimizer not in (None, "adam", "adamw"):
+        del chosen["learning_rate"]
     return config.updated(**chosen)
 
 

@@ -22,6 +22,7 @@ OPERATIONS = 6
 RATIO = 4.0
 TWO_LAYERS_FROM = 1e14
 PASSES_WITHOUT_DROPOUT, MOST_DROPOUT = 2.5, 0.5
+LEARNING_RATE, NARROW = 4e-3, 256
 # How often a text of a million tokens is read at most; a longer one bears more, but slowly so.
 MOST_PASSES, MOST_PASSES_POWER = 32.0, 0.25
 SHORT_TEXT, SMALL_BATCH, BATCH = 200_000, 16, 32
@@ -48,6 +49,7 @@ class Size(NamedTuple):
     num_layers: int
     hidden_size: int
     dropout: float
+    learning_rate: float
     batch_size: int
     epochs: float | None
     """Passes after which it would only learn by heart; None if the time is over before that."""
@@ -88,6 +90,8 @@ def best_size(cell: str, tokens: int, operations: float) -> Size:
         num_layers,
         hidden_size,
         _dropout(passes),
+        # A wide layer at the rate of a narrow one may lose its way for a while.
+        round(LEARNING_RATE * min(1.0, NARROW / hidden_size) ** 0.4, 5),
         SMALL_BATCH if tokens < SHORT_TEXT else BATCH,
         round(most, 1) if passes > most else None,
     )
