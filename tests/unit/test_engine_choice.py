@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from _models import random_model
+from _runs import rondel as run
 
 import rondel
 from rondel.cells import build_cell
@@ -175,3 +177,41 @@ def test_members_of_two_runs_are_never_at_work_together():
         assert (way, other, third) == (TWO, ALONE, Sharing(2, 1))
     with gathered(TWO) as way:
         assert way == TWO
+
+
+def test_where_kernels_cannot_be_compiled_numpy_takes_their_place(monkeypatch):
+    def fail(*arguments, **settings):
+        raise RuntimeError("LLVM does not know this processor")
+
+    monkeypatch.setattr(CompiledEngine, "__init__", fail)
+    config, weights = random_model("lstm")
+    with pytest.warns(RuntimeWarning, match="LLVM does not know this processor"):
+        assert isinstance(build_engine(config, weights), NumpyEngine)
+
+
+def test_eval_says_what_eight_bits_cost(trained: Path, coffee_file: Path):
+    def nats(*flags: str) -> dict[str, float]:
+        done = run("eval", trained, coffee_file, *flags, "--json")
+        values: dict[str, float] = json.loads(done.stdout)
+        return values
+
+    exact, rounded = nats(), nats("--precision", "int8")
+    cost = rounded["nats_per_token"] - exact["nats_per_token"]
+    assert rounded["precision_costs_nats_per_token"] == pytest.approx(cost)
+    assert 0 < abs(cost) < 0.01
+    shown = run("eval", trained, coffee_file, "--precision", "int8").stdout.splitlines()[-1]
+    assert shown.split(maxsplit=1) == [f"{cost:+.5f}", "nats per character beside fp32"]
+    refused = run("eval", trained, coffee_file, "--precision", "int8", "--dynamic")
+    assert refused.exit_code == 2
+
+
+@pytest.mark.parametrize("flags", [("--precision", "int8"), ("--threads", 2, "-n", 9000)])
+def test_many_samples_are_those_made_one_by_one(flags: tuple[object, ...], trained: Path):
+    common = ("sample", trained, "--prime", "The ", "--seed", 6, "--stop", "\n", *flags)
+    lines = run(*common, "--count", 5).stdout.split("\n")
+    assert lines[:-1:2] == [f"--- {i} of 5" for i in range(1, 6)]
+    model = rondel.load(trained, precision="int8" if "int8" in flags else "fp32")
+    length = 9000 if 9000 in flags else 500
+    alone = [model.sample("The ", length=length, seed=6, stop="\n", index=i) for i in range(5)]
+    assert lines[1::2] == alone
+    assert model.sample_many(["The "] * 5, length=length, seed=6, stop="\n") == alone

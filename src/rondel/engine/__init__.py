@@ -11,7 +11,7 @@ from rondel.config import ModelConfig
 from rondel.engine.base import Engine, EngineState, Floats
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.numpy_engine import NumpyEngine
-from rondel.errors import InputError
+from rondel.errors import InputError, RondelError
 
 PRECISIONS = {
     "fp32": "as it was trained",
@@ -43,8 +43,11 @@ def build_engine(
             from rondel.engine.compiled_engine import CompiledEngine
 
             return CompiledEngine(config, weights, precision, threads)
-        except ImportError as error:  # NumPy does it all, only slower
-            warnings.warn(f"no compiled kernels: {error}", RuntimeWarning, stacklevel=2)
+        except (RondelError, MemoryError):
+            raise
+        except Exception as error:  # Numba fails in ways of its own; NumPy does it all, only slower
+            reason = str(error).strip().splitlines()[:1]
+            warnings.warn(f"no compiled kernels: {reason}", RuntimeWarning, stacklevel=2)
     if precision != "fp32":
         raise InputError(
             f"--precision {precision} takes compiled kernels, and this model runs without: "

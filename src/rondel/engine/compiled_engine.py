@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -34,6 +35,8 @@ FEWEST_ROWS = 4
 SMALLEST_SHARED = 100_000
 """Weights below which a step is over before a second thread has begun."""
 
+
+MOST_KEPT = 8
 
 NOT_FINITE = (
     "the model's output is not a finite number: its weights are damaged or its training "
@@ -75,6 +78,7 @@ class CompiledEngine:
             largest_table=LARGEST_TABLE,
         )
         self._pace = Pace()
+        self._kept = threading.local()
 
     def initial_state(self, batch_size: int = 1) -> EngineState:
         """Zeros, as every training text starts from."""
@@ -146,8 +150,8 @@ class CompiledEngine:
         tasks: list[Task] = []
         for begin, end in itertools.pairwise(rows * i // way.blocks for i in range(way.blocks + 1)):
             own = slice(begin, end)
-            parts = tuple(part[:, own] for part in state)
-            passage = Passage(self._plan, len(tokens_TB), parts, way.members, logits)
+            passage = self._passage(len(tokens_TB), end - begin, own, way.members, logits=logits)
+            passage.begin(tuple(part[:, own] for part in state))
             passages.append((own, passage))
             tokens = tokens_TB[:, own].reshape(-1).astype(np.int64)
             tasks += [
@@ -156,6 +160,20 @@ class CompiledEngine:
             ]
         team(way.blocks * way.members).run(tasks)
         return passages
+
+    def _passage(
+        self, steps: int, rows: int, columns: slice, members: int, *, logits: bool
+    ) -> Passage:
+        """Arrays to read with: of single steps they are kept, by each thread for itself."""
+        if steps > 1:
+            return Passage(self._plan, steps, rows, members, logits)
+        kept: dict[object, Passage] = self._kept.__dict__.setdefault("passages", {})
+        key = rows, columns.start, members, logits
+        if key not in kept:
+            if len(kept) == MOST_KEPT:
+                kept.clear()
+            kept[key] = Passage(self._plan, steps, rows, members, logits)
+        return kept[key]
 
 
 class Streams:

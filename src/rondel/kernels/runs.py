@@ -23,12 +23,8 @@ from rondel.kernels.team import Task
 class Passage:
     """The arrays of one reading of T steps by B rows."""
 
-    def __init__(
-        self, plan: Plan, steps: int, state: Sequence[Array], members: int, logits: bool
-    ) -> None:
-        self._plan, self._steps = plan, steps
-        rows = state[0].shape[1]
-        self._rows = rows
+    def __init__(self, plan: Plan, steps: int, rows: int, members: int, logits: bool) -> None:
+        self._plan, self._steps, self._rows = plan, steps, rows
         layers, units = plan.num_layers, plan.units
         self.job = job = plan.job(steps, rows, steps * rows, members)
         if rows == 1:
@@ -37,7 +33,6 @@ class Passage:
             job[r.H_STEP : r.H_ROW + 1] = (
                 units * PANEL, (steps + 1) * units * PANEL, PANEL, units * PANEL,
             )  # fmt: skip
-            self._h[:, 0, : plan.size] = state[0][:, 0]
         else:
             states = (steps + 1) * rows
             self._h = aligned(layers, units, states, PANEL)
@@ -47,14 +42,10 @@ class Passage:
                 states * PANEL,
                 PANEL,
             )
-            for layer in range(layers):
-                to_columns(state[0][layer], self._h[layer])
         job[r.H] = self._h.ctypes.data
         self._c = aligned(layers, units, rows, PANEL) if plan.cell == LSTM else None
         if self._c is not None:
             job[r.C : r.C_UNIT + 1] = self._c.ctypes.data, units * rows * PANEL, rows * PANEL
-            for layer in range(layers):
-                to_columns(state[1][layer], self._c[layer])
         self._gates = np.empty((units, steps * rows, plan.slots.in_all, PANEL), np.float32)
         job[r.GATES] = self._gates.ctypes.data
         self._arrivals = np.zeros(LINE, np.int64)
@@ -66,6 +57,17 @@ class Passage:
             self._logits = np.empty((steps * rows, plan.columns * PANEL), np.float32)
             job[r.LOGITS] = self._logits.ctypes.data
             job[r.HEAD_BIAS] = plan.head_bias.ctypes.data
+
+    def begin(self, state: Sequence[Array]) -> None:
+        """Begin from a state (L, B, H) for each of the cell's states."""
+        self._arrivals[0] = 0
+        if self._rows == 1:
+            self._h[:, 0, : self._plan.size] = state[0][:, 0]
+        for layer in range(self._plan.num_layers):
+            if self._rows != 1:
+                to_columns(state[0][layer], self._h[layer])
+            if self._c is not None:
+                to_columns(state[1][layer], self._c[layer])
 
     def logits(self) -> Array:
         """After each token (T, B, V)."""
