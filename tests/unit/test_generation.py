@@ -23,7 +23,12 @@ def bigram_engine(table_VV: np.ndarray) -> NumpyEngine:
     """A model whose logits after a token are that token's row: its state is the last token."""
     size = len(table_VV)
     config = ModelConfig(
-        cell="rnn", nonlinearity="relu", hidden_size=size, embedding_size=0, vocab_size=size
+        cell="rnn",
+        nonlinearity="relu",
+        num_layers=1,
+        hidden_size=size,
+        embedding_size=0,
+        vocab_size=size,
     )
     identity, zeros = np.eye(size, dtype=np.float32), np.zeros(size, np.float32)
     weights = {
@@ -48,7 +53,7 @@ def random_engine(vocab_size: int, seed: int = 0, hidden: int = 16) -> NumpyEngi
         "head.bias": (vocab_size,),
     }
     weights = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
-    config = ModelConfig(hidden_size=hidden, embedding_size=0, vocab_size=vocab_size)
+    config = ModelConfig(num_layers=1, hidden_size=hidden, embedding_size=0, vocab_size=vocab_size)
     return NumpyEngine(config, weights)
 
 

@@ -35,6 +35,9 @@ class Engine(Protocol):
     def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
         """The state after a sequence, its logits left out (a long prime needs none of them)."""
 
+    def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
+
 
 class TokenBy(IntEnum):
     """How a stream that an engine writes takes its next token."""

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rondel.config import ModelConfig
-from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.numpy_engine import NumpyEngine
+from rondel.engine import build_engine
+from rondel.engine.base import Engine, EngineState, Floats, Ids
 
 LARGEST_BATCH = 16_384
 """Tokens of short sequences that are read side by side."""
@@ -26,13 +26,13 @@ class BidirectionalEngine:
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Floats]) -> None:
         self.config = config
-        self.causal = NumpyEngine(config, weights)
+        self.causal = build_engine(config, weights)
         against = {
             name.replace("backward.", "core."): array
             for name, array in weights.items()
             if name.startswith("backward.")
         }
-        self.reverse = NumpyEngine(config, {**weights, **against})
+        self.reverse = build_engine(config, {**weights, **against})
         self._before_HH, self._after_HH = np.split(weights["join.weight"].T, 2)
         self._join_bias = weights["join.bias"]
         tied = "embedding.weight" if config.tie_weights else None
@@ -90,7 +90,7 @@ class BidirectionalEngine:
         return results
 
 
-def _padded_outputs(engine: NumpyEngine, sequences: Sequence[Ids]) -> Floats:
+def _padded_outputs(engine: Engine, sequences: Sequence[Ids]) -> Floats:
     """Outputs (T, B, H) of sequences that all begin together, the longest of T tokens."""
     tokens_TB = np.zeros((max(map(len, sequences)), len(sequences)), np.int64)
     for b, sequence in enumerate(sequences):
