@@ -89,7 +89,7 @@ def test_without_kernels_eight_bits_are_refused(trained: Path):
     assert answer.returncode == 1
     assert answer.stderr == (
         "rondel: --precision int8 takes compiled kernels, and this model runs without: "
-        "install numba, or leave it out\n"
+        "install numba, take RONDEL_NO_KERNELS away if it is set, or leave it out\n"
     )
 
 

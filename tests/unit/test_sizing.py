@@ -41,6 +41,11 @@ def test_a_short_text_is_not_read_for_ever() -> None:
     assert long.batch_size == BATCH
 
 
+@pytest.mark.parametrize(("tokens", "batch_size"), [(90, 1), (1100, 2), (20_000, SMALL_BATCH)])
+def test_a_tiny_text_is_cut_into_few_streams(tokens: int, batch_size: int) -> None:
+    assert best_size("lstm", tokens, MINUTE).batch_size == batch_size
+
+
 def test_a_smaller_cell_affords_more_units() -> None:
     lstm, rnn = (best_size(cell, 10**6, MINUTE) for cell in ("lstm", "rnn"))
     assert rnn.hidden_size > lstm.hidden_size

@@ -46,12 +46,12 @@ def build_engine(
         except (RondelError, MemoryError):
             raise
         except Exception as error:  # Numba fails in ways of its own; NumPy does it all, only slower
-            reason = str(error).strip().splitlines()[:1]
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             warnings.warn(f"no compiled kernels: {reason}", RuntimeWarning, stacklevel=2)
     if precision != "fp32":
         raise InputError(
             f"--precision {precision} takes compiled kernels, and this model runs without: "
-            "install numba, or leave it out"
+            f"install numba, take {kernels.DISABLING_VARIABLE} away if it is set, or leave it out"
         )
     return NumpyEngine(config, weights)
 

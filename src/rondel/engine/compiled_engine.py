@@ -22,7 +22,6 @@ from rondel.engine.cell_kernels import kernel_of
 from rondel.engine.numpy_engine import LARGEST_TABLE
 from rondel.engine.pace import ALONE, Pace, Sharing, gathered
 from rondel.errors import ModelFolderError
-from rondel.kernels import running
 from rondel.kernels.plan import Plan
 from rondel.kernels.runs import Passage, Slots
 from rondel.kernels.team import Task, team
@@ -154,10 +153,7 @@ class CompiledEngine:
             passage.begin(tuple(part[:, own] for part in state))
             passages.append((own, passage))
             tokens = tokens_TB[:, own].reshape(-1).astype(np.int64)
-            tasks += [
-                partial(running.read, passage.job, self._plan.lines, member, tokens)
-                for member in range(way.members)
-            ]
+            tasks += [partial(passage.read, member, tokens) for member in range(way.members)]
         team(way.blocks * way.members).run(tasks)
         return passages
 

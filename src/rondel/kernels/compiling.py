@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,6 +20,7 @@ from numba.core import config
 
 F = TypeVar("F", bound=Callable[..., Any])
 numba_config: Any = config
+VERSIONS_KEPT = 3
 
 
 @cache
@@ -39,7 +42,18 @@ def cache_folder() -> Path:
     """
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("rondel")) / "kernels" / digest
+    folder = Path(platformdirs.user_cache_dir("rondel")) / "kernels" / digest
+    with suppress(OSError):
+        _remove_old(folder)
+    return folder
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove what other versions compiled, but for the latest few, which may be in use."""
+    others = [other for other in folder.parent.glob("*") if other != folder]
+    others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
+    for other in others[VERSIONS_KEPT:]:
+        shutil.rmtree(other, ignore_errors=True)
 
 
 def compiled(function: F) -> F:

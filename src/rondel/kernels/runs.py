@@ -69,6 +69,10 @@ class Passage:
             if self._c is not None:
                 to_columns(state[1][layer], self._c[layer])
 
+    def read(self, member: int, tokens: Integers) -> None:
+        """A member's share of reading tokens (T * B)."""
+        r.read(self.job, self._plan.lines, member, tokens)
+
     def logits(self) -> Array:
         """After each token (T, B, V)."""
         assert self._logits is not None
@@ -173,25 +177,32 @@ class Slots:
             begin, end = rows * number // blocks, rows * (number + 1) // blocks
             job = self._block(begin, end, members, number)
             for member in range(members):
-                parts.append(
-                    partial(
-                        r.write,
-                        job,
-                        self._plan.lines,
-                        member,
-                        self._parity,
-                        begin,
-                        self.tokens,
-                        self.used,
-                        self._modes,
-                        self._temperatures,
-                        uniforms,
-                        begins_word,
-                        out,
-                    )
-                )
+                place = member, self._parity, begin
+                parts.append(partial(self._write, job, place, uniforms, begins_word, out))
         self._parity = (self._parity + len(out)) % 2
         return parts
+
+    def _write(
+        self,
+        job: Integers,
+        place: tuple[int, int, int],
+        uniforms: npt.NDArray[np.float64],
+        begins_word: npt.NDArray[np.bool_],
+        out: Integers,
+    ) -> None:
+        """A member's share of a block."""
+        r.write(
+            job,
+            self._plan.lines,
+            *place,
+            self.tokens,
+            self.used,
+            self._modes,
+            self._temperatures,
+            uniforms,
+            begins_word,
+            out,
+        )
 
     def _block(self, begin: int, end: int, members: int, number: int) -> Integers:
         """The job of some of the streams: all addresses are moved on to the first of them."""

@@ -19,7 +19,10 @@ class Team:
         self._others = ThreadPoolExecutor(threads - 1, "rondel") if threads > 1 else None
 
     def run(self, tasks: list[Task]) -> None:
-        """Do all tasks, each by whichever thread is free; raises what one of them raises."""
+        """Do all tasks, each by whichever thread is free; raises what one of them raises.
+
+        A task is to keep what it writes to: an interrupt may leave it at work after this returns.
+        """
         if self._others is None or len(tasks) == 1:
             for task in tasks:
                 task()
@@ -30,10 +33,15 @@ class Team:
             while (number := next(numbers)) < len(tasks):
                 tasks[number]()
 
-        helping = min(self.threads, len(tasks)) - 1
-        futures = [self._others.submit(work) for _ in range(helping)]
+        futures = []
         try:
+            for _ in range(min(self.threads, len(tasks)) - 1):
+                futures.append(self._others.submit(work))
             work()
+        except BaseException:
+            # Interrupted: the others may be waiting for what this thread was to do.
+            work()
+            raise
         finally:
             for future in futures:
                 future.result()

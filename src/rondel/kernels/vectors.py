@@ -78,7 +78,7 @@ def prefetch(builder: Builder, where: Value) -> None:
 
 
 class Vector:
-    """Numbers in the lanes of a register. Every operation is rounded as IEEE 754 has it."""
+    """Numbers in the lanes of a register. Every operator is rounded as IEEE 754 has it."""
 
     def __init__(self, builder: Builder, value: Value) -> None:
         self.builder, self.value = builder, value

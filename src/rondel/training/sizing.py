@@ -26,6 +26,7 @@ LEARNING_RATE, NARROW = 4e-3, 256
 # How often a text of a million tokens is read at most; a longer one bears more, but slowly so.
 MOST_PASSES, MOST_PASSES_POWER = 32.0, 0.25
 SHORT_TEXT, SMALL_BATCH, BATCH = 200_000, 16, 32
+STEPS_A_STREAM = 8 * TrainingConfig.seq_length
 
 # What is timed to know the machine.
 TRIED = ModelConfig(
@@ -92,9 +93,17 @@ def best_size(cell: str, tokens: int, operations: float) -> Size:
         _dropout(passes),
         # A wide layer at the rate of a narrow one may lose its way for a while.
         round(LEARNING_RATE * min(1.0, NARROW / hidden_size) ** 0.4, 5),
-        SMALL_BATCH if tokens < SHORT_TEXT else BATCH,
+        _batch_size(tokens),
         round(most, 1) if passes > most else None,
     )
+
+
+def _batch_size(tokens: int) -> int:
+    """As many streams as leave each of them a few steps of the usual length."""
+    batch_size = SMALL_BATCH if tokens < SHORT_TEXT else BATCH
+    while batch_size > 1 and tokens < batch_size * STEPS_A_STREAM:
+        batch_size //= 2
+    return batch_size
 
 
 def _dropout(passes: float) -> float:
