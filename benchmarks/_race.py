@@ -139,6 +139,9 @@ def best_of(speeds: dict[str, Speed], names: Sequence[str]) -> str:
 def _count_for(turn: Timed, seconds: float) -> int:
     """How many units take about so long; the runs that tell also warm the contestant up."""
     turn.time(1)
+    # Whatever is compiled or loaded at first, for one unit and for several, tells nothing.
+    for count in (1, 2):
+        turn.time(count)
     count = 1
     while (taken := turn.time(count)) < seconds / 3:
         count *= 2 if taken > 0.01 * seconds else 10

@@ -207,27 +207,22 @@ class Sampling:
 
 
 class Streams:
-    """Many streams at once: one step of all of them is a unit of work."""
+    """Many streams at once, as `Model.sample_many` writes them; a step of all is a unit of work."""
 
     def __init__(self, folder: Path, streams: int) -> None:
-        self._engine = load(folder)._engine
+        self._model = load(folder)
         self._streams = streams
-        self._rng = np.random.default_rng(1)
 
     def run(self, count: int) -> None:
-        state = self._engine.initial_state(self._streams)
-        tokens_B = np.ones(self._streams, np.int64)
-        for _ in range(count):
-            logits_BV, state = self._engine.step(tokens_B, state)
-            # The largest of logits with Gumbel noise added is a draw from their softmax.
-            noise = self._rng.gumbel(size=logits_BV.shape)
-            tokens_B = (logits_BV / TEMPERATURE + noise).argmax(1)
+        primes = [PRIME] * self._streams
+        self._model.sample_many(primes, length=count, seed=1, temperature=TEMPERATURE)
 
     def logits(self, tokens_TB: Ids) -> npt.NDArray[Any]:
         """After each step (T, B, V)."""
-        state, rows = self._engine.initial_state(self._streams), []
+        engine, rows = self._model._engine, []
+        state = engine.initial_state(self._streams)
         for tokens_B in tokens_TB:
-            logits_BV, state = self._engine.step(tokens_B, state)
+            logits_BV, state = engine.step(tokens_B, state)
             rows.append(logits_BV)
         return np.stack(rows)
 
