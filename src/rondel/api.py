@@ -299,14 +299,17 @@ class Model:
         rows = [Hypothesis(*row) for row in hypotheses]
         return rescore(self._engine, self.tokenizer, rows, **settings)
 
-    def fill(self, text: str, **settings: Any) -> list[Filled]:
+    def fill(
+        self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any
+    ) -> list[Filled]:
         """The best ways to fill the gaps of a text, which are marked `___`, best first.
 
         `settings` are those of `rondel.generation.filling.FillSettings`: `gap`, another mark;
-        `length` in tokens, if it is known, or else `max_length`; `best`, how many to give. For a
-        bidirectional model; raises `InputError` for another, or a text without a gap.
+        `length` in tokens, if it is known, or else `max_length`; `best`, how many to give. `watch`
+        is told what fraction is done. For a bidirectional model; raises `InputError` for another,
+        or a text without a gap.
         """
-        return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings))
+        return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings), watch)
 
     def gibbs(
         self,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -44,12 +47,38 @@ def test_fill_tells_of_what_it_does_not_know(trained_both: Path) -> None:
     assert done.stderr == "rondel: the model does not know '☃'; read as unknown\n"
 
 
+@pytest.mark.parametrize("how", ["tsv", "csv", "jsonl"])
+def test_what_it_does_not_know_comes_back_in_every_format(trained_both: Path, how: str) -> None:
+    arguments = ("--length", 1, "--best", 2, "--format", how)
+    done = rondel("fill", trained_both, "-", *arguments, stdin="日本\t___\n☃ \\")
+    assert (
+        done.stderr
+        == "rondel: the model does not know '日' '本' '\\t' '☃' '\\\\'; read as unknown\n"
+    )
+    if how == "jsonl":
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+    elif how == "csv":
+        rows = list(csv.DictReader(io.StringIO(done.stdout, newline="")))
+    else:
+        head, *lines = [line.split("\t") for line in done.stdout.splitlines()]
+        plain = [[re.sub(r"\\(.)", unescaped, cell) for cell in line] for line in lines]
+        rows = [dict(zip(head, line, strict=True)) for line in plain]
+    assert len(rows) == 2
+    for row in rows:
+        assert row["text"] == f"日本\t{row['filling_1']}\n☃ \\"
+
+
+def unescaped(match: re.Match[str]) -> str:
+    return {"t": "\t", "n": "\n", "r": "\r"}.get(match.group(1), match.group(1))
+
+
 def test_a_word_model_is_told_of_no_spaces_around_a_gap(tmp_path: Path, coffee_file: Path) -> None:
     small = ("--level", "word", "--hidden-size", 8, "--seq-length", 8, "--steps", 2)
     rondel("train", coffee_file, "--bidirectional", *small, "--quiet", "--out", tmp_path / "words")
     done = rondel("fill", tmp_path / "words", "The ___ is hot, and the ☃ too.", "--best", 1)
     assert done.stderr == "rondel: the model does not know '☃'; read as unknown\n"
-    assert done.stdout.splitlines()[1].split("\t")[3].startswith("The ")
+    filling, text = done.stdout.splitlines()[1].split("\t")[2:]
+    assert re.fullmatch(f"The ?{re.escape(filling)} ?is hot, and the ☃ too\\.", text)
 
 
 def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> None:
@@ -57,6 +86,8 @@ def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> No
         rondel("fill", trained_both, "The cup")
     with pytest.raises(InputError, match="length must be at least 1"):
         rondel("fill", trained_both, "The ___", "--length", 0)
+    with pytest.raises(InputError, match="length must be at most 256 tokens, not 50000"):
+        rondel("fill", trained_both, "The ___", "--length", 50_000)
     with pytest.raises(InputError, match="from one side only"):
         rondel("fill", trained, "The ___")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rondel import Model
 from rondel.artifact import Artifact
 from rondel.config import TextConfig
 from rondel.errors import InputError
-from rondel.generation.filling import LOOK_AHEAD, split_at_gaps
+from rondel.generation.filling import LOOK_AHEAD
+from rondel.generation.gaps import put_together, split_at_gaps, unknowns_around
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LETTERS = "abcd"
@@ -118,12 +120,64 @@ def test_what_is_around_a_gap_stays_and_nothing_unknown_is_filled_in(level: str)
     before, after = "the cup is ", ", the cup"
     for one in model.fill(f"{before}___{after}", length=2, best=20):
         assert one.text.startswith(before.rstrip())
-        assert one.text.endswith("the cup")
+        assert one.text.endswith(after)
         if model.tokenizer.unknown_id is not None:
             assert "\N{REPLACEMENT CHARACTER}" not in one.text
             assert "<unk>" not in one.text
-        if level == "char":
+        if level == "word":
+            assert not set("\t\n") & set(one.fillings[0])
+        else:
             assert one.text == before + one.fillings[0] + after
+
+
+@pytest.mark.parametrize("level", tokenizers)
+@pytest.mark.parametrize("word_split", ["punctuation", "spaces"])
+def test_only_the_gaps_change(level: str, word_split: str) -> None:
+    model = random_text_model(level=level, word_split=word_split, lowercase=level == "word")
+    parts = " 日本\tThe  ZORBAK", " of\r\n\u3000\udcff, the", " Cup\n\n is <unk> ☃ "
+    # Of what was typed, no more than a single space beside a gap goes with it.
+    space = " ?" if level == "word" else " "
+    for one in model.fill(" ___".join(parts), length=2, best=20, width=4):
+        first, second = map(re.escape, one.fillings)
+        ended = [re.escape(part.removeprefix(" ")) for part in parts[1:]]
+        expected = (re.escape(parts[0]), first, ended[0], second, ended[1])
+        assert re.fullmatch(space.join(expected), one.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "filling", "expected"),
+    [
+        ("The ___ ZORBAK", "cup", "The cup ZORBAK"),
+        ("The ___ ZORBAK", ",", "The, ZORBAK"),
+        ("The ___ ZORBAK", "(", "The (ZORBAK"),
+        ("The  ___\tZORBAK", ",", "The  ,\tZORBAK"),
+        ("“___” 日本", "cup", "“cup” 日本"),
+        ("___ ___\n", "cup", "cup cup\n"),
+        (" ___ ", "cup", " cup "),
+    ],
+)
+def test_words_are_put_between_words(text: str, filling: str, expected: str) -> None:
+    tokenizer = random_text_model(level="word").tokenizer
+    around = {",": "cup,", "(": "(so"}.get(filling, filling)
+    ids = tokenizer.encode(around).tolist()
+    (token,) = [i for i in ids if tokenizer.decode([i]) == filling]
+    parts = split_at_gaps(tokenizer, text, "___")
+    assert put_together(tokenizer, parts, [(token,)] * (len(parts) - 1)) == expected
+
+
+def test_what_is_unknown_around_gaps() -> None:
+    words, letters = (random_text_model(level=level).tokenizer for level in ("word", "char"))
+    text = "The ZORBAK ___  of <unk>\u3000日本 ___."
+    assert unknowns_around(words, text, "___") == ["ZORBAK", "of", "\u3000", "日本", "."]
+    assert unknowns_around(letters, "Z☃Z___☃日", "___") == ["Z", "☃", "日"]
+
+
+def test_how_far_it_is_is_told(model: Model) -> None:
+    told: list[float] = []
+    model.fill("a_b_c", told.append, gap="_", max_length=3)
+    assert told == sorted(told)
+    assert 0 < told[0] < 0.2
+    assert told[-1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("level", tokenizers)
@@ -132,7 +186,7 @@ def test_a_text_is_split_as_it_is_read(level: str) -> None:
     text = "the cup, (x) is full. x"
     first, *rest = split_at_gaps(tokenizer, text.replace("x", "___"), "___")
     gap = tokenizer.encode("x")
-    joined = np.concatenate([first, *(ids for part in rest for ids in (gap, part))])
+    joined = np.concatenate([first.ids, *(ids for part in rest for ids in (gap, part.ids))])
     np.testing.assert_array_equal(joined, tokenizer.encode(text))
 
 
@@ -142,6 +196,8 @@ def test_a_text_is_split_as_it_is_read(level: str) -> None:
         ({"gap": ""}, "mark of a gap is empty"),
         ({"length": 0}, "length must be at least 1, not 0"),
         ({"max_length": -1}, "max_length must be at least 1, not -1"),
+        ({"length": 50_000}, "length must be at most 256 tokens, not 50000"),
+        ({"max_length": 257}, "max_length must be at most 256 tokens, not 257"),
         ({"best": 0}, "best must be at least 1, not 0"),
         ({"width": 0}, "width must be at least 1, not 0"),
         ({"sweeps": -1}, "sweeps must be at least 0, not -1"),

@@ -1,8 +1,12 @@
-"""Words for models, shared by the commands that speak of them."""
+"""Words for models and for what they do not know, shared by the commands that speak of them."""
 
 from __future__ import annotations
 
+import click
+
 from rondel.config import ModelConfig
+
+LISTED = 8
 
 
 def describe_model(config: ModelConfig) -> str:
@@ -16,3 +20,10 @@ def describe_model(config: ModelConfig) -> str:
     if config.tie_weights:
         parts.append("tied weights")
     return ", ".join(parts)
+
+
+def tell_of_unknowns(unknowns: list[str]) -> None:
+    """Say on standard error what of a text the model does not know, if there is anything."""
+    if unknowns:
+        listed = " ".join(map(repr, unknowns[:LISTED])) + (" …" if len(unknowns) > LISTED else "")
+        click.echo(f"rondel: the model does not know {listed}; read as unknown", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,23 +54,29 @@ def command(
 
     TEXT is the text itself, or - for standard input. The table has the best texts first, by the
     log-probability of what was filled in and of what follows it, each token given what is before
-    it; a single gap of --length 1, by the filling's log-probability given both sides.
+    it; a single gap of --length 1, by the filling's log-probability given both sides. Around
+    the gaps TEXT stays as it is, known to the model or not.
 
     \b
       rondel fill runs/book "To be, or ___ to be"
     """
     from rondel.api import load
+    from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.describing import tell_of_unknowns
+    from rondel.cli.waiting import Waiting
     from rondel.generation.filling import FillSettings
+    from rondel.generation.gaps import unknowns_around
+    from rondel.text.reading import read_text
 
     settings = FillSettings(gap, length, max_length, best, width, sweeps, seed)
+    tell_of_compiling()
     filler = load(model)
     if text == "-":
-        text = sys.stdin.read()
-    # Part by part, and without the spaces around a gap, which words imply.
-    unknowns = [word for part in text.split(gap) for word in filler.unknowns(part.strip(" "))]
-    for word in dict.fromkeys(unknowns):
-        click.echo(f"rondel: the model does not know {word!r}; read as unknown", err=True)
-    write_table(_columns(filler.fill(text, **vars(settings))), how)
+        text = read_text(["-"], as_bytes=filler.tokenizer.level == "byte")
+    tell_of_unknowns(unknowns_around(filler.tokenizer, text, gap))
+    with Waiting() as waiting:
+        filled = filler.fill(text, waiting, **vars(settings))
+    write_table(_columns(filled), how)
 
 
 def _columns(filled: list[Filled]) -> Columns:

@@ -79,6 +79,7 @@ def command(
     """Write text with the model in the folder MODEL, on standard output as it is made."""
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.describing import tell_of_unknowns
 
     if prime is not None and prime_file is not None:
         raise InputError("give --prime or --prime-file, not both")
@@ -87,7 +88,7 @@ def command(
     if prime_file is not None:
         prime = _read_prime(prime_file, as_bytes=writer.tokenizer.level == "byte")
     if prime:
-        _tell_of_unknowns(writer.unknowns(prime))
+        tell_of_unknowns(writer.unknowns(prime))
     primes = [
         writer.choose_prime(seed, index) if prime is None else prime for index in range(count)
     ]
@@ -155,12 +156,6 @@ def _read_prime(path: Path, *, as_bytes: bool) -> str:
     from rondel.text.reading import read_text
 
     return read_text([str(path)], as_bytes=as_bytes)
-
-
-def _tell_of_unknowns(unknowns: list[str]) -> None:
-    if unknowns:
-        listed = " ".join(map(repr, unknowns[:8])) + (" …" if len(unknowns) > 8 else "")
-        click.echo(f"rondel: the model does not know {listed}; read as unknown", err=True)
 
 
 def _printable(text: str) -> str:

@@ -5,13 +5,15 @@ sweeps over them (`gibbs.sweep`), in which every token is chosen given all the o
 what comes after. Fillings of all lengths are then ranked by one measure, the probability that the
 causal half gives to the filling and to the text after it, up to the next gap; by the chain rule it
 compares texts of any length. A gap of exactly one token needs no search: its tokens are ranked by
-their probability given both sides.
+their probability given both sides. The unknown token fills no gap, and at word level no white space
+does: a gap stands for words.
 
 Shapes: T time, B batch (fillings), L layers, H hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
 from rondel.generation.distributions import largest
 from rondel.generation.draw import draw, stream_rng
+from rondel.generation.gaps import Part, put_together, split_at_gaps
 from rondel.generation.gibbs import sweep
 from rondel.text.tokenizers import Tokenizer
 
@@ -30,12 +33,14 @@ GAP = "___"
 LOOK_AHEAD = 64
 """How much of the text after a gap its fillings are judged by, in tokens."""
 KEPT_BETWEEN_GAPS = 4
-# A word to every way of splitting, and a character to the others.
-PLACEHOLDER = "x"
+MOST = 256
+"""Tokens that a gap may have at all: what is longer is a text to write, with `rondel sample`."""
 LONGEST = {"word": 3}
 OTHERWISE_LONGEST = 12
 
 Numbers = npt.NDArray[np.float64]
+Watch = Callable[[float], None]
+"""Is told what fraction is done."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class FillSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"{name} must be at least 1, not {value}")
+            if value is not None and name.endswith("length") and value > MOST:
+                raise InputError(f"{name} must be at most {MOST} tokens, not {value}")
         for name in ("sweeps", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} must be at least 0, not {getattr(self, name)}")
@@ -102,49 +109,29 @@ class _Partly:
 
 
 def fill(
-    engine: BidirectionalEngine, tokenizer: Tokenizer, text: str, settings: FillSettings
+    engine: BidirectionalEngine,
+    tokenizer: Tokenizer,
+    text: str,
+    settings: FillSettings,
+    watch: Watch = lambda fraction: None,
 ) -> list[Filled]:
-    """The best ways to fill the gaps of a text, best first.
+    """The best ways to fill the gaps of a text, best first; all else stays as it is.
 
     Raises `InputError` if the text has no gap, or one that runs into a word at word level.
     """
-    first, *others = split_at_gaps(tokenizer, text, settings.gap)
+    first, *others = parts = split_at_gaps(tokenizer, text, settings.gap)
     fillers = _Fillers(engine, tokenizer, settings)
-    state = engine.causal.advance(first[:, None], engine.causal.initial_state())
-    partly = [_Partly(tuple(first.tolist()), (), state, 0.0)]
-    for part in others:
-        grown = [child for parent in partly for child in fillers.fill_one(parent, part)]
+    state = engine.causal.advance(first.ids[:, None], engine.causal.initial_state())
+    partly = [_Partly(tuple(first.ids.tolist()), (), state, 0.0)]
+    for number, part in enumerate(others):
+        fillers.watch = _share(watch, number, len(others))
+        grown = fillers.fill_all(partly, part.ids)
         partly = sorted(grown, key=lambda child: -child.log_probability)
         partly = partly[: max(settings.best, KEPT_BETWEEN_GAPS)]
-    filled = [_finished(engine, tokenizer, candidate) for candidate in partly]
+    filled = [_finished(engine, tokenizer, candidate, parts) for candidate in partly]
     if settings.length == 1 and len(others) == 1:
         filled.sort(key=lambda one: -one.pseudo_log_likelihood)
     return filled[: settings.best]
-
-
-def split_at_gaps(tokenizer: Tokenizer, text: str, gap: str) -> list[Ids]:
-    """The tokens between the gaps of a text; `InputError` if it has none."""
-    parts = text.split(gap)
-    if len(parts) == 1:
-        raise InputError(f"the text has no gap: mark one with {gap!r}, or say how it is marked")
-    # Encoded whole, so that what is next to a gap is what it is next to a word.
-    whole = PLACEHOLDER.join(parts)
-    ids, spans = tokenizer.encode(whole), tokenizer.spans(whole)
-    pieces, begin, place = [], 0, 0
-    for part in parts[:-1]:
-        place += len(part)
-        (touching,) = np.nonzero((spans[:, 0] < place + 1) & (spans[:, 1] > place))
-        first = int(touching[0])
-        if len(touching) > 1 or tuple(spans[first]) != (place, place + 1):
-            clash = whole[spans[touching, 0].min() : spans[touching, 1].max()]
-            shown = clash.replace(PLACEHOLDER, gap, 1) if clash.count(PLACEHOLDER) == 1 else gap
-            raise InputError(
-                f"a gap is whole {tokenizer.token_noun}s, and this one is part of one: {shown!r}; "
-                "put spaces around it"
-            )
-        pieces.append(ids[begin:first])
-        begin, place = first + 1, place + 1
-    return [*pieces, ids[begin:]]
 
 
 class _Fillers:
@@ -155,18 +142,32 @@ class _Fillers:
     ) -> None:
         self.engine, self.settings = engine, settings
         self.lengths = settings.lengths(tokenizer)
-        self.unknown_id = tokenizer.unknown_id
+        self.barred_V = _barred(tokenizer)
         self.rng = stream_rng(settings.seed)
+        self.watch: Watch = lambda fraction: None
+
+    def fill_all(self, parents: list[_Partly], part: Ids) -> list[_Partly]:
+        """The best fillings of the same gap of several texts."""
+        watch, filled = self.watch, []
+        for number, parent in enumerate(parents):
+            self.watch = _share(watch, number, len(parents))
+            filled += self.fill_one(parent, part)
+        return filled
 
     def fill_one(self, parent: _Partly, part: Ids) -> list[_Partly]:
         """The best fillings of a gap that stands before `part`, which follows them in the text."""
         reverse = self.engine.reverse
         after = reverse.advance(part[::-1, None], reverse.initial_state())
         found: list[tuple[float, tuple[int, ...]]] = []
+        watch, total, done = self.watch, sum(self.lengths), 0
         for length in self.lengths:
+            # A longer filling takes longer: what is done is counted in tokens.
+            self.watch = _share(watch, done / length, total / length)
+            done += length
             fillings_TB = self._candidates(parent.state, after, length)
             scores_B = self._scores(parent.state, fillings_TB, part)
             found += zip(scores_B.tolist(), map(tuple, fillings_TB.T.tolist()), strict=True)
+            self.watch(1.0)
         found.sort(key=lambda one: -one[0])
         return [self._child(parent, part, *one) for one in found[: self.settings.width]]
 
@@ -192,6 +193,7 @@ class _Fillers:
         for number in range(self.settings.sweeps):
             last = number == self.settings.sweeps - 1
             sweep(self.engine, tokens_TB, befores, afters, self._best if last else self._draw)
+            self.watch((number + 1) / self.settings.sweeps)
             seen.append(tokens_TB.copy())
         return np.unique(np.concatenate(seen, axis=1), axis=1)
 
@@ -228,10 +230,9 @@ class _Fillers:
         return total_B
 
     def _known(self, logits_BV: Floats) -> Numbers:
-        """Logits in which the unknown token, which stands for no text, cannot come."""
+        """Logits in which what fills no gap cannot come."""
         known = logits_BV.astype(np.float64)
-        if self.unknown_id is not None:
-            known[:, self.unknown_id] = -np.inf
+        known[:, self.barred_V] = -np.inf
         return known
 
     def _draw(self, logits_BV: Floats, place: int) -> Ids:
@@ -242,7 +243,24 @@ class _Fillers:
         return best
 
 
-def _finished(engine: BidirectionalEngine, tokenizer: Tokenizer, filled: _Partly) -> Filled:
+def _barred(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
+    """Which tokens (V,) fill no gap: the unknown, and among words what is white space."""
+    barred_V = np.zeros(tokenizer.vocab_size, np.bool_)
+    if tokenizer.level == "word":
+        barred_V[:] = [tokenizer.token(i).isspace() for i in range(tokenizer.vocab_size)]
+    if tokenizer.unknown_id is not None:
+        barred_V[tokenizer.unknown_id] = True
+    return barred_V
+
+
+def _share(watch: Watch, number: float, of: float) -> Watch:
+    """What is told of one piece of work out of so many, as a fraction of all."""
+    return lambda fraction: watch((number + fraction) / of)
+
+
+def _finished(
+    engine: BidirectionalEngine, tokenizer: Tokenizer, filled: _Partly, parts: list[Part]
+) -> Filled:
     ids = np.array(filled.tokens)
     ((forth_NH, back_NH),) = engine.outputs([ids])
     edge_1H = np.zeros_like(forth_NH[:1])
@@ -253,9 +271,10 @@ def _finished(engine: BidirectionalEngine, tokenizer: Tokenizer, filled: _Partly
         total += float(
             _chosen(_log_softmax(engine.logits(before[gap], after[gap])), ids[gap]).sum()
         )
+    fillings = [filled.tokens[gap] for gap in filled.gaps]
     return Filled(
-        tokenizer.decode(filled.tokens),
-        tuple(tokenizer.decode(filled.tokens[gap]) for gap in filled.gaps),
+        put_together(tokenizer, parts, fillings),
+        tuple(tokenizer.decode(filling) for filling in fillings),
         filled.log_probability,
         total,
     )
