@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from _models import random_model
 
+from rondel.config import TextConfig
 from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.base import WritingEngine
 from rondel.engine.pace import Pace, Sharing
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.streams import Request, StreamBatch, write_many
+from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
 
 CHARACTERS = "".join(map(chr, range(32, 96)))
@@ -143,6 +145,33 @@ def test_streams_join_and_leave_between_steps(engine):
     assert [texts[handle] for handle in (first, third, fourth)] == [expected[i] for i in (0, 2, 3)]
     assert 0 < len(texts[second]) < 400
     assert expected[1].startswith(texts[second])
+
+
+@pytest.mark.parametrize("level", tokenizers)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_prime_that_many_go_on_from_is_read_once(level, compiled):
+    text = "THE CUP, the café é IS hot. é (too)" * 3
+    tokenizer = train_tokenizer(text, TextConfig(level=level, min_count=1))
+    model = random_model("gru", vocab=tokenizer.vocab_size, layers=2, hidden=24, embedding=9)
+    engine = build_engine(*model) if compiled else NumpyEngine(*model)
+    # Ends within a word's space, or, as a byte model has it, within a character.
+    primes = ["THE CUP, the ", "é \udcc3"] * 3
+    settings = GenerationSettings(length=30, seed=4)
+    alone = ["".join(generate(engine, tokenizer, settings, p, i)) for i, p in enumerate(primes)]
+    read = []
+    step = engine.step
+    engine.step = lambda tokens, state: read.append(tokens.tolist()) or step(tokens, state)
+    many = (Request(prime, settings, i) for i, prime in enumerate(primes))
+    assert joined(write_many(engine, tokenizer, many, 4)) == alone
+    assert len(set(alone)) == len(alone)
+    if compiled:
+        assert len(read) == 2
+
+
+def test_many_are_refused_before_any_is_written(engine):
+    settings = GenerationSettings()
+    with pytest.raises(InputError, match="give a prime"):
+        write_many(engine, TOKENIZER, [Request("A", settings), Request("", settings)])
 
 
 def test_what_waits_can_be_cancelled_too(engine):

@@ -5,6 +5,7 @@ Shapes: T time, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 from rondel.engine import Engine, EngineState
@@ -26,16 +27,24 @@ class Start(NamedTuple):
     decoder: Decoder
     """Has written the prime; what it gives from here on continues that text."""
 
+    def again(self) -> Start:
+        """The same for one more text: of all this, only the decoder changes as a text goes on."""
+        return self._replace(decoder=copy.copy(self.decoder))
+
+
+def check_prime(prime: str) -> None:
+    """Raise `InputError` if there is no text: a model has no sign for the beginning of one."""
+    if not prime:
+        raise InputError("there is nothing to continue: give a prime of at least one character")
+
 
 def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
     """Run a model over the text that generation is to continue.
 
-    Raises `InputError` if there is no text: a model has no sign for the beginning of one.
+    Raises `InputError` if there is no text.
     """
-    context = without_implied_space(tokenizer, prime)
-    ids = tokenizer.encode(context)
-    if len(ids) == 0:
-        raise InputError("there is nothing to continue: give a prime of at least one character")
+    check_prime(prime)
+    ids = tokenizer.encode(without_implied_space(tokenizer, prime))
     state = engine.initial_state()
     for begin in range(0, len(ids) - 1, CHUNK):
         state = engine.advance(ids[begin : min(begin + CHUNK, len(ids) - 1), None], state)
@@ -74,3 +83,8 @@ class _AfterSpace:
 
     def finish(self) -> str:
         return self._decoder.finish()
+
+    def __copy__(self) -> _AfterSpace:
+        copied = _AfterSpace(copy.copy(self._decoder))
+        copied._begun = self._begun
+        return copied

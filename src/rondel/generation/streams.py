@@ -6,7 +6,7 @@ stream writes depends on its own request only: its prime, seed, rules and stops.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,7 +19,7 @@ from rondel.generation.beam import beam_search
 from rondel.generation.lockstep import Lockstep
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
-from rondel.generation.start import Start, read_prime
+from rondel.generation.start import Start, check_prime, read_prime
 from rondel.generation.stream import Stream
 from rondel.text.tokenizers import Tokenizer
 
@@ -51,7 +51,7 @@ class StreamBatch:
     """
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int = CAPACITY) -> None:
-        self._engine, self._tokenizer, self._capacity = engine, tokenizer, capacity
+        self._engine, self._tokenizer, self.capacity = engine, tokenizer, capacity
         self._count = 0
         self._waiting: deque[tuple[int, Request, Start]] = deque()
         self._alone: dict[int, Iterator[str]] = {}
@@ -67,13 +67,14 @@ class StreamBatch:
     def _under_way(self) -> int:
         return len(self._alone) + (0 if self._together is None else len(self._together))
 
-    def add(self, request: Request) -> int:
+    def add(self, request: Request, start: Start | None = None) -> int:
         """A new stream's handle; it is written from the next step on that has room for it.
 
-        Raises `InputError` if its prime is empty, or the model can write nothing.
+        `start` is what its prime was read to, if that is known, and belongs to the stream from here
+        on. Raises `InputError` if its prime is empty, or the model can write nothing.
         """
         Shaper(self._tokenizer, request.settings.rules)
-        start = read_prime(self._engine, self._tokenizer, request.prime)
+        start = start or read_prime(self._engine, self._tokenizer, request.prime)
         handle, self._count = self._count, self._count + 1
         self._waiting.append((handle, request, start))
         return handle
@@ -95,7 +96,7 @@ class StreamBatch:
             events += [Event(*event) for event in self._together.step()]
         for handle, pieces in list(self._alone.items()):
             events.append(self._next(handle, pieces))
-        while self._waiting and self._under_way < self._capacity:
+        while self._waiting and self._under_way < self.capacity:
             handle, request, start = self._waiting.popleft()
             settings = request.settings
             if settings.mode == "beam":
@@ -135,13 +136,41 @@ def one_by_one(engine: Engine, stream: Stream, start: Start) -> Iterator[str]:
 def write_many(
     engine: Engine, tokenizer: Tokenizer, requests: Iterable[Request], capacity: int = CAPACITY
 ) -> Iterator[Event]:
-    """The events of all requests, whose handles are their numbers; each text is as if alone."""
-    batch = StreamBatch(engine, tokenizer, capacity)
-    waiting = iter(requests)
+    """The events of all requests, whose handles are their numbers; each text is as if alone.
+
+    Raises `InputError` at once if a prime is empty, or the model can write nothing.
+    """
+    asked = list(requests)
+    for request in asked:
+        check_prime(request.prime)
+        Shaper(tokenizer, request.settings.rules)
+    return _events(StreamBatch(engine, tokenizer, capacity), _Primes(engine, tokenizer, asked))
+
+
+def _events(batch: StreamBatch, primes: _Primes) -> Iterator[Event]:
+    waiting = iter(primes.requests)
     while True:
         # No more primes are read ahead than there is room for.
-        while len(batch) < capacity and (request := next(waiting, None)) is not None:
-            batch.add(request)
+        while len(batch) < batch.capacity and (request := next(waiting, None)) is not None:
+            batch.add(request, primes.read(request.prime))
         if not len(batch):
             return
         yield from batch.step()
+
+
+class _Primes:
+    """Reads each different prime of some requests once, and keeps it while others need it."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, requests: list[Request]) -> None:
+        self.requests = requests
+        self._engine, self._tokenizer = engine, tokenizer
+        self._needed = Counter(request.prime for request in requests)
+        self._read: dict[str, Start] = {}
+
+    def read(self, prime: str) -> Start:
+        """Where the next text that goes on from a prime starts."""
+        start = self._read.pop(prime, None) or read_prime(self._engine, self._tokenizer, prime)
+        self._needed[prime] -= 1
+        if self._needed[prime]:
+            self._read[prime] = start.again()
+        return start

@@ -19,7 +19,10 @@ Spans = npt.NDArray[np.int64]
 
 
 class Decoder(Protocol):
-    """Turns tokens into text as they come; it holds back what is not complete yet."""
+    """Turns tokens into text as they come; it holds back what is not complete yet.
+
+    `copy.copy` of one goes on from where it stands, and neither shows in the other.
+    """
 
     def push(self, token_id: int) -> str:
         """The text that this token adds, which may be empty."""

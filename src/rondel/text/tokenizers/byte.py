@@ -105,6 +105,11 @@ class ByteDecoder:
         """U+FFFD if a character was begun and not ended."""
         return self._utf8.decode(b"", final=True)
 
+    def __copy__(self) -> ByteDecoder:
+        copied = ByteDecoder()
+        copied._utf8.setstate(self._utf8.getstate())
+        return copied
+
 
 def _bytes(text: str) -> bytes:
     try:
