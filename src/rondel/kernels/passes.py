@@ -262,9 +262,10 @@ class Gradients:
                 gates, line, unit, shape.steps, work.blocks, self._tokens_TB,
                 d_table.ctypes.data, shape.vocabulary,
             )  # fmt: skip
-        self.sums[0, begin:end] = (
-            d_table[begin:end].sum(axis=1).reshape(end - begin, work.slots.in_all, PANEL)
-        )
+        # Gradients that are infinite are told of once, by what is made of all of them.
+        with np.errstate(invalid="ignore", over="ignore"):
+            sums = d_table[begin:end].sum(axis=1)
+        self.sums[0, begin:end] = sums.reshape(end - begin, work.slots.in_all, PANEL)
         if shape.embedded:
             everything = np.array([(0, 0, shape.vocabulary)], np.int64)
             gradients.weight_gradient(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from rondel.data.batches import Batch
@@ -29,7 +29,16 @@ class StepResult(NamedTuple):
     @property
     def finite(self) -> bool:
         """Whether the update was made."""
-        return bool(np.isfinite(self.loss) and np.isfinite(self.gradient_norm))
+        return not self.fault
+
+    @property
+    def fault(self) -> str:
+        """What is not finite, in words; empty if all is."""
+        if not math.isfinite(self.loss):
+            return f"the loss is {self.loss}"
+        if not math.isfinite(self.gradient_norm):
+            return f"the gradient's norm is {self.gradient_norm}"
+        return ""
 
 
 @dataclass

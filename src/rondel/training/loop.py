@@ -22,9 +22,7 @@ def fit(run: Session) -> str:
             rate = learning_rate(settings, progress.standing(settings))
             result = run.learner.step(batch, rate)
             if not result.finite:
-                raise run.not_finite(
-                    f"step {progress.step + 1}: the loss is {result.loss} or its gradient infinite"
-                )
+                raise run.not_finite(f"step {progress.step + 1}: {result.fault}")
             progress.count(batch, cursor, result)
             run.tell("stepped", result, rate)
             if run.validation_is_due():

@@ -68,9 +68,11 @@ class NumpyLearner:
         steps = steps_at_a_time(inputs_TB.shape[1], len(self.model.parameters["head.bias"]))
         for begin in range(0, len(inputs_TB), steps):
             chunk = slice(begin, begin + steps)
-            logits_TBV, state, _ = self.model.forward(inputs_TB[chunk], state)
             scored_TB = targets_TB[chunk] != PADDING
-            nats_TB = negative_log_likelihoods(logits_TBV, np.maximum(targets_TB[chunk], 0))
+            # A loss that is no number is the session's to tell of.
+            with np.errstate(all="ignore"):
+                logits_TBV, state, _ = self.model.forward(inputs_TB[chunk], state)
+                nats_TB = negative_log_likelihoods(logits_TBV, np.maximum(targets_TB[chunk], 0))
             total += float(nats_TB[scored_TB].sum())
             count += int(scored_TB.sum())
         return total / count
