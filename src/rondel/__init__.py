@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rondel.api import Model, load, resume, train
+    from rondel.api import Model, load
     from rondel.errors import RondelError
+    from rondel.training_api import resume, train
 
 __version__ = "0.1.0"
 __all__ = ["Model", "RondelError", "__version__", "load", "resume", "train"]
@@ -22,8 +23,8 @@ _HOMES = {
     "Model": "rondel.api",
     "RondelError": "rondel.errors",
     "load": "rondel.api",
-    "resume": "rondel.api",
-    "train": "rondel.api",
+    "resume": "rondel.training_api",
+    "train": "rondel.training_api",
 }
 
 

@@ -1,13 +1,11 @@
-"""rondel in Python: train a model, or load one, and use it."""
+"""rondel in Python: load a model, and use it."""
 
 from __future__ import annotations
 
 import functools
-import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,7 @@ from rondel.artifact import Artifact
 from rondel.config import ModelConfig
 from rondel.engine import Engine, build_engine, check_choices
 from rondel.engine.bidirectional import BidirectionalEngine
-from rondel.errors import InputError, ModelFolderError, require
+from rondel.errors import InputError, ModelFolderError, require, warn_of
 from rondel.evaluation.adapting import DynamicSettings
 from rondel.evaluation.cache import Cache
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
@@ -32,9 +30,7 @@ from rondel.generation.gibbs import gibbs
 from rondel.generation.start import without_implied_space
 from rondel.generation.streams import Event, Request, write_many
 from rondel.text.tokenizers import Tokenizer
-
-if TYPE_CHECKING:
-    from rondel.training.run import Run
+from rondel.text.typed import check_text, check_texts
 
 
 class Model:
@@ -71,10 +67,11 @@ class Model:
             self.config, self.weights, self._precision, self._threads, self._expected_tokens
         )
 
-    def expect(self, tokens: int) -> None:
+    def _expect(self, tokens: int) -> None:
         """Say, before anything else, that no more than so many tokens are to be read and written.
 
-        If that is little work, it is done before the compiled kernels would have been loaded.
+        If that is little work, it is done before the compiled kernels would have been loaded. For
+        a process that ends with it: what is asked for later would go on without them.
         """
         self._expected_tokens = tokens
 
@@ -95,6 +92,7 @@ class Model:
         """
         if prime is None:
             prime = self.choose_prime(settings.get("seed"), settings.get("index", 0))
+        check_text(prime, "the prime")
         return prime + "".join(self.stream(prime, **settings))
 
     def stream(
@@ -117,6 +115,7 @@ class Model:
         apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
         for a setting out of its range or an empty prime.
         """
+        check_text(prime, "the prime")
         chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
         self._warn_of_unknowns([prime])
         return generate(self._engine, self.tokenizer, chosen, prime, index)
@@ -127,6 +126,7 @@ class Model:
         `settings` are those of `stream`; the first text has `index` (0, if it is not told), and the
         others those that follow, so that each is the one that `sample` gives by itself.
         """
+        check_texts(primes, "the primes")
         texts = [[prime] for prime in primes]
         for event in self.stream_many(primes, **settings):
             texts[event.handle].append(event.piece)
@@ -149,6 +149,7 @@ class Model:
         Of an event, `handle` is the prime's place, `piece` more of its text, and `finished` whether
         that was the last. Settings and errors are those of `stream`.
         """
+        check_texts(primes, "the primes")
         chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
         self._warn_of_unknowns(primes)
         requests = (Request(prime, chosen, number) for number, prime in enumerate(primes, index))
@@ -158,10 +159,11 @@ class Model:
         unknowns = dict.fromkeys(name for prime in set(primes) for name in self.unknowns(prime))
         if unknowns:
             listed = " ".join(map(repr, unknowns))
-            warnings.warn(f"the model does not know {listed}; read as unknown", stacklevel=3)
+            warn_of(f"the model does not know {listed}; read as unknown")
 
     def unknowns(self, prime: str) -> list[str]:
         """The first different characters or words of a prime that the model does not know."""
+        check_text(prime, "the prime")
         return self.tokenizer.unknowns(without_implied_space(self.tokenizer, prime))
 
     def choose_prime(self, seed: int | None = None, index: int = 0) -> str:
@@ -184,6 +186,7 @@ class Model:
         With a `cache` (`rondel.evaluation.cache.Cache`), what came lately is expected again.
         `watch` is told now and then what fraction is done.
         """
+        check_text(text)
         return self.evaluate_tokens(self.tokenizer.encode(text), len(text), watch, cache=cache)
 
     def evaluate_tokens(
@@ -231,6 +234,7 @@ class Model:
         for such a model is about its causal half. Raises `InputError` for a model that reads one
         way.
         """
+        check_text(text)
         return self.evaluate_cloze_tokens(self.tokenizer.encode(text), len(text), watch)
 
     def evaluate_cloze_tokens(
@@ -270,6 +274,8 @@ class Model:
         `rondel.evaluation.scoring.score` says what the columns are, and `units` where a word ends.
         Raises `InputError` for a setting that is none, or a text with nothing to score.
         """
+        check_text(text)
+        check_text(context, "the context")
         framing = Framing(start, end, context)
         settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
         return self.score_many([text], settings)[0]
@@ -284,6 +290,7 @@ class Model:
 
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
+        check_texts(documents)
         both = self.config.is_bidirectional and not settings.causal
         engine = self._both_sides if both else self._engine
         return score(engine, self.tokenizer, documents, settings, watch)
@@ -309,6 +316,7 @@ class Model:
         is told what fraction is done. For a bidirectional model; raises `InputError` for another,
         or a text without a gap.
         """
+        check_text(text)
         return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings), watch)
 
     def gibbs(
@@ -325,6 +333,7 @@ class Model:
         Each is drawn given all the others; `seed`, `index` and `rules` are as for `stream`. For a
         bidirectional model; raises `InputError` for another, or an empty text.
         """
+        check_text(text)
         settings = GenerationSettings(seed=seed, rules=rules)
         return gibbs(self._both_sides, self.tokenizer, text, sweeps, settings, index)
 
@@ -341,6 +350,7 @@ class Model:
         """
         if isinstance(text, str):
             return embed(self._both_sides, self.tokenizer, [text])[0]
+        check_texts(text)
         return embed(self._both_sides, self.tokenizer, text)
 
     @functools.cached_property
@@ -377,63 +387,3 @@ def load(path: str | Path, *, precision: str = "fp32", threads: int | None = Non
     as help, if it is not told.
     """
     return Model(artifact.load(Path(path)), precision=precision, threads=threads)
-
-
-def train(
-    source: str | Path | Sequence[str | Path] | None = None,
-    *,
-    text: str | None = None,
-    out: str | Path | None = None,
-    init_from: str | Path | None = None,
-    word_vectors: str | Path | None = None,
-    overwrite: bool = False,
-    quiet: bool = False,
-    **settings: Any,
-) -> Model:
-    """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
-
-    `settings` are the fields of the sections in `rondel.config`: `level`, `cell`, `hidden_size`,
-    `minutes` … With `out` the run is kept in that folder, to be resumed or shown; without it, save
-    the model yourself. Raises `InputError` for texts or settings that cannot be used.
-    """
-    from rondel.text.reading import read_text
-    from rondel.training.start import begin, configure
-    from rondel.training.warm_start import warm_start_from
-
-    warm_start = warm_start_from(init_from, word_vectors)
-    config = configure(settings, warm_start=warm_start)
-    if (source is None) == (text is None):
-        raise InputError("rondel.train takes either files to read or text=…, one of the two")
-    if source is not None:
-        paths = [source] if isinstance(source, str | Path) else source
-        text = read_text(
-            [str(path) for path in paths],
-            config.text.encoding,
-            as_bytes=config.text.level == "byte",
-        )
-    assert text is not None
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "run" if out is None else Path(out)
-        run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
-        return _fitted(run, quiet)
-
-
-def resume(run: str | Path, *, quiet: bool = False, **changes: Any) -> Model:
-    """Go on with the run in a folder where it was last saved; returns its best model.
-
-    `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
-    it runs (`device`, `threads`) and what it shows; everything else is as it began.
-    """
-    from rondel.training.start import resume as take_up
-
-    return _fitted(take_up(Path(run), changes), quiet)
-
-
-def _fitted(run: Run, quiet: bool) -> Model:
-    from rondel.training.callbacks.standard import standard_callbacks
-    from rondel.training.loop import fit
-    from rondel.training.run import best_folder
-
-    run.callbacks = standard_callbacks(quiet=quiet)
-    fit(run)
-    return load(best_folder(run.folder))

@@ -15,6 +15,8 @@ exceptions, and every one can be caught as `RondelError`.
 from __future__ import annotations
 
 import importlib
+import sys
+import warnings
 from types import ModuleType
 
 
@@ -51,3 +53,12 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingExtraError(
             f'this needs {error.name}, which is not installed: pip install "rondel[{extra}]"'
         ) from None
+
+
+def warn_of(message: str) -> None:
+    """Warn, naming the nearest line that is not rondel's own: that of whoever called it."""
+    package, level = __name__.partition(".")[0], 1
+    frame = sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level)

@@ -10,7 +10,7 @@ import pytest
 from _runs import SMALL
 
 import rondel
-from rondel.errors import InputError, ModelFolderError
+from rondel.errors import InputError, ModelFolderError, NonFiniteLossError
 
 TINY: dict[str, Any] = {**SMALL, "steps": 3, "eval_every": 3, "quiet": True}
 
@@ -148,3 +148,87 @@ def test_a_model_that_is_not_there_is_said(tmp_path: Path) -> None:
 def test_an_embedding_that_is_not_there_is_not_frozen(coffee: str) -> None:
     with pytest.raises(InputError, match="--freeze-embedding"):
         rondel.train(text=coffee, **{**TINY, "freeze_embedding": True, "embedding_size": 0})
+
+
+@pytest.mark.parametrize("ask", ["score", "evaluate", "sample", "stream", "unknowns"])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(5, "type int"), (["a"], "type list"), (b"a", "type bytes"), (None, "None")],
+)
+def test_what_is_no_text_is_refused_at_once(
+    trained: Path, ask: str, value: Any, shown: str
+) -> None:
+    if (ask, value) == ("sample", None):
+        ask = "stream"  # without a prime it takes one of its own
+    with pytest.raises(InputError, match=rf"must be a string \(str\), not .*{shown}$"):
+        getattr(rondel.load(trained), ask)(value)
+
+
+@pytest.mark.parametrize("ask", ["fill", "gibbs", "evaluate_cloze"])
+def test_both_sides_are_of_a_text_too(trained_both: Path, ask: str) -> None:
+    with pytest.raises(InputError, match=r"the text must be a string \(str\), not of the type int"):
+        getattr(rondel.load(trained_both), ask)(5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "complaint"),
+    [
+        (5, "must be a list of strings, not of the type int"),
+        ("The ", "must be a list of strings, not of the type str"),
+        (["The ", None], r"number 1 of the (primes|texts) must be a string \(str\), not None"),
+    ],
+)
+def test_several_texts_are_a_list_of_them(
+    trained: Path, trained_both: Path, texts: Any, complaint: str
+) -> None:
+    model = rondel.load(trained)
+    asked: list[Any] = [model.sample_many, model.stream_many]
+    # To embed, one text is as good as a list of them.
+    asked += [] if isinstance(texts, str) else [rondel.load(trained_both).embed]
+    for ask in asked:
+        with pytest.raises(InputError, match=complaint):
+            ask(texts)
+
+
+def test_many_are_refused_as_one_is_when_they_are_asked_for(trained: Path) -> None:
+    model = rondel.load(trained)
+    for ask in (model.stream_many, model.sample_many):
+        with pytest.raises(InputError, match="give a prime of at least one character"):
+            ask(["The ", ""])
+
+
+def test_a_warning_names_the_line_that_asked(trained: Path) -> None:
+    model = rondel.load(trained)
+    for ask in (
+        lambda: model.sample("☃", length=1),
+        lambda: model.stream("☃", length=1),
+        lambda: model.sample_many(["☃"], length=1),
+        lambda: model.stream_many(["☃"], length=1),
+    ):
+        with pytest.warns(UserWarning, match="does not know '☃'") as caught:
+            ask()
+        assert [Path(warning.filename) for warning in caught] == [Path(__file__)]
+        assert caught[0].lineno == ask.__code__.co_firstlineno
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"cell": "rnn"}, "the gradient's norm is (inf|nan)"),
+        ({"cell": "rnn", "nonlinearity": "relu"}, "the loss is nan"),
+        ({"cell": "rnn", "nonlinearity": "relu", "eval_every": 1}, "the validation loss is nan"),
+        (
+            {"cell": "rnn", "nonlinearity": "relu", "eval_every": 1, "backend": "numpy"},
+            "the validation loss is nan",
+        ),
+    ],
+)
+def test_a_rate_far_too_high_is_told_of_in_one_line(
+    coffee: str, settings: dict[str, Any], fault: str
+) -> None:
+    """And numpy, whose warnings are errors here, says nothing."""
+    huge = {**TINY, "hidden_size": 32, "steps": 20, "eval_every": 100, "learning_rate": 1e6}
+    with pytest.raises(
+        NonFiniteLossError, match=rf"^step \d+: {fault}; .* a lower --learning-rate"
+    ):
+        rondel.train(text=coffee, **{**huge, **settings})

@@ -48,7 +48,12 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @click.option("--beam-width", default=4, show_default=True, help="Mode beam: texts kept at a time.")
 @click.option("--sweeps", default=20, show_default=True, help="Mode gibbs: times over the text.")
 @click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same text.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="The same seed gives the same text, and of several, the same each: text K (from 0) is "
+    "Model.sample(seed=SEED, index=K).",
+)
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")
 @click.option(
     "--precision",
@@ -100,7 +105,7 @@ def command(
             click.echo(_printable(_redrawn(writer, text, sweeps, {**drawn, **rules})))
         return
     width = beam_width if mode == "beam" else 1
-    writer.expect(width * sum(length + len(start) for start in primes))
+    writer._expect(width * sum(length + len(start) for start in primes))
     chosen: dict[str, Any] = {
         "length": length,
         "mode": mode,

@@ -1,0 +1,74 @@
+"""rondel in Python: train a model, which gives one to use."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rondel.api import Model, load
+from rondel.errors import InputError
+
+if TYPE_CHECKING:
+    from rondel.training.run import Run
+
+
+def train(
+    source: str | Path | Sequence[str | Path] | None = None,
+    *,
+    text: str | None = None,
+    out: str | Path | None = None,
+    init_from: str | Path | None = None,
+    word_vectors: str | Path | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Model:
+    """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
+
+    `settings` are the fields of the sections in `rondel.config`: `level`, `cell`, `hidden_size`,
+    `minutes` … With `out` the run is kept in that folder, to be resumed or shown; without it, save
+    the model yourself. Raises `InputError` for texts or settings that cannot be used.
+    """
+    from rondel.text.reading import read_text
+    from rondel.training.start import begin, configure
+    from rondel.training.warm_start import warm_start_from
+
+    warm_start = warm_start_from(init_from, word_vectors)
+    config = configure(settings, warm_start=warm_start)
+    if (source is None) == (text is None):
+        raise InputError("rondel.train takes either files to read or text=…, one of the two")
+    if source is not None:
+        paths = [source] if isinstance(source, str | Path) else source
+        text = read_text(
+            [str(path) for path in paths],
+            config.text.encoding,
+            as_bytes=config.text.level == "byte",
+        )
+    assert text is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "run" if out is None else Path(out)
+        run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
+        return _fitted(run, quiet)
+
+
+def resume(run: str | Path, *, quiet: bool = False, **changes: Any) -> Model:
+    """Go on with the run in a folder where it was last saved; returns its best model.
+
+    `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
+    it runs (`device`, `threads`) and what it shows; everything else is as it began.
+    """
+    from rondel.training.start import resume as take_up
+
+    return _fitted(take_up(Path(run), changes), quiet)
+
+
+def _fitted(run: Run, quiet: bool) -> Model:
+    from rondel.training.callbacks.standard import standard_callbacks
+    from rondel.training.loop import fit
+    from rondel.training.run import best_folder
+
+    run.callbacks = standard_callbacks(quiet=quiet)
+    fit(run)
+    return load(best_folder(run.folder))
