@@ -16,6 +16,7 @@ from rondel.errors import InputError
 from rondel.models import models
 from rondel.models.base import TensorBatch
 from rondel.models.language_model import LanguageModel
+from rondel.nn.compiled import language_model_loss
 from rondel.nn.dropout import Dropout
 from rondel.nn.stack import RecurrentStack
 from rondel.text.tokenizers import train_tokenizer
@@ -312,3 +313,20 @@ def test_arrays_are_named_and_shaped_as_in_a_model_folder(
     model.load(doubled)
     for name, array in model.export().items():
         np.testing.assert_array_equal(array, doubled[name])
+
+
+def test_gradients_past_all_bounds_are_infinite_and_nothing_is_said() -> None:
+    """Each token's share of the bias can be told, their sum cannot; warnings are errors here."""
+    cell = build_cell(configured(3, cell="rnn", hidden_size=2).model)
+    shapes = torch.zeros(2, 3), torch.zeros(2, 2), torch.full((2,), 1e-3), torch.zeros(2)
+    parameters = [part.requires_grad_() for part in shapes]
+    head = torch.tensor([[0.0, 0.0], [3e38, 3e38], [-3e38, -3e38]], requires_grad=True)
+    tokens, targets = torch.tensor([[0] * 4, [1] * 4]), torch.full((2, 4), 2)
+    state = [torch.zeros(1, 4, 2)]
+    loss, _ = language_model_loss(
+        cell, parameters, None, head, torch.zeros(3), tokens, targets, state
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    by_token, bias = parameters[0].grad, parameters[2].grad
+    assert torch.allclose(by_token[:, :2], torch.tensor(3e38))
+    assert torch.isinf(bias).all()
