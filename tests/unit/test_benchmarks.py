@@ -67,11 +67,13 @@ def test_training_is_raced_against_the_best_of_peers_that_compute_the_same(bench
 
 def test_sampling_is_raced_against_peers_that_compute_the_same(benchmark: Any) -> None:
     results = benchmark("sampling", "--smoke")
-    (one,), (many,), (start,) = (results[name] for name in ("one stream", "many streams", "start"))
+    one, eight_bits = results["one stream"]
+    (many,), (start,) = (results[name] for name in ("many streams", "start"))
     tuned = max(one["tuned loop, 1 thread"], one["tuned loop, 2 threads"])
     assert one["vs tuned loop"] == pytest.approx(one["rondel"] / tuned, rel=0.01)
     # Two layers of 16: three matrices of 64 × 16, and a head for 65 characters, four bytes each.
     assert one["MB read a character"] == pytest.approx(4 * (3 * 64 * 16 + 16 * 65) / 1e6)
+    assert eight_bits["MB read a character"] == pytest.approx(one["MB read a character"] / 4)
     assert float(one["largest difference"]) < ROUNDING
     assert float(many["largest difference"]) < ROUNDING
     assert many["streams"] == 4

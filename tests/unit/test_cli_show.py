@@ -60,18 +60,29 @@ def test_a_model_that_is_no_run_is_shown_without_what_it_has_not(
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (ModelConfig(embedding_size=0), "lstm 1×256, one-hot input"),
+        (ModelConfig(num_layers=1, hidden_size=256, embedding_size=0), "lstm 1×256, one-hot input"),
         (
-            ModelConfig(cell="rnn", nonlinearity="relu", num_layers=3, embedding_size=8),
+            ModelConfig(
+                cell="rnn", nonlinearity="relu", num_layers=3, hidden_size=256, embedding_size=8
+            ),
             "rnn (relu) 3×256, embedding 8",
         ),
         (
             ModelConfig(
-                cell="gru", embedding_size=256, tie_weights=True, dropout=0.5, variational=True
+                cell="gru",
+                num_layers=1,
+                hidden_size=256,
+                embedding_size=256,
+                tie_weights=True,
+                dropout=0.5,
+                variational=True,
             ),
             "gru 1×256, embedding 256, variational dropout 0.5, tied weights",
         ),
-        (ModelConfig(embedding_size=8, dropout=0.25), "lstm 1×256, embedding 8, dropout 0.25"),
+        (
+            ModelConfig(num_layers=1, hidden_size=256, embedding_size=8, dropout=0.25),
+            "lstm 1×256, embedding 8, dropout 0.25",
+        ),
     ],
 )
 def test_a_model_in_words(config: ModelConfig, words: str) -> None:
