@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 # Pieces of work from one look at the other ways to the next; each look in vain doubles it.
-FEWEST, MOST = 16, 512
-# Steps that a look takes, unless fewer take so long that there is no mistaking them.
-STEPS_A_LOOK, SECONDS_A_LOOK = 32, 0.002
+FEWEST, MOST = 4, 512
+# What a look takes: so many steps at the least, and so long, so that waking a
+# thread counts for little; unless there is less to do at a time.
+STEPS_A_LOOK, SECONDS_A_LOOK = 32, 0.004
 
 
 class Sharing(NamedTuple):
@@ -44,6 +45,8 @@ class _Watch:
     seconds: dict[Sharing, float] = field(default_factory=dict)
     """Of a unit of work, when it was last measured."""
     untried: list[Sharing] = field(default_factory=list)
+    begun: set[Sharing] = field(default_factory=set)
+    """Gone once, which says little: threads were started, and code was loaded."""
     until_next_look: int = FEWEST
     interval: int = FEWEST
 
@@ -68,7 +71,8 @@ class Pace:
                 return ways[0], steps
             fastest = min(watch.seconds, key=watch.seconds.__getitem__)
             if watch.untried and _tells(steps, steps * watch.seconds[fastest]):
-                return watch.untried[-1], min(steps, STEPS_A_LOOK)
+                enough = max(STEPS_A_LOOK, round(SECONDS_A_LOOK / watch.seconds[fastest]))
+                return watch.untried[-1], min(steps, enough)
             return fastest, steps
 
     def note(self, kind: Hashable, way: Sharing, steps: int, seconds: float) -> None:
@@ -80,6 +84,9 @@ class Pace:
                 self._note(self._watches[kind], way, seconds / steps)
 
     def _note(self, watch: _Watch, way: Sharing, seconds: float) -> None:
+        if way not in watch.begun:
+            watch.begun.add(way)
+            return
         best = min(watch.seconds.values(), default=seconds)
         if way in watch.untried:
             watch.untried.remove(way)
