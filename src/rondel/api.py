@@ -23,7 +23,7 @@ from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.rescoring import Hypothesis, rescore
-from rondel.evaluation.scoring import Columns, ScoringSettings, score
+from rondel.evaluation.scoring import Columns, ScoringSettings, refuse_unknown, score
 from rondel.generation.filling import Filled, FillSettings, fill
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.gibbs import gibbs
@@ -184,10 +184,13 @@ class Model:
         """How likely the model finds a text, read in order from the zero state.
 
         With a `cache` (`rondel.evaluation.cache.Cache`), what came lately is expected again.
-        `watch` is told now and then what fraction is done.
+        `watch` is told now and then what fraction is done. Raises `InputError` for a text of fewer
+        than two tokens, or of which the model knows none.
         """
         check_text(text)
-        return self.evaluate_tokens(self.tokenizer.encode(text), len(text), watch, cache=cache)
+        refuse_unknown(self.tokenizer, text)
+        ids = self.tokenizer.encode(text)
+        return self.evaluate_tokens(ids, len(text), watch, cache=cache, text=text)
 
     def evaluate_tokens(
         self,
@@ -196,9 +199,15 @@ class Model:
         watch: Callable[[float], None] = lambda fraction: None,
         *,
         cache: Cache | None = None,
+        text: str | None = None,
     ) -> Evaluation:
-        """As `evaluate`, for token ids (N,) that stand for so many characters of text."""
-        return evaluate(self._engine, self.tokenizer, ids, characters, watch, cache=cache)
+        """As `evaluate`, for token ids (N,) that stand for so many characters of text.
+
+        If the first is of an unknown word, its length is known only with the `text`.
+        """
+        return evaluate(
+            self._engine, self.tokenizer, ids, characters, watch, cache=cache, text=text
+        )
 
     def evaluate_dynamically(
         self,
@@ -208,6 +217,7 @@ class Model:
         *,
         training_ids: npt.NDArray[np.integer[Any]] | None = None,
         watch: Callable[[float], None] = lambda fraction: None,
+        text: str | None = None,
     ) -> Evaluation:
         """As `evaluate_tokens`, with a copy of the model that goes on learning from the text.
 
@@ -220,7 +230,7 @@ class Model:
 
         chosen = settings or DynamicSettings()
         return evaluate_dynamically(
-            self._parts, ids, characters, chosen, training_ids=training_ids, watch=watch
+            self._parts, ids, characters, chosen, training_ids=training_ids, watch=watch, text=text
         )
 
     def evaluate_cloze(
@@ -278,7 +288,9 @@ class Model:
         check_text(context, "the context")
         framing = Framing(start, end, context)
         settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
-        return self.score_many([text], settings)[0]
+        (table,) = self.score_many([text], settings)
+        self._warn_of_unknowns([context])
+        return table
 
     def score_many(
         self,
@@ -291,6 +303,8 @@ class Model:
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
         check_texts(documents)
+        if settings.causal and not self.config.is_bidirectional:
+            raise InputError("this model is causal and scores as such; leave out what asks for it")
         both = self.config.is_bidirectional and not settings.causal
         engine = self._both_sides if both else self._engine
         return score(engine, self.tokenizer, documents, settings, watch)
@@ -304,7 +318,9 @@ class Model:
         beside the first pass's, `normalize` by length in tokens, words or characters, `context`.
         """
         rows = [Hypothesis(*row) for row in hypotheses]
-        return rescore(self._engine, self.tokenizer, rows, **settings)
+        table = rescore(self._engine, self.tokenizer, rows, **settings)
+        self._warn_of_unknowns([settings.get("context", "")])
+        return table
 
     def fill(
         self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any

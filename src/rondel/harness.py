@@ -10,6 +10,7 @@ log-likelihoods are in nats, as the harness has them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,18 @@ class RondelLM(LM):  # type: ignore[misc]
 
         With `do_sample`, and a temperature above 0, it is drawn instead.
         """
-        return [self._generated(*request.args) for request in requests]
+        texts = [""] * len(requests)
+        # Those that are asked for alike are written together.
+        alike: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            alike.setdefault(json.dumps(request.args[1], sort_keys=True), []).append(number)
+        for settings, numbers in alike.items():
+            contexts = [requests[number].args[0] for number in numbers]
+            for number, text in zip(
+                numbers, self._generated(contexts, json.loads(settings)), strict=True
+            ):
+                texts[number] = text
+        return texts
 
     def _passage(self, context: str, text: str) -> Passage:
         framing = Framing(context=self._started(context)) if context else Framing()
@@ -77,18 +89,20 @@ class RondelLM(LM):  # type: ignore[misc]
             self.model.engine, tokenizer, passages, Prediction(no_gaps), batch_size=self.size
         )
 
-    def _generated(self, context: str, settings: dict[str, Any]) -> str:
+    def _generated(self, contexts: Sequence[str], settings: dict[str, Any]) -> list[str]:
         until = settings.get("until") or ()
         stops = [until] if isinstance(until, str) else [stop for stop in until if stop]
         temperature = float(settings.get("temperature", 0.0))
         drawn = bool(settings.get("do_sample")) and temperature > 0
         rules: dict[str, Any] = {"temperature": temperature} if drawn else {}
-        pieces = self.model.stream(
-            self._started(context) or LINE_BREAK,
+        pieces: list[list[str]] = [[] for _ in contexts]
+        for event in self.model.stream_many(
+            [self._started(context) or LINE_BREAK for context in contexts],
             length=int(settings.get("max_gen_toks", LONGEST)),
             mode="sample" if drawn else "argmax",
             stop=stops,
             seed=0,
             **rules,
-        )
-        return "".join(pieces)
+        ):
+            pieces[event.handle].append(event.piece)
+        return ["".join(own) for own in pieces]

@@ -90,13 +90,16 @@ def test_the_worst_lines_come_with_number_and_text(trained: Path, text_file: Pat
     mean = table["surprisal_bits"] / table["tokens"]
     for flags, keys in (((), mean), (("--worst-by", "total"), table["surprisal_bits"])):
         done = rondel("score", trained, text_file, "--worst", 3, *flags, "--quiet")
-        rows = list(
-            csv.DictReader(io.StringIO(done.stdout), delimiter="\t", quoting=csv.QUOTE_NONE)
-        )
+        names, *lines_of_table = done.stdout.splitlines()
+        rows = [
+            dict(zip(names.split("\t"), line.split("\t", names.count("\t")), strict=True))
+            for line in lines_of_table
+        ]
         order = np.argsort(-keys, kind="stable")[:3]
         assert [int(row["line"]) for row in rows] == (order + 1).tolist()
         lines = [TEXT.splitlines()[i] for i in order]
-        assert [unescaped(row["text"]) for row in rows] == lines
+        # As they stand in the text, with a tab or backslash in them.
+        assert [row["text"] for row in rows] == lines
         found = [float(row["surprisal_bits_per_token"]) for row in rows]
         assert found == pytest.approx(mean[order].tolist())
     assert lines[0].startswith("qzxj")
@@ -125,6 +128,33 @@ def test_bytes_that_are_no_text_are_scored_as_they_are(tmp_path: Path, coffee: s
     assert [row["token"] for row in rows[3:]] == ["0xE9", "0x20", "0xFF", "0xC3", "0xA9", "0x0A"]
     assert [row["begin"] for row in rows[3:]] == [3, 4, 5, 6, 6, 7]
     assert [row["text"] for row in rows[6:8]] == ["é", "é"]
+    # Lone surrogates are how Python keeps such bytes, and JSON can tell of them.
+    assert [row["text"] for row in rows[3:6]] == ["\udce9", " ", "\udcff"]
+    table = rondel("score", folder, tmp_path / "data", "--by", "line", "--quiet").stdout
+    assert table.splitlines()[1].split("\t")[4] == r"caf\xe9 \xffé\n"
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_places_are_those_of_the_file_as_it_stands(
+    mark: str, trained: Path, tmp_path: Path
+) -> None:
+    written = mark + "The cup\r\nis full.\r\n\rA\n\r\nbean"
+    path = tmp_path / "text.txt"
+    path.write_bytes(written.encode())
+    for by in ("character", "word", "line"):
+        done = rondel("score", trained, path, "--by", by, "--format", "jsonl", "--quiet")
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        for row in rows:
+            original = written[row["begin"] : row["end"]]
+            assert original.replace("\r\n", "\n").replace("\r", "\n") == row["text"]
+        assert rows[-1]["end"] == len(written)
+
+
+def test_an_unknown_context_and_a_needless_flag_are_told_of(trained: Path, text_file: Path) -> None:
+    done = rondel("score", trained, text_file, "--context", "你 ", "--quiet")
+    assert "the model does not know '你'; read as unknown" in done.stderr
+    with pytest.raises(InputError, match="this model is causal and scores as such"):
+        rondel("score", trained, text_file, "--causal")
 
 
 def test_what_cannot_be_scored_is_said(trained: Path, text_file: Path, tmp_path: Path) -> None:

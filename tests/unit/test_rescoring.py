@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,28 @@ def model(trained: Path) -> package.Model:
 def log_p(model: package.Model, text: str) -> float:
     """ln p of a line, its end included, from a line break."""
     return -float(model.score(text + "\n", by="document", unit="nats")["surprisal_nats"][0])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("\t-1\tThe", "list line 2 has an empty id; give its hypotheses one"),
+        ("u1\t1_0\tThe", "list line 2: its score '1_0' is not a finite number; correct it"),
+    ],
+)
+def test_what_is_no_id_or_number_is_refused(line: str, reason: str) -> None:
+    with pytest.raises(InputError, match=re.escape(reason)):
+        parse_nbest(f"u1\t-1\tThe\n{line}\n", "list")
+
+
+def test_a_header_is_told_of(trained: Path) -> None:
+    assert (
+        "standard input line 1 is a header" in rondel("rescore", trained, "-", stdin=NBEST).stderr
+    )
+    done = rondel("rescore", trained, "-", "--context", "你 ", stdin=NBEST)
+    assert done.stderr.count("the model does not know '你'; read as unknown") == 1
+    bare = NBEST.partition("\n")[2]
+    assert "header" not in rondel("rescore", trained, "-", stdin=bare).stderr
 
 
 def test_scores_are_the_first_pass_s_and_the_weighted_model_s(model: package.Model) -> None:

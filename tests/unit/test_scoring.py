@@ -93,6 +93,40 @@ def test_rows_of_every_kind_sum_to_the_steps_of_the_model(
             assert (surprisal[there] >= 0).all()
 
 
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
+@pytest.mark.parametrize("start", ["skip", "newline"])
+@pytest.mark.parametrize("reset", [False, True])
+def test_rows_of_every_kind_have_one_sum_however_a_text_is_read(
+    level: dict[str, str], start: str, reset: bool
+) -> None:
+    model = make_model(**level)
+    sums = [
+        np.nansum(model.score(TEXT, by=by, start=start, reset=reset)["surprisal_bits"])
+        for by in UNITS
+        if by != "character" or level["level"] != "word"
+    ]
+    np.testing.assert_allclose(sums, sums[0], atol=1e-4, rtol=0)
+
+
+def test_what_comes_after_an_unknown_first_word_is_counted_as_it_stands() -> None:
+    model = make_model(level="word")
+    figures = model.evaluate("zzqxzzqxzzqxzz is the\n")
+    assert (figures.characters, figures.words) == (len(" is the\n"), 2)
+
+
+def test_a_text_without_words_has_no_perplexity_per_word() -> None:
+    figures = make_model().evaluate(" \n  \n")
+    assert figures.words == 0
+    assert figures.to_json()["perplexity_per_word"] is None
+
+
+def test_a_text_in_another_script_is_refused_by_every_judge() -> None:
+    model = make_model()
+    for judge in (model.score, model.evaluate):
+        with pytest.raises(InputError, match="the model knows no character of this text"):
+            judge("你好你好")
+
+
 @every_model
 def test_batches_and_passes_change_nothing(
     cell: str, nonlinearity: str, level: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from rondel.cli.runs import find_store
+from rondel.cli.tables import per_word
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ def _row(
     text = read(model, texts)
     ids = model.tokenizer.encode(text)
     with Waiting() as waiting:
-        figures = model.evaluate_tokens(ids, len(text), waiting)
+        figures = model.evaluate(text, waiting)
     baseline: dict[int, Evaluation] = {}
     if not no_baseline:
         training_ids = _training_ids(model, folder, baseline_texts, read)
-        baseline = evaluate_ngrams(model.tokenizer, training_ids, ids, len(text))
+        baseline = evaluate_ngrams(model.tokenizer, training_ids, ids, len(text), text)
     return Row(folder, model.tokenizer.level, figures, baseline)
 
 
@@ -171,7 +172,7 @@ def _cells(row: Row) -> list[str]:
         f"{figures.nats_per_token:.4f}",
         f"{figures.perplexity:,.3f}",
         f"{figures.bits_per_character:.4f}",
-        f"{figures.perplexity_per_word:,.1f}",
+        per_word(figures.perplexity_per_word, 1),
         f"{figures.tokens:,}",
         f"{figures.unknown:,}",
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rondel.cli.runs import find_store, open_store
+from rondel.cli.tables import per_word
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 
@@ -77,8 +78,10 @@ def command(
         raise click.UsageError(f"--dynamic trains as it goes, which --precision {precision} cannot")
     tell_of_compiling()
     judged = load(model, precision=precision)
+    whole = None
     if text:
-        ids, characters = _tokens_of_text(judged, text, encoding)
+        whole = _read(judged, text, encoding)
+        ids, characters = judged.tokenizer.encode(whole), len(whole)
     else:
         ids, characters = _tokens_of_split(model, split or "validation")
     with Waiting() as waiting:
@@ -86,13 +89,14 @@ def command(
             store = find_store(model)
             training_ids = None if store is None else store.tokens("train")
             figures = judged.evaluate_dynamically(
-                ids, characters, dynamic, training_ids=training_ids, watch=waiting
+                ids, characters, dynamic, training_ids=training_ids, watch=waiting, text=whole
             )
         else:
-            figures = judged.evaluate_tokens(ids, characters, waiting, cache=cache)
+            figures = judged.evaluate_tokens(ids, characters, waiting, cache=cache, text=whole)
         exact = None
         if precision != "fp32":
-            exact = load(model).evaluate_tokens(ids, characters, waiting, cache=cache)
+            full = load(model)
+            exact = full.evaluate_tokens(ids, characters, waiting, cache=cache, text=whole)
         cloze = None
         if judged.config.is_bidirectional:
             cloze = judged.evaluate_cloze_tokens(ids, characters, waiting)
@@ -122,11 +126,14 @@ def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | No
     )
 
 
-def _tokens_of_text(model: Model, paths: tuple[str, ...], encoding: str) -> tuple[Ids, int]:
+def _read(model: Model, paths: tuple[str, ...], encoding: str) -> str:
+    """A text that the model knows something of."""
+    from rondel.evaluation.scoring import refuse_unknown
     from rondel.text.reading import read_text
 
     text = read_text(paths, encoding, as_bytes=model.tokenizer.level == "byte")
-    return model.tokenizer.encode(text), len(text)
+    refuse_unknown(model.tokenizer, text)
+    return text
 
 
 def _tokens_of_split(folder: Path, name: str) -> tuple[Ids, int]:
@@ -173,7 +180,7 @@ def _rows(figures: Evaluation, token: str) -> list[tuple[str, str]]:
         (f"{figures.nats_per_token:.4f}", f"nats per {token}"),
         (f"{figures.bits_per_character:.4f}", "bits per character"),
         (f"{figures.perplexity:,.3f}", f"perplexity per {token}"),
-        (f"{figures.perplexity_per_word:,.3f}", "perplexity per word between white space"),
+        (per_word(figures.perplexity_per_word, 3), "perplexity per word between white space"),
         (f"{figures.tokens:,}", f"{token}s scored"),
         (f"{figures.characters:,}", "characters scored"),
         (f"{figures.words:,}", "words between white space scored"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--width", default=16, show_default=True, help="Fillings of a gap kept at a time.")
 @click.option("--sweeps", default=4, show_default=True, help="Times each filling is refined.")
 @click.option("--seed", default=1, show_default=True, help="Of the draws in the sweeps.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Of standard input.")
 @click.option(
     "--format",
     "how",
@@ -48,6 +49,7 @@ def command(
     width: int,
     sweeps: int,
     seed: int,
+    encoding: str,
     how: str,
 ) -> None:
     """Fill the gaps of TEXT with the bidirectional model in the folder MODEL.
@@ -72,7 +74,7 @@ def command(
     tell_of_compiling()
     filler = load(model)
     if text == "-":
-        text = read_text(["-"], as_bytes=filler.tokenizer.level == "byte")
+        text = read_text(["-"], encoding, as_bytes=filler.tokenizer.level == "byte")
     tell_of_unknowns(unknowns_around(filler.tokenizer, text, gap))
     with Waiting() as waiting:
         filled = filler.fill(text, waiting, **vars(settings))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     type=click.Choice(LENGTHS),
     default="none",
     show_default=True,
-    help="Divide the model's score by the hypothesis' length, in these.",
+    help="Divide the model's score by the hypothesis' length in these, its end counted as one.",
 )
 @click.option("--costs", is_flag=True, help="Scores of the first pass are lower for better.")
 @click.option("--context", default="", help="Text that each hypothesis follows, not scored.")
@@ -64,12 +65,14 @@ def command(
     """Put n-best hypotheses into a new order, with the help of the model in the folder MODEL.
 
     NBEST is a file (or - for standard input) of lines of three columns, parted by tabs: an id that
-    the hypotheses of one utterance share, the first pass's score, higher for better, and the text.
+    the hypotheses of one utterance share, the first pass's score, higher for better, and the text,
+    which may be empty. A first line that says "id score text" so is taken for a header.
     What comes out is each id's hypotheses, best first, by score = first pass + weight × the
     model's log-probability in nats, which includes that of the line's end.
     """
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting
     from rondel.evaluation.rescoring import parse_nbest
     from rondel.text.reading import read_text
@@ -78,7 +81,10 @@ def command(
     scorer = load(model)
     name = "standard input" if nbest == "-" else nbest
     hypotheses = parse_nbest(read_text([nbest], encoding), name, costs=costs)
-    with Waiting() as waiting:
+    if context:
+        tell_of_unknowns(scorer.unknowns(context))
+    with Waiting() as waiting, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # told above
         table = scorer.rescore(
             hypotheses,
             weight=weight,
@@ -88,6 +94,10 @@ def command(
             watch=waiting,
         )
     if not quiet:
+        if scorer.config.is_bidirectional:
+            click.echo("rondel: scored by the causal half of a bidirectional model", err=True)
+        if hypotheses[0].where != f"{name} line 1":
+            click.echo(f"rondel: {name} line 1 is a header", err=True)
         _say_what_changed(scorer.tokenizer.token_noun, hypotheses, table)
     if best:
         table = {column: values[table["rank"] == 1] for column, values in table.items()}

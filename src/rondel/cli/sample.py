@@ -35,6 +35,9 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
     type=click.Path(path_type=Path),
     help="The same from a file; - for standard input.",
 )
+@click.option(
+    "--encoding", default="utf-8", show_default=True, help="Encoding of the prime's file."
+)
 @click.option("-n", "--length", default=500, show_default=True, help="Tokens to write.")
 @click.option(
     "--mode",
@@ -70,6 +73,7 @@ def command(
     model: Path,
     prime: str | None,
     prime_file: Path | None,
+    encoding: str,
     length: int,
     mode: str,
     beam_width: int,
@@ -91,7 +95,7 @@ def command(
     tell_of_compiling()
     writer = load(model, precision=precision, threads=threads)
     if prime_file is not None:
-        prime = _read_prime(prime_file, as_bytes=writer.tokenizer.level == "byte")
+        prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.level == "byte")
     if prime:
         tell_of_unknowns(writer.unknowns(prime))
     primes = [
@@ -157,10 +161,10 @@ def _redrawn(writer: Model, text: str, sweeps: int, settings: dict[str, Any]) ->
     return text
 
 
-def _read_prime(path: Path, *, as_bytes: bool) -> str:
+def _read_prime(path: Path, encoding: str, *, as_bytes: bool) -> str:
     from rondel.text.reading import read_text
 
-    return read_text([str(path)], as_bytes=as_bytes)
+    return read_text([str(path)], encoding, as_bytes=as_bytes)
 
 
 def _printable(text: str) -> str:

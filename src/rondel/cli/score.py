@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from rondel.evaluation.scoring import Columns, ScoringSettings
     from rondel.text.tokenizers import Tokenizer
 
+# What a bidirectional model reads around a text.
+BEFORE_BOTH = {
+    "newline": "with a line break before it",
+    "skip": "with nothing before it",
+    "context": "with the context before it",
+}
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
@@ -45,7 +52,11 @@ if TYPE_CHECKING:
 )
 @click.option("--context", default="", help="Text to start from instead, read and not scored.")
 @click.option("--end", is_flag=True, help="Score a line break at the end, written there or not.")
-@click.option("--worst", type=click.IntRange(min=1), help="Only so many lines, the least expected.")
+@click.option(
+    "--worst",
+    type=click.IntRange(min=1),
+    help="Only so many lines, the least expected, as they stand in the text.",
+)
 @click.option(
     "--worst-by",
     type=click.Choice(["mean", "total"]),
@@ -101,6 +112,7 @@ def command(
     """
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.describing import tell_of_unknowns
     from rondel.evaluation.framing import Framing
     from rondel.evaluation.scoring import ScoringSettings
 
@@ -112,11 +124,13 @@ def command(
     framing = Framing(start, end, context)
     settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
     table = _score(scorer, texts, encoding, settings)
+    if context:
+        tell_of_unknowns(scorer.unknowns(context))
     if not quiet:
         _say_how(scorer.tokenizer, table, settings)
     if worst is not None:
         table = _worst(table, worst, worst_by)
-    write_table(table, how)
+    write_table(table, how, escape=worst is None)
 
 
 def _score(
@@ -126,12 +140,14 @@ def _score(
     import numpy as np
 
     from rondel.cli.waiting import Waiting
-    from rondel.text.reading import read_text
+    from rondel.text.reading import read_document
 
     as_bytes = scorer.tokenizer.level == "byte"
-    documents = [read_text([text], encoding, as_bytes=as_bytes) for text in texts]
+    documents = [read_document(text, encoding, as_bytes=as_bytes) for text in texts]
     with Waiting() as waiting:
-        tables = scorer.score_many(documents, settings, waiting)
+        tables = scorer.score_many([document.text for document in documents], settings, waiting)
+    for document, table in zip(documents, tables, strict=True):
+        table.update({name: document.as_written(table[name]) for name in ("begin", "end")})
     joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     if len(texts) == 1:
         return joined
@@ -155,6 +171,7 @@ def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) ->
     unit = settings.unit
     if name.startswith("pseudo"):
         how = f"each given all others of its {'line' if settings.reset else 'text'}"
+        how += f", {BEFORE_BOTH[settings.framing.start_of(tokenizer)]} and nothing after"
         unit = f"{unit} of pseudo-log-likelihood"
     parts = [
         f"{scored:,} of {tokens:,} {noun}s scored, {total:,.2f} {unit}",

@@ -16,18 +16,27 @@ if TYPE_CHECKING:
 
 FORMATS = ("tsv", "csv", "jsonl")
 DIGITS = 9
+ESCAPED = "backslashreplace"
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+# Bytes that are no UTF-8 stand in texts as these.
+BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
 
 
 def write_table(columns: Mapping[str, NDArray[Any]], how: str, *, escape: bool = True) -> None:
     r"""Print a table, its columns named by a first line, or in every line of JSON.
 
     In TSV, a tab, line break or backslash of a text is written \t, \n, \r or \\, but for `escape`;
-    CSV quotes them as it does. A number that is missing is an empty cell, or null.
+    CSV quotes them as it does. A byte that is no UTF-8 is written \xe9, in JSON \udce9. A missing
+    number is an empty cell, or null.
     """
     writers = {"tsv": _escaped_tsv if escape else _tsv, "csv": _csv, "jsonl": _jsonl}
-    # Bytes that are no UTF-8 stand in texts as lone surrogates.
-    click.echo("\n".join(writers[how](columns)).encode("utf-8", "replace"))
+    table = "\n".join(writers[how](columns))
+    click.echo((table if how == "jsonl" else table.translate(BYTES)).encode("utf-8", ESCAPED))
+
+
+def per_word(perplexity: float | None, digits: int) -> str:
+    """A perplexity per word for people to read; a dash where there is no word."""
+    return "–" if perplexity is None else f"{perplexity:,.{digits}f}"
 
 
 def _rows(columns: Mapping[str, NDArray[Any]]) -> Iterator[tuple[Any, ...]]:

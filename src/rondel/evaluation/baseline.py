@@ -17,7 +17,7 @@ ORDERS = (1, 2, 3, 4, 5, 6)
 
 
 def evaluate_ngrams(
-    tokenizer: Tokenizer, training_ids: Ids, ids: Ids, characters: int
+    tokenizer: Tokenizer, training_ids: Ids, ids: Ids, characters: int, text: str | None = None
 ) -> dict[int, Evaluation]:
     """The figures of token ids (N,) by n-gram models of every order from 1 to 6.
 
@@ -32,5 +32,5 @@ def evaluate_ngrams(
     for order in ORDERS:
         counted = NGramModel(order, tokenizer.vocab_size).fit(training_ids)
         nats = float(counted.surprisals(ids)[1:].sum())
-        figures[order] = evaluation_of(tokenizer, ids, characters, nats)
+        figures[order] = evaluation_of(tokenizer, ids, characters, nats, text)
     return figures

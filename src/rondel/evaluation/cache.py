@@ -62,18 +62,16 @@ def cached_surprisals(engine: Engine, ids: Ids, cache: Cache, watch: Watch = unw
     states_WH, next_W = np.empty((0, hidden_size), np.float32), np.empty(0, np.int64)
     for begin in range(0, count, CHUNK):
         chunk = ids[begin : min(begin + CHUNK, count) + 1].astype(np.int64)
-        logits, own = [], []
-        for token in chunk[:-1]:
-            logits_1V, state = engine.step(token[None], state)
-            logits.append(logits_1V)
-            own.append(state[0][-1])  # a cell's first state is its output; the last layer's
-        (nats_T1,) = Surprisal()(np.stack(logits), chunk[1:, None])
-        states_WH = np.concatenate([states_WH, *own])
+        logits_T1V, _ = engine.sequence(chunk[:-1, None], state)
+        own_T1H, state = engine.outputs(chunk[:-1, None], state)
+        (nats_T1,) = Surprisal()(logits_T1V, chunk[1:, None])
+        states_WH = np.concatenate([states_WH, own_T1H[:, 0]])
         next_W = np.concatenate([next_W, chunk[1:]])
-        from_cache_T = _probabilities(states_WH, next_W, len(own), cache)
-        results[begin : begin + len(own)] = _mixed(nats_T1[:, 0], from_cache_T, cache.weight)
+        from_cache_T = _probabilities(states_WH, next_W, len(own_T1H), cache)
+        end = begin + len(own_T1H)
+        results[begin:end] = _mixed(nats_T1[:, 0], from_cache_T, cache.weight)
         states_WH, next_W = states_WH[-cache.window :], next_W[-cache.window :]
-        watch((begin + len(own)) / count)
+        watch(end / count)
     return results
 
 

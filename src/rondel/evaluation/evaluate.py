@@ -55,11 +55,11 @@ class Evaluation:
         return math.exp(min(self.nats_per_token, 700.0))
 
     @property
-    def perplexity_per_word(self) -> float:
-        """Perplexity per word, its white space included, whatever a token is."""
-        return math.exp(min(self.nats / self.words, 700.0))
+    def perplexity_per_word(self) -> float | None:
+        """Perplexity per word, its white space included, whatever a token is; `None` of no word."""
+        return math.exp(min(self.nats / self.words, 700.0)) if self.words else None
 
-    def to_json(self) -> dict[str, float | int]:
+    def to_json(self) -> dict[str, float | int | None]:
         """Every figure, under its name with its unit."""
         return {
             "nats_per_token": self.nats_per_token,
@@ -81,11 +81,14 @@ def evaluate(
     watch: Watch = unwatched,
     *,
     cache: Cache | None = None,
+    text: str | None = None,
 ) -> Evaluation:
     """Score token ids (N,) that stand for so many `characters` of text, from the zero state.
 
-    With a `cache`, what was read lately is more likely to come again (see `cache`). `watch` is told
-    now and then what fraction is done. Raises `InputError` below two tokens.
+    The `text` itself tells more exactly what the first of them, which is not scored, stands for: an
+    unknown word has no length of its own. With a `cache`, what was read lately is more likely to
+    come again (see `cache`). `watch` is told now and then what fraction is done. Raises
+    `InputError` below two tokens.
     """
     refuse_too_short(ids)
     if cache is not None:
@@ -93,7 +96,7 @@ def evaluate(
     else:
         (nats_1N,) = read(engine, tokenizer.vocab_size, [ids], Surprisal(), watch=watch)
         nats = float(nats_1N.sum())
-    return evaluation_of(tokenizer, ids, characters, nats)
+    return evaluation_of(tokenizer, ids, characters, nats, text)
 
 
 def refuse_too_short(ids: Ids) -> None:
@@ -104,9 +107,15 @@ def refuse_too_short(ids: Ids) -> None:
         )
 
 
-def evaluation_of(tokenizer: Tokenizer, ids: Ids, characters: int, nats: float) -> Evaluation:
+def evaluation_of(
+    tokenizer: Tokenizer, ids: Ids, characters: int, nats: float, text: str | None = None
+) -> Evaluation:
     """The figures of a text whose tokens (N,) but the first have so many nats in all."""
     unknown = 0 if tokenizer.unknown_id is None else int((ids[1:] == tokenizer.unknown_id).sum())
-    first = len(tokenizer.decode(ids[:1].tolist()))
-    words = count_words(tokenizer.decode(ids.tolist())[first:])
-    return Evaluation(nats, len(ids) - 1, max(1, words), max(1, characters - first), unknown)
+    if text is None:
+        first = len(tokenizer.decode(ids[:1].tolist()))
+        words = count_words(tokenizer.decode(ids.tolist())[first:])
+    else:
+        first = int(tokenizer.spans(text)[0, 1])
+        words, characters = count_words(text[first:]), len(text)
+    return Evaluation(nats, len(ids) - 1, words, max(1, characters - first), unknown)

@@ -38,7 +38,8 @@ class Hypothesis(NamedTuple):
 def parse_nbest(text: str, name: str, *, costs: bool = False) -> list[Hypothesis]:
     """The hypotheses of an n-best list, in order; a first line `id score text` is its header.
 
-    With `costs`, scores are lower for better in the file; here they are always higher. Raises
+    An id is never empty; a text may be: the line break after it is what is scored. With `costs`,
+    scores are lower for better in the file; here they are always higher. Raises
     `InputError`, naming the line, for one that is empty or not of three columns, or a score that
     is no finite number.
     """
@@ -58,6 +59,8 @@ def parse_nbest(text: str, name: str, *, costs: bool = False) -> list[Hypothesis
                 f"{where} has {len(cells)} columns and takes {len(COLUMNS)}, parted by tabs: "
                 f"{', '.join(COLUMNS)}"
             )
+        if not cells[0].strip():
+            raise InputError(f"{where} has an empty id; give its hypotheses one")
         score = _number(cells[1], where)
         found.append(Hypothesis(cells[0], -score if costs else score, cells[2], where))
     if not found:
@@ -154,6 +157,7 @@ def _number(cell: str, where: str) -> float:
         number = float(cell)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    # Python would read 1_0 as ten.
+    if "_" in cell or not math.isfinite(number):
         raise InputError(f"{where}: its score {cell!r} is not a finite number; correct it")
     return number

@@ -134,6 +134,11 @@ def _refuse_useless(tokenizer: Tokenizer, text: str, own: Sequence[Passage], whe
             f"{where} has nothing to score: no token comes after another; give a longer text, or "
             "something to start from"
         )
+    refuse_unknown(tokenizer, text, where)
+
+
+def refuse_unknown(tokenizer: Tokenizer, text: str, where: str = "this text") -> None:
+    """Raise `InputError` for a text of which a model knows nothing; see `knows_nothing_of`."""
     if knows_nothing_of(tokenizer, text):
         raise InputError(
             f"the model knows no {tokenizer.token_noun} of {where}; is it in another script, or "
@@ -179,7 +184,7 @@ def _table(
     columns["tokens"] = np.bincount(grouping.of_N, minlength=len(begins))
     scored = np.bincount(grouping.of_N[~np.isnan(nats)], minlength=len(begins))
     columns["scored"] = scored
-    columns[f"surprisal_{unit}"] = _sums(_with_gaps(nats, gap, grouping), scored) / scale
+    columns[f"surprisal_{unit}"] = _sums(_with_gaps(nats, gap, grouping, scored), scored) / scale
     columns[f"entropy_{unit}"] = _sums((grouping.of_N, entropy), scored) / scale
     columns["worst_rank"] = _worst(rank, grouping.of_N, len(begins))
     columns["unknown"] = np.bincount(grouping.of_N[unknown], minlength=len(begins))
@@ -187,10 +192,14 @@ def _table(
 
 
 def _with_gaps(
-    nats: Measured, gap: Measured, grouping: Grouping
+    nats: Measured, gap: Measured, grouping: Grouping, scored: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], Measured]:
-    """Units and what goes to them, with the end of a unit taken from the token after it."""
+    """Units and what goes to them, with the end of a unit taken from the token after it.
+
+    The end of one that is not scored stays where it is, so that the sum does not miss it.
+    """
     after = np.flatnonzero(grouping.after_gap_N & ~np.isnan(nats))
+    after = after[scored[grouping.of_N[after - 1]] > 0]
     of_end = np.minimum(gap[after], nats[after])
     own = nats.copy()
     own[after] -= of_end

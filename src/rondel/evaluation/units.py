@@ -7,7 +7,8 @@ and the next begins:
   said until something says that it is over. White space at the very beginning of a text goes with
   the first word; the last word of a text that ends without white space lacks its end.
 - Where a token implies the space before it, as tokens do at word level, its probability holds two
-  events: that the last word is over, and that this one comes. The first goes to the last word.
+  events: that the last word is over, and that this one comes. The first goes to the last word, if
+  that is scored.
 
 Otherwise a word's surprisal would lack its own end and hold its neighbour's, and the probabilities
 of all words would sum to more than one (Pimentel & Meister 2024; Oh & Schuler 2024).

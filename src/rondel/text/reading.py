@@ -14,10 +14,15 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from rondel.errors import InputError
 
 STDIN = "-"
+MARK = "\ufeff"
 
 # What no text has, whatever its language: control characters other than white space and escape.
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
@@ -53,7 +58,9 @@ def read_text(sources: Sequence[str], encoding: str = "utf-8", *, as_bytes: bool
     documents = []
     for source in sources:
         for name, data in _documents(source):
-            documents.append(_as_written(data) if as_bytes else _decode(name, data, encoding))
+            documents.append(
+                _as_written(data) if as_bytes else _normalised(_decode(name, data, encoding))
+            )
             if not documents[-1]:
                 raise InputError(f"{name} is empty; give a text to read")
     if not documents:
@@ -62,6 +69,39 @@ def read_text(sources: Sequence[str], encoding: str = "utf-8", *, as_bytes: bool
         if not document.endswith("\n"):
             documents[i] = document + "\n"
     return documents[0] if len(documents) == 1 else "".join(documents)
+
+
+class Document(NamedTuple):
+    """A text that was read, and what was taken off as it was."""
+
+    text: str
+    mark: int
+    """1 if a byte order mark stood before it, else 0."""
+    pairs: npt.NDArray[np.int64]
+    """Which of its line breaks were pairs of characters: where they stand in the text."""
+
+    def as_written(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Places in the text, as places in characters of the source."""
+        return places + self.mark + np.searchsorted(self.pairs, places)
+
+
+def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = False) -> Document:
+    """As `read_text`, for one source; of a folder or glob of several files, nothing was taken off.
+
+    Raises what `read_text` raises.
+    """
+    documents = [] if as_bytes or _is_folder(source) or _is_glob(source) else _documents(source)
+    if not documents:
+        return Document(read_text([source], encoding, as_bytes=as_bytes), 0, np.empty(0, np.int64))
+    _check_encoding(encoding)
+    ((name, data),) = documents
+    written = _decode(name, data, encoding)
+    text = _normalised(written)
+    if not text:
+        raise InputError(f"{name} is empty; give a text to read")
+    mark = int(written.startswith(MARK))
+    found = np.array([pair.start() for pair in re.finditer("\r\n", written)], np.int64)
+    return Document(text, mark, found - mark - np.arange(len(found)))
 
 
 def source_name(sources: Sequence[str]) -> str:
@@ -200,17 +240,23 @@ def _as_written(data: bytes) -> str:
 
 
 def _decode(name: str, data: bytes, encoding: str) -> str:
-    """Text from bytes: no byte order mark, line ends as one newline."""
+    """Text from bytes, its byte order mark and line ends as they are."""
     # utf-8-sig differs by the mark alone, and counts its offsets from after it.
     codec = "utf-8" if codecs.lookup(encoding).name == "utf-8-sig" else encoding
     try:
-        text = data.decode(codec).removeprefix("\ufeff")
+        text = data.decode(codec)
     except UnicodeDecodeError as error:
         raise _undecodable(name, data, encoding, error.start) from None
     except UnicodeError as error:
         raise InputError(f"{name} cannot be decoded as {encoding}: {error}") from None
     if "\0" in text or _is_binary(text[:_EXCERPT]):
         raise _binary(name, data, encoding)
+    return text
+
+
+def _normalised(text: str) -> str:
+    """The text without a byte order mark, its line ends as one newline."""
+    text = text.removeprefix(MARK)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 

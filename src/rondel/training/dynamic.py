@@ -43,11 +43,12 @@ def evaluate_dynamically(
     *,
     training_ids: Ids | None = None,
     watch: Watch = unwatched,
+    text: str | None = None,
 ) -> Evaluation:
     """Score token ids (N,) that stand for so many characters, learning as they go by.
 
     `parts` are left as they are. `training_ids` are of the text that the model learnt from.
-    `watch` is told now and then what fraction is done. Raises `InputError` below two tokens, for a
+    `watch` and `text` are as for `evaluate`. Raises `InputError` below two tokens, for a
     model of another kind than `language-model`, or if it stops giving numbers.
     """
     refuse_too_short(ids)
@@ -61,7 +62,7 @@ def evaluate_dynamically(
         torch.set_num_threads(threads)
     if not np.isfinite(nats):
         raise InputError("the model no longer gave numbers; lower the rate of dynamic evaluation")
-    return evaluation_of(parts.tokenizer, ids, characters, nats)
+    return evaluation_of(parts.tokenizer, ids, characters, nats, text)
 
 
 class _Learner:
