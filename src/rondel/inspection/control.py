@@ -1,0 +1,26 @@
+"""The same model with nothing learnt: what finds are to be better than."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rondel.cells import build_cell
+from rondel.config import ModelConfig
+from rondel.engine.base import Floats
+from rondel.inspection.trace import Weights
+
+
+def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floats]:
+    """A model's weights, the numbers of each array put into another order, gate by gate.
+
+    So they are as large as they were, and a gate as open as it was; what they had learnt is gone.
+    """
+    rng = np.random.default_rng(seed)
+    gates = len(build_cell(config).gates)
+    found: dict[str, Floats] = {}
+    for name, array in weights.items():
+        is_layer = "_ih_l" in name or "_hh_l" in name
+        parts = np.split(array, gates) if is_layer else [array]
+        mixed = [rng.permutation(part.reshape(-1)).reshape(part.shape) for part in parts]
+        found[name] = np.concatenate(mixed)
+    return found
