@@ -29,6 +29,9 @@ from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.gibbs import gibbs
 from rondel.generation.start import without_implied_space
 from rondel.generation.streams import Event, Request, write_many
+from rondel.inspection import ablation, control, finding
+from rondel.inspection import trace as tracing
+from rondel.inspection.features import Feature, features_of
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.typed import check_text, check_texts
 
@@ -369,6 +372,55 @@ class Model:
         check_texts(text)
         return embed(self._both_sides, self.tokenizer, text)
 
+    def trace(self, text: str, **settings: Any) -> tracing.Trace:
+        """What every unit does over a text, read from the zero state: arrays (N, L, H) by track.
+
+        `settings` are those of `rondel.inspection.trace.trace`, which says what a `Trace` is.
+        Raises `InputError` for a text that is empty or of nothing that the model knows.
+        """
+        check_text(text)
+        return tracing.trace(self.config, self.weights, self.tokenizer, text, **settings)
+
+    def find_units(
+        self,
+        trace: tracing.Trace,
+        features: Sequence[Feature] | None = None,
+        *,
+        tracks: Sequence[str] | None = None,
+        controls: int = 2,
+        seed: int = 0,
+    ) -> list[finding.Find]:
+        """The units of a trace of this model that go with a feature of its text, strongest first.
+
+        They are held against so many models that learnt nothing: this one's weights, shuffled. See
+        `rondel.inspection.finding`, and for other `features` than the usual,
+        `rondel.inspection.features.features_of`.
+        """
+        chosen = features_of(trace.text, trace.spans) if features is None else features
+        kept = [name for name in tracks or finding.FINDING_TRACKS if name in trace.tracks]
+        blank = (
+            control.shuffled(self.config, self.weights, seed + number) for number in range(controls)
+        )
+        others = [
+            tracing.trace(self.config, weights, self.tokenizer, trace.text, tracks=kept)
+            for weights in blank
+        ]
+        return finding.find(trace, chosen, others, tracks=kept, seed=seed)
+
+    def ablate(
+        self,
+        trace: tracing.Trace,
+        unit: tracing.Unit,
+        features: Sequence[Feature] = (),
+        *,
+        value: float | None = None,
+    ) -> list[ablation.Effect]:
+        """What the loss over a traced text becomes if a unit is clamped to a value, or to its mean.
+
+        See `rondel.inspection.ablation.ablate`.
+        """
+        return ablation.ablate(self.config, self.weights, trace, unit, features, value=value)
+
     @functools.cached_property
     def _both_sides(self) -> BidirectionalEngine:
         if not self.config.is_bidirectional:
@@ -398,8 +450,13 @@ def _generation_settings(
 def load(path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> Model:
     """Open a model folder; `ModelFolderError` says what is wrong with it if anything is.
 
-    With `precision` "int8" it runs with weights of 8 bits: faster, and a little less exact, as
-    `Model.evaluate` can tell. Text and scores do not depend on `threads`, of which it takes as many
-    as help, if it is not told.
+    A sentence VAE is opened as a `rondel.latent_api.SentenceVAE`. With `precision` "int8" it runs
+    with weights of 8 bits: faster, and a little less exact, as `Model.evaluate` can tell. Text and
+    scores do not depend on `threads`, of which it takes as many as help, if it is not told.
     """
-    return Model(artifact.load(Path(path)), precision=precision, threads=threads)
+    parts = artifact.load(Path(path))
+    if parts.config.model == "sentence-vae":
+        from rondel.latent_api import SentenceVAE
+
+        return SentenceVAE(parts, precision=precision, threads=threads)
+    return Model(parts, precision=precision, threads=threads)

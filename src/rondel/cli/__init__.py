@@ -20,11 +20,15 @@ from rondel.threads import calm_threads
 COMMANDS = {
     "train": "Train a model on a text, or go on training one.",
     "sample": "Write text with a model.",
+    "reconstruct": "Read a sentence and write it back, with a sentence VAE.",
+    "interpolate": "Walk between sentences in the space of a sentence VAE.",
+    "analogy": "Write what is to one sentence as another is to a third.",
     "eval": "Say how well a model predicts a text.",
     "compare": "Compare models on one text, and with n-grams.",
     "score": "Say how likely a model finds each part of a text.",
     "rescore": "Put n-best hypotheses into a new order.",
     "fill": "Fill the gaps of a text.",
+    "inspect": "Look inside: what single units do over a text.",
     "show": "Say what a model is and how its training went.",
     "corpora": "List the texts that rondel knows by name.",
 }

@@ -194,7 +194,8 @@ def word_position(text: str) -> Values:
 def word_end(text: str) -> Values:
     """A word's last character."""
     word = _is_word(text)
-    return (word & ~np.append(word[1:], False)).astype(np.float32)
+    ends: Values = (word & ~np.append(word[1:], False)).astype(np.float32)
+    return ends
 
 
 @_feature("position in line", position=True)

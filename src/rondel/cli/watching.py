@@ -1,0 +1,83 @@
+"""Text coloured by a unit as it is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from rondel.cli.units_text import append
+from rondel.errors import InputError
+
+if TYPE_CHECKING:
+    from rondel.api import Model
+    from rondel.engine import Engine
+
+
+class WatchedEngine:
+    """An engine whose every step leaves its state behind.
+
+    It is no `WritingEngine`, even where it wraps one, so that it is asked for each step.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.state = engine.initial_state()
+
+    def initial_state(self, batch_size: int = 1) -> Any:
+        """See `Engine`."""
+        return self._engine.initial_state(batch_size)
+
+    def step(self, tokens_B: Any, state: Any) -> Any:
+        """See `Engine`."""
+        logits, self.state = self._engine.step(tokens_B, state)
+        return logits, self.state
+
+    def sequence(self, tokens_TB: Any, state: Any) -> Any:
+        """See `Engine`."""
+        return self._engine.sequence(tokens_TB, state)
+
+    def advance(self, tokens_TB: Any, state: Any) -> Any:
+        """See `Engine`."""
+        return self._engine.advance(tokens_TB, state)
+
+    def outputs(self, tokens_TB: Any, state: Any) -> Any:
+        """See `Engine`."""
+        return self._engine.outputs(tokens_TB, state)
+
+
+def watch(
+    model: Model, names: tuple[str, ...], prime: str | None, length: int, seed: int | None
+) -> None:
+    """Write text after a prime, each token in the colour of what one unit does when it is read."""
+    from rondel.cells import build_cell
+    from rondel.generation.generate import GenerationSettings, generate
+    from rondel.inspection.trace import STATES, find_unit
+
+    if len(names) != 1:
+        raise InputError("--watch colours by one unit: name it with --unit, such as --unit 1:1")
+    tracks = [STATES.get(state, state) for state in build_cell(model.config).states]
+    shape = (model.config.num_layers, model.config.hidden_size)
+    unit = find_unit(names[0], dict.fromkeys(tracks, shape))
+    engine = WatchedEngine(model.engine)
+    settings = GenerationSettings(length, seed=seed)
+    console = Console(highlight=False)
+    start = prime or model.choose_prime(seed)
+    console.print(Text(start), end="")
+    waiting = ""
+    for piece in generate(engine, model.tokenizer, settings, start):
+        # What has just come out is read by the next step: its value is known only then.
+        if waiting:
+            _print(console, waiting, engine.state, tracks.index(unit.track), unit)
+        waiting = piece
+    if waiting:
+        console.print(Text(waiting), end="")
+    console.print()
+
+
+def _print(console: Console, piece: str, state: Any, part: int, unit: Any) -> None:
+    value = float(state[part][unit.layer, 0, unit.index])
+    text = Text()
+    append(text, piece, max(-1.0, min(1.0, value)))
+    console.print(text, end="")
