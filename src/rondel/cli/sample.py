@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rondel.cli.options import SectionedCommand, rule_options
+from rondel.cli.printing import printable
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rondel.generation.streams import Event
 
 GIBBS = "gibbs"
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @click.command(cls=SectionedCommand)
@@ -38,7 +36,13 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 @click.option(
     "--encoding", default="utf-8", show_default=True, help="Encoding of the prime's file."
 )
-@click.option("-n", "--length", default=500, show_default=True, help="Tokens to write.")
+@click.option(
+    "-n",
+    "--length",
+    default=500,
+    show_default=True,
+    help="Tokens to write; of a sentence VAE, no more than its sentences had.",
+)
 @click.option(
     "--mode",
     type=click.Choice([*MODES, GIBBS]),
@@ -85,15 +89,28 @@ def command(
     threads: int | None,
     **rules: Any,
 ) -> None:
-    """Write text with the model in the folder MODEL, on standard output as it is made."""
+    """Write text with the model in the folder MODEL, on standard output as it is made.
+
+    A sentence VAE writes sentences from points drawn in its latent space, one a line.
+    """
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
+    from rondel.latent_api import SentenceVAE
 
     if prime is not None and prime_file is not None:
         raise InputError("give --prime or --prime-file, not both")
     tell_of_compiling()
     writer = load(model, precision=precision, threads=threads)
+    if isinstance(writer, SentenceVAE):
+        if prime is not None or prime_file is not None or mode == GIBBS:
+            what = "draws no text again" if mode == GIBBS else "goes on from no prime"
+            raise InputError(f"{model} is a sentence VAE, which {what}; leave it out")
+        drawn = {"mode": mode, "seed": seed, "stop": stop, "beam_width": beam_width, **rules}
+        length = min(length, writer.longest + 1)
+        for sentence in writer.sample_sentences(count, length=length, **drawn):
+            click.echo(printable(sentence))
+        return
     if prime_file is not None:
         prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.level == "byte")
     if prime:
@@ -106,7 +123,7 @@ def command(
             _print_heading(index, count)
             drawn = {"seed": seed, "index": index}
             text = writer.sample(start, length=length, **drawn) if prime is None else start
-            click.echo(_printable(_redrawn(writer, text, sweeps, {**drawn, **rules})))
+            click.echo(printable(_redrawn(writer, text, sweeps, {**drawn, **rules})))
         return
     width = beam_width if mode == "beam" else 1
     writer._expect(width * sum(length + len(start) for start in primes))
@@ -135,10 +152,10 @@ def _print_in_order(events: Iterator[Event], primes: list[str]) -> None:
     first = next(events, None)
     for shown, prime in enumerate(primes):
         _print_heading(shown, len(primes))
-        click.secho(_printable(prime), bold=True, nl=False)
+        click.secho(printable(prime), bold=True, nl=False)
         while True:
             if text := "".join(pieces[shown]):
-                click.echo(_printable(text), nl=False)
+                click.echo(printable(text), nl=False)
                 pieces[shown].clear()
             if shown in finished:
                 break
@@ -165,15 +182,3 @@ def _read_prime(path: Path, encoding: str, *, as_bytes: bool) -> str:
     from rondel.text.reading import read_text
 
     return read_text([str(path)], encoding, as_bytes=as_bytes)
-
-
-def _printable(text: str) -> str:
-    """Text that any output takes: bytes that are no UTF-8 become the replacement character.
-
-    So do control characters on a terminal, which a byte model could bring into disorder.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    if sys.stdout.isatty():
-        text = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
-    return text.encode("utf-8", "replace").decode()

@@ -52,8 +52,10 @@ class NumpyEngine:
 
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The next token's logits (B, V) after one token a stream, and the next state."""
+        return self._step(self._first_gates(tokens_B), state)
+
+    def _step(self, gates_BG: Floats, state: EngineState) -> tuple[Floats, EngineState]:
         next_state = tuple(map(np.empty_like, state))
-        gates_BG = self._first_gates(tokens_B)
         output_BH = state[0][0]
         for number, layer in enumerate(self.layers):
             if number > 0:
@@ -75,10 +77,12 @@ class NumpyEngine:
 
     def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
+        return self._outputs(self._first_gates(tokens_TB), state)
+
+    def _outputs(self, gates_TBG: Floats, state: EngineState) -> tuple[Floats, EngineState]:
         # Layer by layer, so that all of a layer's input gates but the first's are one matmul.
         next_state = tuple(map(np.empty_like, state))
-        gates_TBG = self._first_gates(tokens_TB)
-        outputs_TBH = np.empty((*tokens_TB.shape, self.config.hidden_size), np.float32)
+        outputs_TBH = np.empty((*gates_TBG.shape[:2], self.config.hidden_size), np.float32)
         for number, layer in enumerate(self.layers):
             if number > 0:
                 gates_TBG = outputs_TBH @ layer.weight_ih.T + layer.bias_ih

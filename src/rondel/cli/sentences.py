@@ -1,0 +1,73 @@
+"""What the commands for sentence VAEs share: the model, how sentences are written, the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rondel.cli.options import F, rule_options
+from rondel.errors import InputError
+from rondel.generation.settings import MODES
+
+if TYPE_CHECKING:
+    from rondel.latent_api import SentenceVAE
+
+
+def writing_options(command: F) -> F:
+    """Give a command the flags that say how the sentence at a point is written."""
+    options: list[Callable[[F], F]] = [
+        click.option(
+            "--mode",
+            type=click.Choice(list(MODES)),
+            default="argmax",
+            show_default=True,
+            help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items()),
+        ),
+        click.option(
+            "--beam-width", default=4, show_default=True, help="Mode beam: texts kept at a time."
+        ),
+        click.option(
+            "-n",
+            "--length",
+            type=click.IntRange(min=1),
+            help="Most tokens of a sentence.  [default: those of the longest it was trained on]",
+        ),
+        click.option("--stop", multiple=True, help="End before this text too."),
+        click.option("--seed", type=click.IntRange(min=0), help="Of everything drawn."),
+    ]
+    command = rule_options(command)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def open_sentence_vae(folder: Path) -> SentenceVAE:
+    """The sentence VAE in a folder; `InputError` if it is a model of another kind."""
+    from rondel.api import load
+    from rondel.cli.compiling import tell_of_compiling
+    from rondel.latent_api import SentenceVAE
+
+    tell_of_compiling()
+    model = load(folder)
+    if not isinstance(model, SentenceVAE):
+        raise InputError(
+            f"{folder} is a {model.config.model.replace('-', ' ')}, which has no latent space; for "
+            "this, train one with --model sentence-vae"
+        )
+    return model
+
+
+def told(settings: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given, as keywords of `SentenceVAE.decode`."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def tell_of_unknowns_in(model: SentenceVAE, *sentences: str) -> None:
+    """Say once what of all the sentences the model does not know."""
+    from rondel.cli.describing import tell_of_unknowns
+
+    found = [name for sentence in sentences for name in model.tokenizer.unknowns(sentence.strip())]
+    tell_of_unknowns(list(dict.fromkeys(found)))

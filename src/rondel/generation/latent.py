@@ -1,0 +1,141 @@
+"""Sentences out of the latent space of a sentence VAE (Bowman, Vilnis et al. 2016).
+
+Shapes: N sentences, Z latent size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.engine.base import Floats
+from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.errors import InputError
+from rondel.generation.draw import stream_rng
+from rondel.generation.settings import GenerationSettings
+from rondel.generation.shaping import Shaper
+from rondel.generation.start import Start
+from rondel.generation.streams import Request, StreamBatch
+from rondel.text.one_sentence import END, end_id
+from rondel.text.tokenizers import Tokenizer
+
+# Kept apart from the streams that tokens are drawn from: those are (seed, index).
+LATENT_DRAWS = 1 << 32
+
+Numbers = npt.NDArray[np.float64]
+
+
+class Step(NamedTuple):
+    """A place on a path: how far along it is, from 0 to 1, and what is written there.
+
+    `again` says that the sentence is that of the place before.
+    """
+
+    share: float
+    text: str
+    again: bool
+
+
+def draw_latents(seed: int | None, count: int, size: int, first: int = 0) -> Floats:
+    """Points (N, Z) of N(0, I): numbers `first` and following of a seed, however many are asked."""
+    rows = [stream_rng(seed, LATENT_DRAWS + first + n).standard_normal(size) for n in range(count)]
+    return np.array(rows, np.float32).reshape(count, size)
+
+
+def decode(
+    engine: SentenceVAEEngine,
+    tokenizer: Tokenizer,
+    z_NZ: Floats,
+    settings: GenerationSettings,
+    first: int = 0,
+) -> list[str]:
+    """The sentence at each point, each as if it were alone: draw `first` and following of the seed.
+
+    A sentence ends with its line break, at one of the stops, or at `settings.length` tokens. Raises
+    `InputError` if the points are no rows of the latent space's size.
+    """
+    check_latents(z_NZ, engine.latent_size)
+    Shaper(tokenizer, settings.rules)
+    chosen = GenerationSettings(
+        **{**vars(settings), "stop": tuple(dict.fromkeys((END, *settings.stop)))}
+    )
+    batch = StreamBatch(engine.decoder, tokenizer)
+    texts: list[list[str]] = [[] for _ in z_NZ]
+    waiting = iter(range(len(z_NZ)))
+    while True:
+        while len(batch) < batch.capacity and (n := next(waiting, None)) is not None:
+            start = latent_start(engine, tokenizer, z_NZ[n])
+            batch.add(Request(END, chosen, first + n), start)
+        if not len(batch):
+            return ["".join(pieces).strip() for pieces in texts]
+        for event in batch.step():
+            texts[event.handle].append(event.piece)
+
+
+def latent_start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -> Start:
+    """Where the sentence at a point starts: after the line break, in the state that z gives."""
+    ids = np.array([end_id(tokenizer)])
+    # One by one, so that no point's last bits depend on what is asked for beside it.
+    logits_1V, state = engine.decoder.step(ids, engine.initial_state(z_Z[None]))
+    decoder = tokenizer.decoder()
+    decoder.push(int(ids[0]))
+    return Start(ids, logits_1V[0], state, decoder)
+
+
+def check_latents(z_NZ: Floats, size: int) -> None:
+    """Raise `InputError` if these are no finite points of a latent space of this size."""
+    if z_NZ.ndim != 2 or z_NZ.shape[1] != size:
+        raise InputError(
+            f"points of this model's latent space are an array (N, {size}), not {z_NZ.shape}"
+        )
+    if not np.isfinite(z_NZ).all():
+        raise InputError("a point of the latent space has a number that is not finite")
+
+
+def posterior_draws(mean_Z: Floats, log_variance_Z: Floats, count: int, seed: int | None) -> Floats:
+    """Points (N, Z) of q(z|x): its mean first, and then draws from it."""
+    noise_NZ = draw_latents(seed, count, len(mean_Z))
+    noise_NZ[0] = 0
+    points: Floats = mean_Z + np.exp(0.5 * log_variance_Z) * noise_NZ
+    return points
+
+
+def path(a_Z: Floats, b_Z: Floats, steps: int, *, spherical: bool = False) -> Floats:
+    """Points (N, Z) from one to the other, both with them, evenly along a line or an arc.
+
+    On the arc the direction turns evenly (Shoemake 1985; White 2016, arXiv 1609.04468), and so does
+    the length change from the one's to the other's: it does not pass through the middle, where
+    points of N(0, I) hardly ever are. Where both point the same or the opposite way, it is a line.
+    """
+    if steps < 2:
+        raise InputError(f"a path has at least 2 steps, its ends, not {steps}")
+    share_N1 = np.linspace(0, 1, steps)[:, None]
+    a, b = a_Z.astype(np.float64), b_Z.astype(np.float64)
+    line_NZ: Numbers = (1 - share_N1) * a + share_N1 * b
+    if spherical:
+        line_NZ = _arc(a, b, share_N1, line_NZ)
+    points = line_NZ.astype(np.float32)
+    points[0], points[-1] = a_Z, b_Z
+    return points
+
+
+def _arc(a: Numbers, b: Numbers, share_N1: Numbers, line_NZ: Numbers) -> Numbers:
+    length_a, length_b = np.linalg.norm(a), np.linalg.norm(b)
+    if not length_a or not length_b:
+        return line_NZ
+    angle = np.arccos(np.clip(a @ b / (length_a * length_b), -1, 1))
+    if np.sin(angle) < 1e-6:
+        return line_NZ
+    turned = np.sin((1 - share_N1) * angle) * a / length_a
+    turned = (turned + np.sin(share_N1 * angle) * b / length_b) / np.sin(angle)
+    arc: Numbers = ((1 - share_N1) * length_a + share_N1 * length_b) * turned
+    return arc
+
+
+def steps_of(texts: Sequence[str]) -> list[Step]:
+    """The places of a path, with what is written at each of them."""
+    last = max(1, len(texts) - 1)
+    return [Step(n / last, text, n > 0 and text == texts[n - 1]) for n, text in enumerate(texts)]

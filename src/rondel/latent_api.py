@@ -1,0 +1,152 @@
+"""A sentence VAE in Python: sentences become points of a space, and points become sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rondel.api import Model
+from rondel.artifact import Artifact
+from rondel.engine import Engine
+from rondel.engine.base import Floats, Ids
+from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.errors import InputError
+from rondel.generation import latent
+from rondel.generation.latent import Step
+from rondel.generation.settings import GenerationSettings
+from rondel.text.one_sentence import sentence_ids
+from rondel.text.typed import check_texts
+
+LONGEST = 400
+
+
+class SentenceVAE(Model):
+    """A trained sentence VAE. Needs no PyTorch.
+
+    Every sentence is one line of text. What takes a text or a prime in `Model` is refused here with
+    `InputError`, since this model reads and writes whole sentences.
+    """
+
+    def __init__(
+        self, parts: Artifact, *, precision: str = "fp32", threads: int | None = None
+    ) -> None:
+        super().__init__(parts, precision=precision, threads=threads)
+        if precision != "fp32" and self.config.latent_input:
+            raise InputError(f"a decoder that reads z runs in fp32 only; leave {precision} out")
+
+    @functools.cached_property
+    def latents(self) -> SentenceVAEEngine:
+        """What runs it: sentences in, means and log-variances of z out; z in, a state out."""
+        return SentenceVAEEngine(
+            self.config, self.weights, self._precision, self._threads, self._expected_tokens
+        )
+
+    @property
+    def longest(self) -> int:
+        """The most tokens of a sentence, without the line break that ends it."""
+        return self.config.longest_sentence or LONGEST
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        raise InputError(
+            "this model is a sentence VAE, which reads and writes whole sentences: it goes on from "
+            "no text and scores none token by token; for that, use a language model"
+        )
+
+    def encode(self, sentences: Sequence[str]) -> tuple[Floats, Floats]:
+        """Mean and log-variance (N, Z) of q(z|x), the space's normal distribution of each sentence.
+
+        Raises `InputError` for a sentence that is empty, too long, or of unknown words only.
+        """
+        check_texts(sentences, "the sentences")
+        if not sentences:
+            raise InputError("there is no sentence; give at least one")
+        return self.latents.encode([self._ids(sentence) for sentence in sentences])
+
+    def decode(self, z: Any, *, first: int = 0, **settings: Any) -> list[str]:
+        """The sentence at each of the points `z` (N, Z), each as if it were alone.
+
+        `settings` are those of `Model.stream`; `mode` is `argmax` if it is not told, and `length`,
+        the most tokens, what sentences of the model's text had. Draws are numbered from `first`.
+        """
+        points = np.asarray(z, np.float32)
+        return latent.decode(self.latents, self.tokenizer, points, self._chosen(settings), first)
+
+    def sample(self, prime: str | None = None, **settings: Any) -> str:
+        """One sentence from the prior; see `sample_sentences`. A prime is refused."""
+        if prime is not None:
+            raise InputError("a sentence VAE goes on from no prime; leave it out")
+        first = settings.pop("index", 0)
+        return self.sample_sentences(1, first=first, **settings)[0]
+
+    def sample_sentences(self, count: int = 1, *, first: int = 0, **settings: Any) -> list[str]:
+        """Sentences at points drawn from N(0, I), each token drawn too if `mode` is not told.
+
+        `settings` are those of `decode`. Sentence k of a `seed` is the same however many there are.
+        """
+        _at_least_one("count", count)
+        points = self.random_points(count, settings.get("seed"), first)
+        return self.decode(points, first=first, **{"mode": "sample", **settings})
+
+    def random_points(self, count: int, seed: int | None = None, first: int = 0) -> Floats:
+        """Points (N, Z) drawn from N(0, I)."""
+        return latent.draw_latents(seed, count, self.latents.latent_size, first)
+
+    def reconstruct(self, sentence: str, count: int = 1, **settings: Any) -> list[str]:
+        """What a sentence's point is written as: first the mean of q(z|x), then draws from it."""
+        _at_least_one("count", count)
+        means, log_variances = self.encode([sentence])
+        seed = settings.get("seed")
+        points = latent.posterior_draws(means[0], log_variances[0], count, seed)
+        return self.decode(points, **settings)
+
+    def interpolate(
+        self,
+        a: str | None = None,
+        b: str | None = None,
+        *,
+        steps: int = 8,
+        spherical: bool = False,
+        **settings: Any,
+    ) -> list[Step]:
+        """Sentences at even steps from one sentence's mean to another's, both ends with them.
+
+        Without sentences the ends are random points. `spherical` takes an arc and not a line; see
+        `rondel.generation.latent.path`. A `Step` says whether it repeats the one before.
+        """
+        if (a is None) != (b is None):
+            raise InputError("give two sentences to go between, or none for two random points")
+        if a is None or b is None:
+            ends = self.random_points(2, settings.get("seed"))
+        else:
+            ends, _ = self.encode([a, b])
+        points = latent.path(ends[0], ends[1], steps, spherical=spherical)
+        return latent.steps_of(self.decode(points, **settings))
+
+    def analogy(self, a: str, b: str, c: str, **settings: Any) -> str:
+        """What is to `c` as `b` is to `a`: the sentence at z(b) - z(a) + z(c)."""
+        means, _ = self.encode([a, b, c])
+        return self.decode((means[1] - means[0] + means[2])[None], **settings)[0]
+
+    def _ids(self, sentence: str) -> Ids:
+        return sentence_ids(self.tokenizer, sentence, self.longest)
+
+    def _chosen(self, settings: dict[str, Any]) -> GenerationSettings:
+        """Settings as the keywords of `Model.stream` say them."""
+        named = {field.name for field in dataclasses.fields(GenerationSettings)} - {"rules"}
+        own = {name: value for name, value in settings.items() if name in named}
+        if isinstance(own.get("stop"), str):
+            own["stop"] = (own["stop"],)
+        rules = {name: value for name, value in settings.items() if name not in named}
+        # The line break is a token too.
+        settings = {"length": self.longest + 1, "mode": "argmax", **own}
+        return GenerationSettings(**settings, rules=rules)
+
+
+def _at_least_one(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")
