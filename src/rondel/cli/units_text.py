@@ -73,8 +73,9 @@ def tell_finds(trace: Trace, finds: Sequence[Find], top: int, how: str) -> None:
         measure = find.measure
         if find.wavelength is not None:
             measure += f" of {find.wavelength:.0f}"
-        row = (find.feature, str(find.unit), measure, f"{find.value:+.3f}")
-        table.add_row(*row, f"{find.confirmed_value:+.3f}", f"{find.p_value:.3f}")
+        sign = "+" if find.measure == "r" else ""
+        figures = (f"{value:{sign}.3f}" for value in (find.value, find.confirmed_value))
+        table.add_row(find.feature, str(find.unit), measure, *figures, f"{find.p_value:.3f}")
     console.print(table)
     if console.is_terminal:
         for find in _best(finds, 1):

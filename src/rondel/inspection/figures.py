@@ -6,6 +6,7 @@ Shapes: N tokens, H units of a layer.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from rondel.inspection.trace import Trace, Unit
 
 FORMATS = (".png", ".svg")
 COLUMNS, LINES = 84, 14
-HEAT_TOKENS = 240
+HEAT_TOKENS = 120
 COLOURS = "RdBu_r"
 MONO = "DejaVu Sans Mono"
 
@@ -67,9 +68,10 @@ def draw_layer(path: Path, trace: Trace, layer: int, track: str = "hidden") -> N
     )
     axes.set_title(f"{track} state of layer {layer + 1}", loc="left", fontsize=10)
     axes.set_ylabel("units, ordered by what they do together")
-    step = max(1, len(values_NH) // 120)
-    places = range(0, len(values_NH), step)
-    axes.set_xticks(places, [_shown(trace.tokens[n]) for n in places], fontsize=5, family=MONO)
+    axes.set_yticks([])
+    shown = [_shown(token) for token in trace.tokens[:HEAT_TOKENS]]
+    axes.set_xticks(range(len(shown)), shown, fontsize=6, family=MONO)
+    axes.tick_params(axis="x", length=0, rotation=0 if max(map(len, shown)) == 1 else 90)
     figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01)
     _save(figure, path)
 
@@ -83,7 +85,10 @@ def _figure(path: Path, size: tuple[float, float]) -> Any:
 
 def _save(figure: Any, path: Path) -> None:
     picture, how = io.BytesIO(), path.suffix.lower().removeprefix(".")
-    figure.savefig(picture, format=how, dpi=150)
+    with warnings.catch_warnings():
+        # A character that the font lacks is drawn as a box, and needs no more words than that.
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(picture, format=how, dpi=150)
     write_atomically(path, picture.getvalue())
 
 
@@ -105,7 +110,7 @@ def _lines(trace: Trace) -> list[list[tuple[int, str]]]:
 
 
 def _write(axes: Any, lines: list[list[tuple[int, str]]], values_N: Any) -> None:
-    grid = np.full((len(lines), COLUMNS), np.nan)
+    grid = np.full((len(lines), max(map(len, lines))), np.nan)
     for row, line in enumerate(lines):
         for column, (n, character) in enumerate(line):
             grid[row, column] = values_N[n]
