@@ -16,6 +16,7 @@ from rondel.engine.base import Floats, Ids
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation import latent
+from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
 from rondel.generation.settings import GenerationSettings
 from rondel.text.one_sentence import sentence_ids
@@ -131,6 +132,18 @@ class SentenceVAE(Model):
         """What is to `c` as `b` is to `a`: the sentence at z(b) - z(a) + z(c)."""
         means, _ = self.encode([a, b, c])
         return self.decode((means[1] - means[0] + means[2])[None], **settings)[0]
+
+    def landscape(self, sentences: Sequence[str], **settings: Any) -> dict[str, Any]:
+        """Sentences in two dimensions, and paths between some, as the page `latent.html` has them.
+
+        `settings` are those of `rondel.generation.landscape.landscape`.
+        """
+        means, _ = self.encode(sentences)
+        return landscape(sentences, means, self.decode, **settings)
+
+    def check(self, sentence: str) -> None:
+        """Raise `InputError` if a sentence is empty, too long, or of unknown words only."""
+        self._ids(sentence)
 
     def _ids(self, sentence: str) -> Ids:
         return sentence_ids(self.tokenizer, sentence, self.longest)

@@ -1,0 +1,109 @@
+"""`rondel latent`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from rondel.cli.sentences import open_sentence_vae
+from rondel.errors import InputError
+from rondel.generation.landscape import PROJECTIONS
+
+if TYPE_CHECKING:
+    from rondel.latent_api import SentenceVAE
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("text", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write.")
+@click.option(
+    "--projection",
+    type=click.Choice(list(PROJECTIONS)),
+    default="pca",
+    show_default=True,
+    help="; ".join(f"{name}: {meaning}" for name, meaning in PROJECTIONS.items()),
+)
+@click.option(
+    "--most",
+    type=click.IntRange(min=3),
+    default=5000,
+    show_default=True,
+    help="Sentences shown: of more, so many at random.",
+)
+@click.option(
+    "--landmarks",
+    type=click.IntRange(2, 100),
+    default=24,
+    show_default=True,
+    help="Sentences with a decoded path from each to each.",
+)
+@click.option(
+    "--steps", type=click.IntRange(2, 50), default=8, show_default=True, help="Of a path."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of TEXT.")
+def command(
+    model: Path,
+    text: tuple[str, ...],
+    out: Path,
+    projection: str,
+    most: int,
+    landmarks: int,
+    steps: int,
+    seed: int,
+    encoding: str,
+) -> None:
+    """Draw the sentences of TEXT, one a line, in the latent space of the sentence VAE in MODEL.
+
+    The page is one file that needs no network: point at a sentence to read it, search, click two
+    to see the path between them. Paths are written beforehand, between the landmarks.
+    """
+    from rondel.cli.waiting import Waiting
+    from rondel.files import write_atomically
+    from rondel.pages import fill_page
+    from rondel.text.reading import read_text
+
+    vae = open_sentence_vae(model)
+    lines = read_text(text, encoding, as_bytes=vae.tokenizer.level == "byte").splitlines()
+    sentences = _readable(vae, lines, most, seed)
+    with Waiting() as waiting:
+        facts = vae.landscape(
+            sentences,
+            projection=projection,
+            landmarks=landmarks,
+            steps=steps,
+            seed=seed,
+            watch=waiting,
+        )
+    place = model.resolve()
+    # The best model of a run lies in a folder inside the run's.
+    name = f"{place.parent.name}/{place.name}" if place.name == "best" else place.name
+    facts |= {"model": name, "source": ", ".join(Path(t).name for t in text)}
+    write_atomically(out, fill_page("latent.html", facts).encode("utf-8"))
+    click.echo(f"{len(sentences):,} sentences in {out}; open it in a browser")
+
+
+def _readable(vae: SentenceVAE, lines: list[str], most: int, seed: int) -> list[str]:
+    """Different sentences that the model can read, in their order; those left out are told."""
+    import numpy as np
+
+    told = dict.fromkeys(line.strip() for line in lines if line.strip())
+    readable, left_out = [], 0
+    for line in told:
+        try:
+            vae.check(line)
+        except InputError:
+            left_out += 1
+        else:
+            readable.append(line)
+    if left_out:
+        click.echo(
+            f"rondel: {left_out:,} sentences left out: too long, or of unknown words only", err=True
+        )
+    if len(readable) > most:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(readable), most, replace=False))
+        readable = [readable[i] for i in chosen]
+    return readable
