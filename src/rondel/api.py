@@ -387,23 +387,26 @@ class Model:
         features: Sequence[Feature] | None = None,
         *,
         tracks: Sequence[str] | None = None,
-        controls: int = 2,
         seed: int = 0,
     ) -> list[finding.Find]:
         """The units of a trace of this model that go with a feature of its text, strongest first.
 
-        They are held against so many models that learnt nothing: this one's weights, shuffled. See
+        They are held against models that learnt nothing: this one's weights, shuffled. See
         `rondel.inspection.finding`, and for other `features` than the usual,
         `rondel.inspection.features.features_of`.
         """
         chosen = features_of(trace.text, trace.spans) if features is None else features
         kept = [name for name in tracks or finding.FINDING_TRACKS if name in trace.tracks]
-        blank = (
-            control.shuffled(self.config, self.weights, seed + number) for number in range(controls)
-        )
+        end = int(trace.spans[finding.first_half(len(trace)) - 1, 1])
         others = [
-            tracing.trace(self.config, weights, self.tokenizer, trace.text, tracks=kept)
-            for weights in blank
+            tracing.trace(
+                self.config,
+                control.shuffled(self.config, self.weights, seed + number),
+                self.tokenizer,
+                trace.text[:end],
+                tracks=kept,
+            )
+            for number in range(control.controls_of(self.config))
         ]
         return finding.find(trace, chosen, others, tracks=kept, seed=seed)
 

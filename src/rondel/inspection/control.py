@@ -9,6 +9,13 @@ from rondel.config import ModelConfig
 from rondel.engine.base import Floats
 from rondel.inspection.trace import Weights
 
+SMALL = 256
+
+
+def controls_of(config: ModelConfig) -> int:
+    """How many to hold finds against: the best of few units varies more than the best of many."""
+    return 8 if config.num_layers * config.hidden_size <= SMALL else 4
+
 
 def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floats]:
     """A model's weights, the numbers of each array put into another order, gate by gate.

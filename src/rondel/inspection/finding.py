@@ -31,7 +31,14 @@ from rondel.inspection.trace import BACKWARD, Trace, Unit
 SHIFTS = 199
 LEVEL = 0.05
 MARGIN = 0.15
-"""By how much a find is over the bar, in Fisher's z: the bar itself varies about so much."""
+"""By how much a sine must be over a straight line, in Fisher's z, to be told."""
+
+BAR_DEVIATIONS, LEAST_DEVIATION = 6.0, 0.05
+"""How far over the mean of the best that models do that have learnt nothing, in Fisher's z.
+
+The largest of many varies as Gumbel's distribution does, with a long tail, and its deviation is
+known only roughly from a few models; it is taken to be at least so much.
+"""
 
 LEAST = 0.3
 """The least strength that is worth telling, however sure it is."""
@@ -100,9 +107,9 @@ def find(
 ) -> list[Find]:
     """The units that go with a feature, the strongest first.
 
-    `controls` are traces of the same text by models that learnt nothing. `tracks` names those to
-    look through (the hidden and cell states, if it is not told). Raises `InputError` if the text
-    is too short to be halved.
+    `controls` are traces of the same text, or of its `first_half`, by models that learnt nothing.
+    `tracks` names those to look through (the hidden and cell states, if it is not told). Raises
+    `InputError` if the text is too short to be halved.
     """
     chosen = [name for name in tracks or FINDING_TRACKS if name in trace.tracks]
     first, second = _halves(len(trace))
@@ -113,15 +120,7 @@ def find(
     here = {name: asked.strengths(_columns(trace, name, first)) for name in chosen}
     again = _Asked(questions, second)
     there = {name: again.strengths(_columns(trace, name, second)) for name in chosen}
-    bar_Q = np.max(
-        [
-            np.abs(asked.strengths(_columns(control, name, first))).max(axis=0)
-            for control in controls
-            for name in chosen
-        ],
-        axis=0,
-        initial=0.0,
-    )
+    bar_Q = _bar([asked.best(control, chosen) for control in controls], len(questions))
     chance_SQ = asked.chance([_columns(trace, name, first) for name in chosen], seed)
     p_values = _p_values(here, chance_SQ)
     finds = [
@@ -132,13 +131,28 @@ def find(
     return sorted(finds, key=lambda found: -min(found.strength, 1.0))
 
 
+def first_half(count: int) -> int:
+    """How many tokens of a text things are found in: all that a control has to read."""
+    return min(count // 2, LONGEST)
+
+
+def _bar(best_RQ: Sequence[Floats], questions: int) -> Floats:
+    """What finds must reach, in Fisher's z (Q,), by the best of each control."""
+    if not best_RQ:
+        return np.zeros(questions, np.float32)
+    z_RQ = _fisher(np.stack(best_RQ))
+    deviation_Q = np.maximum(z_RQ.std(axis=0, ddof=min(1, len(z_RQ) - 1)), LEAST_DEVIATION)
+    bar: Floats = z_RQ.mean(axis=0) + BAR_DEVIATIONS * deviation_Q
+    return bar
+
+
 def _halves(count: int) -> tuple[slice, slice]:
     if count < 200:
         raise InputError(
             f"{count} tokens are too few to find anything in: give it a text of 200 or more"
         )
     half = count // 2
-    return slice(0, min(half, LONGEST)), slice(half, min(count, half + LONGEST))
+    return slice(0, first_half(count)), slice(half, min(count, half + LONGEST))
 
 
 def _questions(features: Sequence[Feature], first: slice, second: slice) -> list[_Question]:
@@ -183,6 +197,13 @@ class _Asked:
         """How each unit answers each question (U, Q): 2 AUC - 1, r, or a sine's correlation."""
         raw, ranked, scale = _prepared(units_NU)
         return self._strengths(raw, ranked, scale, self.columns_NC)
+
+    def best(self, trace: Trace, tracks: Sequence[str]) -> Floats:
+        """The strongest answer of any of a trace's units to each question (Q,)."""
+        part = slice(0, len(self.columns_NC))
+        answers = [np.abs(self.strengths(_columns(trace, name, part))) for name in tracks]
+        strongest: Floats = np.concatenate(answers).max(axis=0)
+        return strongest
 
     def chance(self, tracks: Sequence[Floats], seed: int) -> Floats:
         """The strongest answer of any unit to each question after each shift (S, Q)."""
@@ -268,8 +289,8 @@ def _sift(
     bar_Q: Floats,
 ) -> Iterator[Find]:
     """One track's finds."""
-    z_UQ, again_UQ, bar = _fisher(here_UQ), _fisher(there_UQ), _fisher(bar_Q)
-    good_UQ = (p_UQ <= LEVEL) & (z_UQ >= bar + MARGIN) & (again_UQ >= bar + MARGIN / 2)
+    z_UQ, again_UQ = _fisher(here_UQ), _fisher(there_UQ)
+    good_UQ = (p_UQ <= LEVEL) & (z_UQ >= bar_Q) & (again_UQ >= bar_Q)
     good_UQ &= (np.abs(here_UQ) >= LEAST) & (np.sign(here_UQ) == np.sign(there_UQ))
     size = trace.tracks[track].shape[2]
     for u in np.flatnonzero(good_UQ.any(axis=1)).tolist():
