@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rondel.engine import Engine
 from rondel.engine.base import Floats, Ids
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
+from rondel.evaluation.latent import LatentEvaluation, evaluate_sentences
 from rondel.generation import latent
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
@@ -140,6 +141,27 @@ class SentenceVAE(Model):
         """
         means, _ = self.encode(sentences)
         return landscape(sentences, means, self.decode, **settings)
+
+    def evaluate_sentences(
+        self,
+        sentences: Sequence[str],
+        *,
+        iw_samples: int = 10,
+        seed: int = 1,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> LatentEvaluation:
+        """How likely the model finds sentences: ELBO, KL and the importance-weighted bound.
+
+        See `rondel.evaluation.latent.LatentEvaluation`. Raises `InputError` as `encode` does.
+        """
+        check_texts(sentences, "the sentences")
+        return self.evaluate_ids(
+            list(map(self._ids, sentences)), iw_samples=iw_samples, seed=seed, watch=watch
+        )
+
+    def evaluate_ids(self, sentences: Sequence[Ids], **settings: Any) -> LatentEvaluation:
+        """As `evaluate_sentences`, for sentences as token ids, each with its line break."""
+        return evaluate_sentences(self.latents, sentences, self.tokenizer.unknown_id, **settings)
 
     def check(self, sentence: str) -> None:
         """Raise `InputError` if a sentence is empty, too long, or of unknown words only."""

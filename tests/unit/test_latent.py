@@ -236,6 +236,8 @@ def test_what_a_sentence_vae_cannot_do_is_refused_in_one_line() -> None:
         vae.sample("A man")
     with pytest.raises(InputError, match="at least 2 steps"):
         vae.interpolate(steps=1)
+    with pytest.raises(InputError, match="at least three different sentences"):
+        vae.landscape(SENTENCES[:2])
     with pytest.raises(InputError, match="two sentences to go between"):
         vae.interpolate(SENTENCES[0])
     with pytest.raises(InputError, match=r"array \(N, 5\)"):

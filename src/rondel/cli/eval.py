@@ -51,6 +51,11 @@ SPLITS = ("train", "validation", "test")
 @click.option("--cache-window", type=int, help="Places remembered.  [default: 2000]")
 @click.option("--cache-theta", type=float, help="How much like it must be.  [default: 0.3]")
 @click.option("--cache-weight", type=float, help="Its share of the mixture.  [default: 0.1]")
+@click.option(
+    "--iw-samples",
+    type=click.IntRange(min=1),
+    help="Sentence VAEs: points drawn for each sentence, for a closer bound.  [default: 10]",
+)
 @click.option("--json", "as_json", is_flag=True, help="The figures as one JSON object.")
 def command(
     model: Path,
@@ -58,6 +63,7 @@ def command(
     split: str | None,
     encoding: str,
     precision: str,
+    iw_samples: int | None,
     as_json: bool,
     **adapting: Any,
 ) -> None:
@@ -65,11 +71,13 @@ def command(
 
     The text is read in order, whole, with the state carried. Without TEXT it is the validation
     part of the run's own text, which a run's folder keeps. Of a bidirectional model, its causal
-    half is judged so, and then both sides together, by pseudo-log-likelihoods.
+    half is judged so, and then both sides together, by pseudo-log-likelihoods. A sentence VAE reads
+    each line for itself, and bounds on its likelihood are told, per sentence and per token.
     """
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.waiting import Waiting
+    from rondel.latent_api import SentenceVAE
 
     if text and split:
         raise InputError("give either a TEXT or a --split, not both")
@@ -78,6 +86,16 @@ def command(
         raise click.UsageError(f"--dynamic trains as it goes, which --precision {precision} cannot")
     tell_of_compiling()
     judged = load(model, precision=precision)
+    if isinstance(judged, SentenceVAE):
+        from rondel.cli.latent_eval import tell_of_sentences
+
+        if dynamic is not None or cache is not None:
+            raise InputError(f"{model} is a sentence VAE: leave out --dynamic and --cache")
+        lines = _read(judged, text, encoding) if text else None
+        tell_of_sentences(judged, model, lines, split or "validation", iw_samples or 10, as_json)
+        return
+    if iw_samples is not None:
+        raise InputError(f"{model} is no sentence VAE: leave out --iw-samples")
     whole = None
     if text:
         whole = _read(judged, text, encoding)

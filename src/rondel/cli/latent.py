@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rondel.cli.sentences import open_sentence_vae
+from rondel.cli.sentences import open_sentence_vae, readable
 from rondel.errors import InputError
 from rondel.generation.landscape import PROJECTIONS
 
@@ -66,9 +66,12 @@ def command(
     from rondel.pages import fill_page
     from rondel.text.reading import read_text
 
+    if out.is_dir() or not out.parent.is_dir():
+        what = "is a folder" if out.is_dir() else "lies in a folder that is not there"
+        raise InputError(f"{out} {what}; name a file that can be written, such as latent.html")
     vae = open_sentence_vae(model)
     lines = read_text(text, encoding, as_bytes=vae.tokenizer.level == "byte").splitlines()
-    sentences = _readable(vae, lines, most, seed)
+    sentences = _chosen(vae, lines, most, seed)
     with Waiting() as waiting:
         facts = vae.landscape(
             sentences,
@@ -86,24 +89,12 @@ def command(
     click.echo(f"{len(sentences):,} sentences in {out}; open it in a browser")
 
 
-def _readable(vae: SentenceVAE, lines: list[str], most: int, seed: int) -> list[str]:
-    """Different sentences that the model can read, in their order; those left out are told."""
+def _chosen(vae: SentenceVAE, lines: list[str], most: int, seed: int) -> list[str]:
+    """Different sentences that the model can read, in their order, and no more than `most`."""
     import numpy as np
 
-    told = dict.fromkeys(line.strip() for line in lines if line.strip())
-    readable, left_out = [], 0
-    for line in told:
-        try:
-            vae.check(line)
-        except InputError:
-            left_out += 1
-        else:
-            readable.append(line)
-    if left_out:
-        click.echo(
-            f"rondel: {left_out:,} sentences left out: too long, or of unknown words only", err=True
-        )
-    if len(readable) > most:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(readable), most, replace=False))
-        readable = [readable[i] for i in chosen]
-    return readable
+    sentences = readable(vae, dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if len(sentences) <= most:
+        return sentences
+    chosen = np.sort(np.random.default_rng(seed).choice(len(sentences), most, replace=False))
+    return [sentences[i] for i in chosen]

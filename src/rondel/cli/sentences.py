@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,9 +53,10 @@ def open_sentence_vae(folder: Path) -> SentenceVAE:
     tell_of_compiling()
     model = load(folder)
     if not isinstance(model, SentenceVAE):
+        kind = "bidirectional" if model.config.is_bidirectional else "language"
         raise InputError(
-            f"{folder} is a {model.config.model.replace('-', ' ')}, which has no latent space; for "
-            "this, train one with --model sentence-vae"
+            f"{folder} is a {kind} model, which has no latent space; for this, train one with "
+            "--model sentence-vae"
         )
     return model
 
@@ -71,3 +72,21 @@ def tell_of_unknowns_in(model: SentenceVAE, *sentences: str) -> None:
 
     found = [name for sentence in sentences for name in model.tokenizer.unknowns(sentence.strip())]
     tell_of_unknowns(list(dict.fromkeys(found)))
+
+
+def readable(model: SentenceVAE, lines: Iterable[str]) -> list[str]:
+    """Those of the lines that the model can read; how many it cannot is told."""
+    kept, left_out = [], 0
+    for line in lines:
+        try:
+            model.check(line)
+        except InputError:
+            left_out += 1
+        else:
+            kept.append(line)
+    if left_out:
+        what = "sentence was" if left_out == 1 else "sentences were"
+        click.echo(
+            f"rondel: {left_out:,} {what} left out: too long, or of unknown words only", err=True
+        )
+    return kept

@@ -1,0 +1,123 @@
+"""The commands for sentence VAEs, and what they make of other models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from _runs import rondel
+from _sentence_vae import SENTENCES, random_vae
+
+from rondel.errors import InputError
+
+A, B, C = SENTENCES[:3]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("vae") / "model"
+    random_vae().save(place)
+    return place
+
+
+def test_samples_stand_one_a_line(folder: Path) -> None:
+    done = rondel("sample", folder, "--count", 6, "--seed", 1, "--temperature", 0.9)
+    expected = random_vae().sample_sentences(6, seed=1, temperature=0.9)
+    assert done.stdout.split("\n") == [*expected, ""]
+
+
+def test_sentences_are_written_back(folder: Path) -> None:
+    done = rondel("reconstruct", folder, A, "--count", 3, "--seed", 2, "--mode", "beam")
+    expected = random_vae().reconstruct(A, 3, seed=2, mode="beam")
+    assert done.stdout.split("\n") == [*expected, ""]
+    assert rondel("analogy", folder, A, B, C).stdout == random_vae().analogy(A, B, C) + "\n"
+
+
+def test_a_path_has_a_line_a_step_and_says_what_repeats(folder: Path) -> None:
+    done = rondel("interpolate", folder, A, B, "--steps", 5, "--spherical")
+    expected = random_vae().interpolate(A, B, steps=5, spherical=True)
+    assert done.stdout.splitlines() == [
+        f"{step.share:.2f} {'=' if step.again else ' '} {step.text}" for step in expected
+    ]
+    same = rondel("interpolate", folder, A, A, "--steps", 3).stdout.splitlines()
+    assert [line[5] for line in same] == [" ", "=", "="]
+    random = rondel("interpolate", folder, "--seed", 4, "--json")
+    assert [step["text"] for step in json.loads(random.stdout)] == [
+        step.text for step in random_vae().interpolate(seed=4)
+    ]
+
+
+def test_eval_tells_the_bounds_of_every_line(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n\n".join([*SENTENCES, "man " * 20]), encoding="utf-8")
+    done = rondel("eval", folder, text, "--iw-samples", 3, "--json")
+    expected = random_vae().evaluate_sentences(SENTENCES, iw_samples=3)
+    assert json.loads(done.stdout) == pytest.approx(expected.to_json(), rel=1e-6)
+    assert "1 sentence was left out" in done.stderr
+    rows = rondel("eval", folder, text).stdout
+    assert "nats of KL per sentence" in rows
+    assert "perplexity per word (importance-weighted bound, 10 samples)" in rows
+
+
+def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Path) -> None:
+    text, out = tmp_path / "text.txt", tmp_path / "latent.html"
+    text.write_text("\n".join([*SENTENCES, A, "zebra", "man " * 20]), encoding="utf-8")
+    done = rondel("latent", folder, text, "--out", out, "--landmarks", 3, "--steps", 4)
+    assert done.stdout.startswith("5 sentences in ")
+    assert "2 sentences were left out" in done.stderr
+    page = out.read_text(encoding="utf-8")
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert data["sentences"] == list(SENTENCES)
+    assert (data["model"], data["source"]) == ("model", "text.txt")
+    assert len(data["ends"]) == len(data["landmarks"]) == 3
+    assert [len(inner) for inner in data["paths"]] == [2, 2, 2]
+    fewer = rondel("latent", folder, text, "--out", out, "--most", 3, "--projection", "tsne")
+    assert fewer.stdout.startswith("3 sentences in ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("reconstruct", ""), "a sentence is empty; give it at least one word"),
+        (("reconstruct", "zebras gallop"), "the model knows no word of 'zebras gallop'"),
+        (("analogy", A, B, "man " * 15), "has 15 words, and this model reads sentences of up to"),
+        (("interpolate", A), "give two sentences to go between, or none for two random points"),
+        (("sample", "--prime", "A man"), "is a sentence VAE, which goes on from no prime"),
+        (("sample", "--mode", "gibbs"), "is a sentence VAE, which draws no text again"),
+        (("eval", __file__, "--cache"), "is a sentence VAE: leave out --dynamic and --cache"),
+        (("score", __file__), "this model is a sentence VAE, which reads and writes whole"),
+        (("latent", __file__, "--out", "."), ". is a folder"),
+        (
+            ("latent", __file__, "--out", "nowhere/at/all.html"),
+            "in a folder that is not there",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(
+    folder: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    command, *rest = arguments
+    with pytest.raises(InputError) as refused:
+        rondel(command, folder, *rest)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconstruct", "The cup"),
+        ("interpolate",),
+        ("analogy", "a", "b", "c"),
+        ("latent", __file__, "--out", "page.html"),
+    ],
+)
+def test_a_model_without_a_latent_space_is_refused(
+    trained_both: Path, arguments: tuple[str, ...]
+) -> None:
+    command, *rest = arguments
+    with pytest.raises(InputError, match="is a bidirectional model, which has no latent space"):
+        rondel(command, trained_both, *rest)
+    with pytest.raises(InputError, match="is no sentence VAE: leave out --iw-samples"):
+        rondel("eval", trained_both, __file__, "--iw-samples", 2)
