@@ -33,6 +33,7 @@ from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder, write_atomically
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
 
+LATENT_MAPS = ("mean", "log_variance")
 FORMAT, VERSION = "rondel-model", 1
 HEADER = ("format", "fingerprint", "digest", "progress")
 MODEL, TOKENIZER, WEIGHTS = "model.json", "tokenizer.json", "weights.safetensors"
@@ -178,6 +179,8 @@ def _check_sizes(model: Artifact, path: Path) -> None:
         heads, cores = ["head", "cloze"], ["core", "backward"]
     last = f"weight_hh_l{config.num_layers - 1}"
     expected: dict[str, tuple[int, ...]] = {f"{h}.bias": (config.vocab_size,) for h in heads}
+    if config.is_sentence_vae:
+        expected |= {f"latent.{name}.bias": (config.latent_size or 0,) for name in LATENT_MAPS}
     expected |= {f"{core}.{last}": (rows, config.hidden_size) for core in cores}
     found = {name: weights[name].shape if name in weights else None for name in expected}
     if found != expected or model.tokenizer.vocab_size != config.vocab_size:

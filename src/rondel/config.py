@@ -138,7 +138,24 @@ class TextConfig(Section):
             )
 
 
+LATENT_SIZE = 32
 CHOSEN = "left out: chosen for the text and for what the machine can do in the --minutes"
+
+
+# What a sentence VAE has when nothing else is said: enough not to collapse.
+ANNEALING, DROPPED_WORDS, FREE_BITS = 2000, 0.2, 0.2
+OF_SENTENCE_VAES = "sentence VAE: "
+
+
+def refuse_of_other_models(settings: Section, model: str) -> None:
+    """Raise `InputError` for a setting that says something of a kind of model that this is not."""
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        own = field.metadata["help"].startswith(OF_SENTENCE_VAES)
+        if own and model != "sentence-vae" and getattr(settings, field.name) is not None:
+            raise InputError(
+                f"{flag_name(field.name)} is for --model sentence-vae, and this is a {model}; "
+                "leave it out"
+            )
 
 
 @dataclass(frozen=True)
@@ -147,8 +164,9 @@ class ModelConfig(Section):
 
     model: str = setting(
         "language-model",
-        "what kind of model: one that predicts from what stands before, or from both sides",
-        choices=("language-model", "bidirectional"),
+        "what kind of model: one that predicts from what stands before, or from both sides, or one "
+        "that turns sentences into points of a space and back",
+        choices=("language-model", "bidirectional", "sentence-vae"),
     )
     cell: str = setting("lstm", "recurrent cell")
     nonlinearity: str = setting("tanh", "cell rnn: its activation", choices=("tanh", "relu"))
@@ -184,10 +202,30 @@ class ModelConfig(Section):
     forget_bias: float | None = setting(
         None, "cell lstm: the forget gate's bias at the start (left out: 1 at word level, else 0)"
     )
+    latent_size: int | None = setting(
+        None, f"sentence VAE: numbers of a point of its space (left out: {LATENT_SIZE})", at_least=1
+    )
+    encoder_cell: str | None = setting(None, "sentence VAE: the encoder's (left out: --cell)")
+    encoder_layers: int | None = setting(
+        None, "sentence VAE: the encoder's (left out: --num-layers)", at_least=1
+    )
+    encoder_hidden_size: int | None = setting(
+        None, "sentence VAE: units in a layer of its encoder (left out: --hidden-size)", at_least=1
+    )
+    encoder_bidirectional: bool | None = setting(
+        None, "sentence VAE: a second encoder reads each sentence from its end"
+    )
+    latent_input: bool | None = setting(
+        None, "sentence VAE: the point joins every input of the decoder, not only its first state"
+    )
     vocab_size: int = setting(0, "tokens known, set by the tokenizer", at_least=0, flag=False)
+    longest_sentence: int | None = setting(
+        None, "sentence VAE: the most tokens of a sentence, set by the text", flag=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        refuse_of_other_models(self, self.model)
         sizes = (None, self.hidden_size)
         if self.tie_weights and self.hidden_size is not None and self.embedding_size not in sizes:
             raise InputError(
@@ -201,8 +239,19 @@ class ModelConfig(Section):
         return self.model == "bidirectional"
 
     @property
+    def is_sentence_vae(self) -> bool:
+        """Whether it reads and writes whole sentences."""
+        return self.model == "sentence-vae"
+
+    def loss_unit(self, token: str) -> str:
+        """What its losses are nats per: a token, as its tokenizer calls it, or a sentence."""
+        return "sentence" if self.is_sentence_vae else token
+
+    @property
     def loss_name(self) -> str:
         """What its losses are called, so that none passes for one of another kind."""
+        if self.is_sentence_vae:
+            return "negative ELBO"
         return "cloze loss" if self.is_bidirectional else "loss"
 
 
@@ -261,6 +310,42 @@ class TrainingConfig(Section):
     freeze_embedding: bool = setting(False, "leave the embedding as it was at the start")
     seed: int = setting(1, "seed of everything random", at_least=0, below=2**63)
     device: str = setting("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
+    kl_annealing: str | None = setting(
+        None,
+        "sentence VAE: how the weight of the KL term rises to --beta (left out: linear; Bowman et "
+        "al. 2016; cyclical: Fu et al. 2019)",
+        choices=("none", "linear", "logistic", "cyclical"),
+    )
+    kl_annealing_steps: int | None = setting(
+        None, f"sentence VAE: steps of that rise, or of a cycle (left out: {ANNEALING})", at_least=1
+    )
+    beta: float | None = setting(
+        None, "sentence VAE: weight of the KL term after that (left out: 1)", at_least=0
+    )
+    word_dropout: float | None = setting(
+        None,
+        "sentence VAE: probability that the decoder is not told a token it wrote (left out: "
+        f"{DROPPED_WORDS:g}; Bowman et al. 2016)",
+        at_least=0,
+        below=1,
+    )
+    free_bits: float | None = setting(
+        None,
+        "sentence VAE: nats that each number of a point may tell of a sentence for nothing (left "
+        f"out: {FREE_BITS:g}; Kingma et al. 2016)",
+        at_least=0,
+    )
+    aggressive: bool | None = setting(
+        None,
+        "sentence VAE: train the encoder ahead of the decoder at first, for as long as points tell "
+        "more and more of their sentences (He et al. 2019)",
+    )
+    iw_samples: int | None = setting(
+        None,
+        "sentence VAE: points drawn for a sentence to tell its importance-weighted likelihood at "
+        "each validation (left out: none; Burda et al. 2016)",
+        at_least=1,
+    )
     precision: str = setting(
         "fp32", "arithmetic: full, or autocast to 16 bits", choices=("fp32", "bf16", "fp16")
     )

@@ -6,7 +6,12 @@ import math
 
 
 def describe_loss(loss: float, token: str) -> str:
-    """A loss in nats per token with what its level is used to: bits, or perplexity for words."""
+    """A loss in nats per token with what its level is used to: bits, or perplexity for words.
+
+    One per sentence stands as it is.
+    """
+    if token == "sentence":
+        return f"{loss:.3f} nats/sentence"
     if token == "word":
         return f"{loss:.3f} (perplexity {math.exp(min(loss, 50)):,.1f})"
     return f"{loss:.3f} ({loss / math.log(2):.3f} bits/{token})"

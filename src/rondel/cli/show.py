@@ -39,6 +39,8 @@ def _facts(folder: Path, model: Any) -> dict[str, Any]:
     def loss(value: float | None) -> str | None:
         if value is None:
             return None
+        if model.config.is_sentence_vae:
+            return f"{describe_loss(value, 'sentence')}, {model.config.loss_name}"
         sides = ", given both sides" if model.config.is_bidirectional else ""
         return f"{describe_loss(value, token)}, nats per {token}{sides}"
 

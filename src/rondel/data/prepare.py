@@ -9,11 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from rondel.config import RunConfig, TextConfig
+from rondel.data.sentences import Sentences
 from rondel.data.store import Ids, Split
 from rondel.errors import InputError
-from rondel.text.sentences import drop_long_sentences
+from rondel.text.one_sentence import end_id
+from rondel.text.sentences import drop_long_sentences, sentence_lines
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
+LONGEST_SENTENCE = 400
+"""Characters of a sentence that is read character by character."""
 EXCERPTS, EXCERPT_LENGTH = 32, 48
 SHORTEST_REACH = 100
 BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +|(?<=[.!?][\"')]) +")
@@ -27,6 +31,9 @@ class PreparedText:
     parts: dict[str, tuple[Split, Ids]]
     excerpts: tuple[str, ...]
     dropped_sentences: int
+    blank_lines: int = 0
+    longest_sentence: int | None = None
+    """Of a text of sentences: how many tokens the longest may have, its end not counted."""
 
 
 def prepare_text(
@@ -39,6 +46,8 @@ def prepare_text(
     Raises `InputError` if the text is too small for a batch.
     """
     settings, dropped = config.text, 0
+    if config.model.is_sentence_vae:
+        return _prepare_sentences(text, config, make_tokenizer)
     if settings.max_sentence_length is not None:
         text, dropped = drop_long_sentences(
             text, settings.sentences, settings.max_sentence_length, lambda s: len(s.split())
@@ -55,6 +64,59 @@ def prepare_text(
     # A prime whose words are all known is better, where there is one.
     excerpts = tuple(line for line in excerpts if not tokenizer.unknowns(line, 1)) or excerpts
     return PreparedText(tokenizer, parts, excerpts, dropped)
+
+
+def _prepare_sentences(
+    text: str, config: RunConfig, make_tokenizer: Callable[[str, TextConfig], Tokenizer]
+) -> PreparedText:
+    """The same for a text of one sentence a line, which a line break ends and begins."""
+    settings = config.text
+    at_word = settings.level == "word"
+    longest = settings.max_sentence_length if at_word else LONGEST_SENTENCE
+    assert longest is not None
+    lines, blank, dropped = sentence_lines(
+        text, settings.sentences, longest, lambda line: len(line.split()) if at_word else len(line)
+    )
+    bounds = _line_bounds(lines, settings)
+    joined = {name: "".join(lines[begin:end]) for name, (begin, end) in bounds.items()}
+    source = joined["train"] if at_word else "".join(lines)
+    tokenizer = make_tokenizer(source, settings)
+    parts, begin = {}, 0
+    for name, part in joined.items():
+        ids = tokenizer.encode(part)
+        parts[name] = Split(begin, begin + len(part), len(ids)), ids
+        begin += len(part)
+    lengths = [Sentences(ids, end_id(tokenizer)).lengths for _, ids in parts.values()]
+    # Words and what is in one are not counted alike: "don't stop." has more tokens than two.
+    found = max((int(part.max()) - 1 for part in lengths if len(part)), default=0)
+    excerpts = choose_excerpts(joined["train"], config.training.seed)
+    return PreparedText(tokenizer, parts, excerpts, dropped, blank, max(longest, found))
+
+
+def _line_bounds(lines: list[str], settings: TextConfig) -> dict[str, tuple[int, int]]:
+    """Where train, validation and test begin and end, in sentences.
+
+    Raises `InputError` if a part that is asked for has none.
+    """
+    count = len(lines)
+    train = round(round(1 - settings.validation_fraction - settings.test_fraction, 9) * count)
+    validation = max(train, round(round(1 - settings.test_fraction, 9) * count))
+    bounds = {
+        "train": (0, train),
+        "validation": (train, validation),
+        "test": (validation, count),
+    }
+    asked = {
+        "train": 1.0,
+        "validation": settings.validation_fraction,
+        "test": settings.test_fraction,
+    }
+    for name, (begin, end) in bounds.items():
+        if asked[name] and begin == end:
+            raise InputError(
+                f"this text has {count} sentences, too few for a {name} part; give it more text"
+            )
+    return bounds
 
 
 def _vocabulary_text(text: str, bounds: dict[str, tuple[int, int]], settings: TextConfig) -> str:

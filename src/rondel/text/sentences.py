@@ -63,6 +63,29 @@ def drop_long_sentences(
     return "".join(kept), dropped
 
 
+def sentence_lines(
+    text: str, how: str, longest: int, size: Callable[[str], int]
+) -> tuple[list[str], int, int]:
+    """One sentence a line, each with its line break; blank ones, and those of more than `longest`.
+
+    These two are counted and left out. White space within a sentence becomes one space. Raises
+    `InputError` if that leaves none.
+    """
+    kept, blank, dropped = [], 0, 0
+    for sentence in split_sentences(text, how):
+        line = " ".join(sentence.split())
+        if not line:
+            blank += 1
+        elif size(line) > longest:
+            dropped += 1
+        else:
+            kept.append(line + "\n")
+    if not kept:
+        why = f"all {dropped:,} are longer than {longest}" if dropped else "it is blank"
+        raise InputError(f"this text has no sentence to learn from ({why}); give it another")
+    return kept, blank, dropped
+
+
 def _prose(text: str) -> Iterator[str]:
     start = word_start = 0
     for gap in GAP.finditer(text):

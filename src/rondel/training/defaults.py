@@ -6,7 +6,17 @@ import dataclasses
 from typing import Any, TypeVar
 
 from rondel.cells import cells
-from rondel.config import ModelConfig, RunConfig, TextConfig, TrainingConfig
+from rondel.config import (
+    ANNEALING,
+    DROPPED_WORDS,
+    FREE_BITS,
+    LATENT_SIZE,
+    ModelConfig,
+    RunConfig,
+    TextConfig,
+    TrainingConfig,
+    refuse_of_other_models,
+)
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
 from rondel.training.sizing import Size
@@ -26,6 +36,8 @@ WORD_MIN_COUNT = 2
 # A forget gate that starts open remembers longer, and learns characters more slowly: compare
 # rondel train --corpus tinyshakespeare --steps 1500 --threads 1 with --forget-bias 1 and 0.
 WORD_FORGET_BIAS, FORGET_BIAS = 1.0, 0.0
+# The sentences of the published settings are no longer (Bowman et al. 2016).
+LONGEST_SENTENCE = 60
 BATCH_SIZES = {"torch": 32, "numpy": 25}
 OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
 LEARNING_RATES = {"sgd": 0.5, "rmsprop": 2e-3, "adam": 4e-3, "adamw": 4e-3}
@@ -52,9 +64,8 @@ def resolve(config: RunConfig) -> RunConfig:
     """
     # Looked up only so that an unknown name is refused here, before any work is done.
     cells[config.model.cell], tokenizers[config.text.level]
-    resolved = RunConfig(
-        _resolve_text(config.text), _resolve_model(config), _resolve_training(config)
-    )
+    resolved = RunConfig(_resolve_text(config), _resolve_model(config), _resolve_training(config))
+    refuse_of_other_models(config.training, config.model.model)
     if config.training.backend == "numpy":
         _refuse_beyond_reference(resolved)
     if config.training.freeze_embedding and not resolved.model.embedding_size:
@@ -65,8 +76,10 @@ def resolve(config: RunConfig) -> RunConfig:
     return resolved
 
 
-def _resolve_text(text: TextConfig) -> TextConfig:
-    at_word = text.level == "word"
+def _resolve_text(config: RunConfig) -> TextConfig:
+    text, at_word = config.text, config.text.level == "word"
+    if config.model.is_sentence_vae and at_word and text.max_sentence_length is None:
+        text = dataclasses.replace(text, max_sentence_length=LONGEST_SENTENCE)
     default = WORD_MIN_COUNT if at_word else None
     return dataclasses.replace(text, min_count=_first(text.min_count, default))
 
@@ -86,6 +99,10 @@ def _resolve_model(config: RunConfig) -> ModelConfig:
     else:
         wide = config.text.level == "word" or tied
         size = model.hidden_size if wide else min(64, model.hidden_size)
+    if model.is_sentence_vae:
+        model = dataclasses.replace(model, latent_size=_first(model.latent_size, LATENT_SIZE))
+        if model.encoder_cell is not None:
+            cells[model.encoder_cell]
     return dataclasses.replace(
         model,
         embedding_size=_first(model.embedding_size, size),
@@ -112,7 +129,17 @@ def _resolve_training(config: RunConfig) -> TrainingConfig:
     chosen: dict[str, Any] = {}
     if training.batch_size is None:
         at_word = _is_torch_at_word_level(config)
-        chosen["batch_size"] = WORD_BATCH_SIZE if at_word else BATCH_SIZES[training.backend]
+        few = at_word and not config.model.is_sentence_vae
+        chosen["batch_size"] = WORD_BATCH_SIZE if few else BATCH_SIZES[training.backend]
+    if config.model.is_sentence_vae:
+        chosen |= {
+            "kl_annealing": _first(training.kl_annealing, "linear"),
+            "kl_annealing_steps": _first(training.kl_annealing_steps, ANNEALING),
+            "beta": _first(training.beta, 1.0),
+            "word_dropout": _first(training.word_dropout, DROPPED_WORDS),
+            "free_bits": _first(training.free_bits, FREE_BITS),
+            "aggressive": _first(training.aggressive, False),
+        }
     optimizer = chosen["optimizer"] = training.optimizer or OPTIMIZERS[training.backend]
     if training.learning_rate is None:
         chosen["learning_rate"] = LEARNING_RATES[optimizer]

@@ -65,6 +65,9 @@ def steps_at_a_time(streams: int, vocab_size: int) -> int:
 class Learner(Protocol):
     """Owns parameters, optimiser, carried state and random numbers."""
 
+    figures: dict[str, float]
+    """What else the last validation found, by name; for most models, nothing."""
+
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """Update once; the state is carried from the batch before, unless this one is fresh."""
 

@@ -40,6 +40,7 @@ class NumpyLearner:
         )
         self.model = Model(cell, parameters)
         self.optimizer = RMSprop(config.training.rho)
+        self.figures: dict[str, float] = {}
         self._state: tuple[npt.NDArray[Any], ...] | None = None
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:

@@ -23,8 +23,10 @@ from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import RunConfig
 from rondel.data.batches import Batch, Cursor, stream_batches
+from rondel.data.sentences import Sentences, sentence_batches
 from rondel.data.store import TokenStore
 from rondel.errors import NonFiniteLossError
+from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
@@ -62,12 +64,19 @@ class Run(Session):
         self.folder, self.store = folder, store
         self.tokenizer, self.excerpts = tokenizer, excerpts
         self.notes: list[str] = []
+        self.figures: dict[str, float] = {}
+        """What else the last validation found, by name."""
         self.saved_step = progress.step
 
     def batches(self) -> Iterator[tuple[Batch, Cursor]]:
         """Endless batches from where the run stands, each with the cursor of the one after it."""
         settings, tokens = self.config.training, self.store.tokens("train")
         assert settings.batch_size is not None
+        if self.config.model.is_sentence_vae:
+            sentences = Sentences(tokens, end_id(self.tokenizer))
+            return sentence_batches(
+                sentences, settings.batch_size, settings.seed, self.progress.cursor
+            )
         leftward = settings.batch_size // 2 if self.config.model.is_bidirectional else 0
         return stream_batches(
             tokens, settings.batch_size, settings.seq_length, self.progress.cursor, leftward
@@ -77,7 +86,9 @@ class Run(Session):
         """Of the validation part of the text; `None` if there is none."""
         if not self.store.splits["validation"].tokens:
             return None
-        return self.learner.validate(self.store.tokens("validation"))
+        loss = self.learner.validate(self.store.tokens("validation"))
+        self.figures = self.learner.figures
+        return loss
 
     def model(self) -> Artifact:
         """The model as it stands; `NonFiniteLossError` if its weights are not all numbers."""

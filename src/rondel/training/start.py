@@ -13,10 +13,12 @@ from rondel.artifact import Artifact
 from rondel.config import RunConfig, flag_name, read_toml
 from rondel.data.batches import chunks_per_epoch
 from rondel.data.prepare import PreparedText, prepare_text
+from rondel.data.sentences import batches_per_epoch
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
-from rondel.text.tokenizers import train_tokenizer
+from rondel.text.one_sentence import end_id
+from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.threads import calm_threads
 from rondel.training.defaults import (
     minutes_to_fill,
@@ -44,9 +46,13 @@ def configure(
 ) -> RunConfig:
     """The configuration of a new run: `base` (or the defaults) with `settings` over it.
 
-    What a warm start decides comes between the two; `InputError` if `settings` contradict it.
+    What a warm start decides comes between the two; `InputError` if `settings` contradict it. A
+    sentence VAE reads words, if nothing else is said.
     """
     fixed = warm_start.fixed() if warm_start else {}
+    of_sentences = (base or RunConfig()).model.is_sentence_vae
+    if settings.get("model") == "sentence-vae" and not of_sentences:
+        settings = {"level": "word", **settings}
     for name, value in fixed.items():
         if settings.get(name, value) != value:
             raise InputError(
@@ -87,14 +93,19 @@ def begin(
     """
     check_folder(folder, overwrite)
     given, config = config, resolve(config)
+    if warm_start and config.model.is_sentence_vae:
+        raise InputError(
+            "a sentence VAE starts from nothing but its text; leave --init-from and "
+            "--word-vectors out"
+        )
     prepared = prepare_text(text, config, warm_start.tokenizer if warm_start else train_tokenizer)
     del text
     tokens = prepared.parts["train"][0].tokens
     config, note = _sized(given, config, tokens)
     config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
-    steps_per_epoch = _steps_per_epoch(tokens, config)
+    steps_per_epoch = _steps_per_epoch(prepared, config)
     config = resolve_intervals(config, steps_per_epoch)
-    learner = build_learner(config)
+    learner = build_learner(config, prepared.tokenizer)
     if warm_start:
         counts_V = np.bincount(prepared.parts["train"][1], minlength=config.model.vocab_size)
         fresh = learner.weights()
@@ -141,6 +152,8 @@ def _sized(given: RunConfig, config: RunConfig, tokens: int) -> tuple[RunConfig,
 def notes_on(prepared: PreparedText, config: RunConfig) -> list[str]:
     """What the user should know of a text: what was dropped, and what became unknown."""
     notes, token = [], prepared.tokenizer.token_noun
+    if prepared.blank_lines:
+        notes.append(f"empty lines left out: {prepared.blank_lines:,}")
     if prepared.dropped_sentences:
         notes.append(
             f"{prepared.dropped_sentences:,} sentences of more than "
@@ -175,7 +188,7 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
         changes = {**dict.fromkeys(LIMITS), **changes}
     config = resolve_intervals(config.updated(**changes), progress.steps_per_epoch)
     config = dataclasses.replace(config, model=model.config)
-    learner = build_learner(config)
+    learner = build_learner(config, model.tokenizer)
     learner.restore(snapshot)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
     # A run that was killed between its last step and the validation after it has that still to do.
@@ -196,26 +209,39 @@ def _complete(run: Run, reason: str) -> str:
     )
 
 
-def build_learner(config: RunConfig) -> Learner:
-    """The learner of the configured backend; `MissingExtraError` without PyTorch."""
+def build_learner(config: RunConfig, tokenizer: Tokenizer) -> Learner:
+    """The learner of the configured backend and model; `MissingExtraError` without PyTorch."""
     if config.training.backend == "numpy":
         from rondel.training.numpy_learner import NumpyLearner
 
         return NumpyLearner(config)
     calm_threads()
     require("torch", "train")
+    if config.model.is_sentence_vae:
+        from rondel.training.sentence_vae_learner import SentenceVAELearner
+
+        return SentenceVAELearner(config, end_id(tokenizer))
     from rondel.training.torch_learner import TorchLearner
 
     return TorchLearner(config)
 
 
-def _steps_per_epoch(tokens: int, config: RunConfig) -> int:
+def _steps_per_epoch(prepared: PreparedText, config: RunConfig) -> int:
     assert config.training.batch_size is not None
+    split, ids = prepared.parts["train"]
+    if config.model.is_sentence_vae:
+        sentences = int((ids == end_id(prepared.tokenizer)).sum())
+        return batches_per_epoch(sentences, config.training.batch_size)
+    tokens = split.tokens
     return chunks_per_epoch(tokens, config.training.batch_size, config.training.seq_length)
 
 
 def _with_vocabulary(config: RunConfig, prepared: PreparedText) -> RunConfig:
-    model = dataclasses.replace(config.model, vocab_size=prepared.tokenizer.vocab_size)
+    model = dataclasses.replace(
+        config.model,
+        vocab_size=prepared.tokenizer.vocab_size,
+        longest_sentence=prepared.longest_sentence,
+    )
     return dataclasses.replace(config, model=model)
 
 

@@ -42,6 +42,7 @@ class TorchLearner:
             self.model.named_arrays()["embedding.weight"].requires_grad_(False)
         self.optimizer = build_optimizer(self.model.parameters(), training)
         self.updates = 0
+        self.figures: dict[str, float] = {}
         self._state: ModelState | None = None
         autocast(self.device, training.precision)  # refuses what the device cannot do
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "fp16")

@@ -61,10 +61,10 @@ class ConsoleProgress(Callback):
 
     def validated(self, run: Run, is_best: bool) -> None:
         """Print how the model did."""
-        at, token = run.progress, run.tokenizer.token_noun
+        at, model = run.progress, run.config.model
+        token = model.loss_unit(run.tokenizer.token_noun)
         assert at.train_loss is not None
-        model = run.config.model
-        of = f"{model.loss_name}: " if model.is_bidirectional else ""
+        of = "" if model.loss_name == "loss" else f"{model.loss_name}: "
         parts = [
             f"step {at.step:,}",
             f"epoch {at.epoch:.2f}",
@@ -72,6 +72,7 @@ class ConsoleProgress(Callback):
         ]
         if at.val_loss is not None:
             parts.append(f"validation {describe_loss(at.val_loss, token)}")
+            parts += [f"{name.replace('_', ' ')} {run.figures[name]:.3g}" for name in run.figures]
         tokens, seconds = self._printed
         rate = (at.tokens - tokens) / max(at.seconds - seconds, 1e-9)
         self._printed = (at.tokens, at.seconds)
@@ -90,6 +91,7 @@ class ConsoleProgress(Callback):
         assert self._loss is not None
         left = run.progress.seconds * (1 / fraction - 1) if fraction > 0 else math.inf
         return (
-            f"{run.config.model.loss_name} {describe_loss(self._loss, run.tokenizer.token_noun)} · "
+            f"{run.config.model.loss_name} "
+            f"{describe_loss(self._loss, run.config.model.loss_unit(run.tokenizer.token_noun))} · "
             f"{self._rate:,.0f} tokens/s · {clock(left)} left"
         )

@@ -20,7 +20,7 @@ class MetricsFile(Callback):
     """Writes step, epoch, tokens, seconds, train_loss, val_loss, learning_rate, tokens_per_second.
 
     A row every tenth step and with each validation: `train_loss` is the mean since the row before;
-    `val_loss` is null where nothing was validated.
+    `val_loss` is null where nothing was validated. What else a validation finds stands there too.
     """
 
     def __init__(self) -> None:
@@ -70,6 +70,7 @@ class MetricsFile(Callback):
             "val_loss": val_loss,
             "learning_rate": self._learning_rate,
             "tokens_per_second": round((tokens - self._last[0]) / elapsed, 1),
+            **(run.figures if val_loss is not None else {}),
         }
         self._file.write(json.dumps(row) + "\n")
         self._losses, self._last = [], (tokens, seconds)

@@ -22,7 +22,7 @@ class LossPlot(Callback):
         rows = read_metrics(run.folder / METRICS)
         if rows:
             title = f"{run.folder.name}: {run.config.model.cell}, {run.tokenizer.token_noun} level"
-            unit = f"nats per {run.tokenizer.token_noun}"
+            unit = f"nats per {run.config.model.loss_unit(run.tokenizer.token_noun)}"
             name = run.config.model.loss_name
             write_atomically(run.folder / PICTURE, draw_losses(rows, title, f"{name} ({unit})"))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rondel.artifact import Artifact
 from rondel.engine import NumpyEngine
+from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.latent import decode, draw_latents
 from rondel.training.callbacks.base import Callback
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LENGTHS = {"word": 40}
-OTHER_LENGTH = 200
+OTHER_LENGTH, SENTENCES = 200, 3
 TEMPERATURE = 0.8
 
 
@@ -40,6 +43,9 @@ class Samples(Callback):
 
     def _show(self, run: Run) -> None:
         model, step = run.model(), run.progress.step
+        if model.config.is_sentence_vae:
+            self._show_sentences(model, run.config.training.seed + step)
+            return
         prime = model.excerpts[step % len(model.excerpts)]
         settings = GenerationSettings(
             length=LENGTHS.get(model.tokenizer.level, OTHER_LENGTH),
@@ -48,5 +54,18 @@ class Samples(Callback):
         )
         engine = NumpyEngine(model.config, model.weights)
         text = prime + "".join(generate(engine, model.tokenizer, settings, prime))
-        self.console.print(text.strip(), style="dim", markup=False, highlight=False, soft_wrap=True)
+        self._print(text.strip())
+
+    def _show_sentences(self, model: Artifact, seed: int) -> None:
+        engine = SentenceVAEEngine(model.config, model.weights, tokens=0)
+        points = draw_latents(seed, SENTENCES, engine.latent_size)
+        settings = GenerationSettings(
+            length=(model.config.longest_sentence or 0) + 1,
+            seed=seed,
+            rules={"temperature": TEMPERATURE},
+        )
+        self._print("\n".join(decode(engine, model.tokenizer, points, settings)))
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
         self.console.print()

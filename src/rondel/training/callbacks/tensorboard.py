@@ -33,9 +33,11 @@ class TensorBoard(Callback):
             self._writer.add_scalar("learning_rate", learning_rate, step)
 
     def validated(self, run: Run, is_best: bool) -> None:
-        """Write the validation loss."""
+        """Write the validation loss, and what else was found."""
         if run.progress.val_loss is not None:
             self._writer.add_scalar("validation/loss", run.progress.val_loss, run.progress.step)
+            for name, value in run.figures.items():
+                self._writer.add_scalar(f"validation/{name}", value, run.progress.step)
             self._writer.flush()
 
     def closed(self, run: Run) -> None:

@@ -1,0 +1,186 @@
+"""The sentence VAE: a sentence becomes a point, and a point a sentence.
+
+Bowman, Vilnis, Vinyals, Dai, Jozefowicz & Bengio, "Generating sentences from a continuous space"
+(CoNLL 2016). An encoder reads a sentence into q(z|x) = N(mean, exp(log_variance)); a decoder, a
+language model whose first state comes from z, writes it back with teacher forcing.
+
+Shapes: T time, B sentences, Z latent size, D summary, E embedding size, S states, L layers, H
+hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rondel.cells import build_cell
+from rondel.config import ModelConfig
+from rondel.data.batches import PADDING
+from rondel.models import models
+from rondel.models.base import Model, ModelState, TensorBatch
+from rondel.models.language_model import LanguageModel
+from rondel.nn.stack import RecurrentStack
+
+
+class Regularisation(NamedTuple):
+    """What is done for z to be used: see `rondel train --help` for each, and its source."""
+
+    kl_annealing: str = "none"
+    kl_annealing_steps: int = 1
+    beta: float = 1.0
+    word_dropout: float = 0.0
+    free_bits: float = 0.0
+
+    def weight(self, step: int) -> float:
+        """Of the KL term at a step."""
+        done = step / self.kl_annealing_steps
+        if self.kl_annealing == "linear":
+            return self.beta * min(1.0, done)
+        if self.kl_annealing == "logistic":
+            return self.beta / (1 + math.exp(-10 * (min(done, 4.0) - 0.5)))
+        if self.kl_annealing == "cyclical":
+            # It rises for half of each cycle, and stays up for the other half.
+            return self.beta * min(1.0, 2 * (done % 1.0))
+        return self.beta
+
+
+@models.register("sentence-vae")
+class SentenceVAE(Model):
+    """An encoder, a language model for a decoder, and the maps between them and z.
+
+    In a model folder the decoder's arrays have a language model's names; the encoder, which shares
+    the embedding, is `encoder.…` (and `encoder_backward.…`, a second stack that reads a sentence
+    from its end); `latent.mean`, `latent.log_variance` (Z, D) and `latent.state` (S·L·H, Z) are
+    maps. The decoder's first state, all parts of it, is tanh of the last of these.
+    """
+
+    told: ClassVar[tuple[str, ...]] = ("nll", "kl")
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        assert config.latent_size is not None
+        self.regularisation = Regularisation()
+        self.decoder = LanguageModel(config)
+        width = config.embedding_size or config.vocab_size
+        if config.latent_input:
+            self.decoder.core = RecurrentStack(
+                build_cell(config),
+                width + config.latent_size,
+                config.hidden_size,
+                config.num_layers,
+                config.dropout or 0.0,
+                bool(config.variational),
+            )
+        encoder_config = dataclasses.replace(config, cell=config.encoder_cell or config.cell)
+        size = config.encoder_hidden_size or config.hidden_size
+        self.encoders = nn.ModuleList(
+            RecurrentStack(
+                build_cell(encoder_config), width, size, config.encoder_layers or config.num_layers
+            )
+            for _ in range(1 + bool(config.encoder_bidirectional))
+        )
+        summary = size * len(self.encoders)
+        self.mean = nn.Linear(summary, config.latent_size)
+        self.log_variance = nn.Linear(summary, config.latent_size)
+        states = len(self.decoder.core.cell.states)
+        self.state = nn.Linear(config.latent_size, states * config.num_layers * config.hidden_size)
+
+    def initial_state(self, batch_size: int) -> ModelState:
+        """None: a sentence starts from its point."""
+        return ()
+
+    def encode(self, targets_TB: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, Z) of q(z|x), for sentences with their ends, padded (T, B)."""
+        lengths_B = (targets_TB != PADDING).sum(0)
+        tokens_TB = targets_TB.clamp(min=0)
+        columns_B = torch.arange(len(lengths_B), device=targets_TB.device)
+        summaries = []
+        for number, encoder in enumerate(self.encoders):
+            if number:
+                times_T1 = torch.arange(len(tokens_TB), device=targets_TB.device)[:, None]
+                tokens_TB = tokens_TB.gather(0, (lengths_B - 1 - times_T1).clamp(min=0))
+            inputs_TBE = self.decoder.embed(tokens_TB)
+            assert isinstance(encoder, RecurrentStack)
+            outputs_TBH, _ = encoder(inputs_TBE, encoder.initial_state(len(lengths_B)))
+            # At each sentence's own end: what comes after it is padding.
+            summaries.append(outputs_TBH[lengths_B - 1, columns_B])
+        summary_BD = torch.cat(summaries, dim=1)
+        return self.mean(summary_BD), self.log_variance(summary_BD)
+
+    def decode(self, inputs_TB: Tensor, z_BZ: Tensor, dropped: float = 0.0) -> Tensor:
+        """The decoder's outputs (T, B, H) after each of its inputs, from points z.
+
+        With the probability `dropped`, an input but the first is all zeros.
+        """
+        config = self.config
+        parts_BSLH = torch.tanh(self.state(z_BZ)).reshape(
+            len(z_BZ), -1, config.num_layers, config.hidden_size
+        )
+        state = tuple(part.transpose(0, 1).contiguous() for part in parts_BSLH.unbind(1))
+        x_TBE = self.decoder.embed(inputs_TB)
+        if dropped:
+            kept_TB1 = torch.rand(*inputs_TB.shape, 1, device=x_TBE.device) >= dropped
+            kept_TB1[0] = True
+            x_TBE = x_TBE * kept_TB1
+        if config.latent_input:
+            x_TBE = torch.cat([x_TBE, z_BZ.expand(len(x_TBE), -1, -1)], dim=2)
+        outputs_TBH: Tensor = self.decoder.core(x_TBE, state)[0]
+        return outputs_TBH
+
+    def negative_log_likelihoods(
+        self, batch: TensorBatch, z_BZ: Tensor, dropped: float = 0.0
+    ) -> Tensor:
+        """-ln p(x|z) (B,) in nats, summed over each sentence's own tokens, its end included."""
+        outputs_TBH = self.decode(batch.inputs, z_BZ, dropped)
+        own_TB = batch.targets != PADDING
+        # No product for padding: over a large vocabulary the head is most of the work.
+        logits_NV = self.decoder.head(outputs_TBH[own_TB]).float()
+        nll_N = functional.cross_entropy(logits_NV, batch.targets[own_TB], reduction="none")
+        nll_TB = torch.zeros(own_TB.shape, dtype=nll_N.dtype, device=nll_N.device)
+        return nll_TB.masked_scatter(own_TB, nll_N).sum(0)
+
+    def losses(
+        self, batch: TensorBatch, state: ModelState, step: int
+    ) -> tuple[dict[str, Tensor], ModelState]:
+        """`nll`, `kl`, and `annealing`, what the objective has beyond the negative ELBO.
+
+        In nats per sentence: sums over a sentence, means over sentences.
+        """
+        mean_BZ, log_variance_BZ = self.encode(batch.targets)
+        z_BZ = draw(mean_BZ, log_variance_BZ)
+        chosen = self.regularisation
+        nll = self.negative_log_likelihoods(batch, z_BZ, chosen.word_dropout).mean()
+        kl_Z = kl_of(mean_BZ, log_variance_BZ).mean(0)
+        weighted = chosen.weight(step) * kl_Z.clamp(min=chosen.free_bits).sum()
+        kl = kl_Z.sum()
+        return {"nll": nll, "kl": kl, "annealing": weighted - kl}, ()
+
+    def named_arrays(self) -> dict[str, Tensor]:
+        """See `Model.named_arrays`."""
+        arrays = self.decoder.named_arrays()
+        for name, encoder in zip(("encoder", "encoder_backward"), self.encoders, strict=False):
+            assert isinstance(encoder, RecurrentStack)
+            arrays |= {f"{name}.{key}": array for key, array in encoder.named_arrays().items()}
+        for name in ("mean", "log_variance", "state"):
+            linear = getattr(self, name)
+            arrays[f"latent.{name}.weight"] = linear.weight
+            arrays[f"latent.{name}.bias"] = linear.bias
+        return arrays
+
+
+def draw(
+    mean_BZ: Tensor, log_variance_BZ: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """A point of each q(z|x), by the reparameterisation of Kingma & Welling (2014)."""
+    noise_BZ = torch.randn(mean_BZ.shape, generator=generator).to(mean_BZ)
+    return mean_BZ + (0.5 * log_variance_BZ).exp() * noise_BZ
+
+
+def kl_of(mean_BZ: Tensor, log_variance_BZ: Tensor) -> Tensor:
+    """KL(q(z|x) || N(0, I)) in nats, number by number (B, Z)."""
+    return 0.5 * (log_variance_BZ.exp() + mean_BZ.square() - 1 - log_variance_BZ)

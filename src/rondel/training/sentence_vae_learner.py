@@ -1,0 +1,209 @@
+"""Learning a sentence VAE: what its training does besides, and what is told of it.
+
+Shapes: T time, B sentences of a batch, N sentences in all, Z latent size, S draws.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rondel.config import RunConfig
+from rondel.data.batches import Batch
+from rondel.data.sentences import Sentences
+from rondel.data.store import Ids
+from rondel.models.base import TensorBatch
+from rondel.models.sentence_vae import Regularisation, SentenceVAE, draw, kl_of
+from rondel.training.learner import Snapshot, StepResult
+from rondel.training.torch_learner import TorchLearner
+
+ACTIVE = 0.01
+"""A number of a point is active if the variance of its mean is more (Burda et al. 2016)."""
+MOST_COMPARED = 1000
+"""Sentences among which mutual information is estimated."""
+WINDOW, MOST_AHEAD = 10, 100
+"""Steps of the encoder alone from one look at its loss to the next, and at the most."""
+
+
+class SentenceVAELearner(TorchLearner):
+    """A `TorchLearner` of a `SentenceVAE`, whose text is sentences that end with `end_id`."""
+
+    def __init__(self, config: RunConfig, end_id: int) -> None:
+        super().__init__(config)
+        assert isinstance(self.model, SentenceVAE)
+        self.vae, self.end_id = self.model, end_id
+        training = config.training
+        self.vae.regularisation = Regularisation(
+            training.kl_annealing or "none",
+            training.kl_annealing_steps or 1,
+            1.0 if training.beta is None else training.beta,
+            training.word_dropout or 0.0,
+            training.free_bits or 0.0,
+        )
+        self._decoder = [
+            *self.vae.decoder.core.parameters(),
+            *self.vae.decoder.head.parameters(),
+            *self.vae.state.parameters(),
+        ]
+        self._ahead = _Ahead() if training.aggressive else None
+
+    def step(self, batch: Batch, learning_rate: float) -> StepResult:
+        """See `Learner.step`; with `aggressive`, most steps at first leave the decoder as it is."""
+        alone = self._ahead is not None and self._ahead.encoder_alone
+        for parameter in self._decoder:
+            parameter.requires_grad_(not alone)
+        result = super().step(batch, learning_rate)
+        if self._ahead is not None:
+            self._ahead.note(sum(result.terms.values()))
+        return result
+
+    @torch.no_grad()
+    def validate(self, tokens: Ids) -> float:
+        """Mean negative ELBO in nats per sentence; `figures` has its parts.
+
+        Points are drawn by a generator of their own, so that two validations of a model agree.
+        """
+        self.vae.eval()
+        generator = torch.Generator().manual_seed(self.config.seed)
+        sentences = Sentences(tokens, self.end_id)
+        nll = weighted = 0.0
+        means, log_variances = [], []
+        for numbers in sentences.in_order_of_length(self.config.batch_size or 1):
+            batch = sentences.batch(numbers)
+            tensors = self._tensors(batch.inputs, batch.targets)
+            mean_BZ, log_variance_BZ = self.vae.encode(tensors.targets)
+            z_BZ = draw(mean_BZ, log_variance_BZ, generator)
+            nll += float(self.vae.negative_log_likelihoods(tensors, z_BZ).sum())
+            if self.config.iw_samples:
+                weighted += float(
+                    importance_weighted(
+                        self.vae,
+                        tensors,
+                        mean_BZ,
+                        log_variance_BZ,
+                        self.config.iw_samples,
+                        generator,
+                    ).sum()
+                )
+            means.append(mean_BZ)
+            log_variances.append(log_variance_BZ)
+        mean_NZ, log_variance_NZ = torch.cat(means), torch.cat(log_variances)
+        kl = float(kl_of(mean_NZ, log_variance_NZ).sum(1).mean())
+        nll /= len(sentences)
+        information = mutual_information(mean_NZ, log_variance_NZ, generator)
+        self.figures = {
+            "nll": nll,
+            "kl": kl,
+            "elbo": -(nll + kl),
+            "beta": self.vae.regularisation.weight(self.updates),
+            "active_units": float((mean_NZ.var(0) > ACTIVE).sum()) if len(mean_NZ) > 1 else 0.0,
+            "mutual_information": information,
+        }
+        if self.config.iw_samples:
+            self.figures["iw_nll"] = weighted / len(sentences)
+        if self._ahead is not None:
+            self._ahead.look(information)
+        return nll + kl
+
+    def snapshot(self) -> Snapshot:
+        """See `Learner.snapshot`."""
+        taken = super().snapshot()
+        if self._ahead is not None:
+            taken.values["ahead"] = vars(self._ahead)
+        return taken
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """See `Learner.restore`."""
+        super().restore(snapshot)
+        if self._ahead is not None:
+            self._ahead = _Ahead(**snapshot.values["ahead"])
+
+
+class _Ahead:
+    """Which steps train the encoder alone (He, Spokoyny, Neubig & Berg-Kirkpatrick 2019).
+
+    It goes on alone while its loss falls from window to window; then all is trained for a step.
+    This ends for good when, from one validation to the next, points tell no more of sentences.
+    """
+
+    def __init__(
+        self,
+        over: bool = False,
+        information: float = -math.inf,
+        steps: int = 0,
+        losses: list[float] | None = None,
+        before: float = math.inf,
+    ) -> None:
+        self.over, self.information, self.steps = over, information, steps
+        self.losses, self.before = losses or [], before
+
+    @property
+    def encoder_alone(self) -> bool:
+        """Whether the step that comes now is one of the encoder alone."""
+        return not self.over and self.steps >= 0
+
+    def note(self, loss: float) -> None:
+        """Take in a step."""
+        if self.over:
+            return
+        if self.steps < 0:
+            self.steps, self.losses, self.before = 0, [], math.inf
+            return
+        self.steps += 1
+        self.losses.append(loss)
+        if len(self.losses) == WINDOW:
+            now = sum(self.losses)
+            ended = now >= self.before or self.steps >= MOST_AHEAD
+            self.losses, self.before = [], now
+            self.steps = -1 if ended else self.steps
+
+    def look(self, information: float) -> None:
+        """Take in a validation's mutual information."""
+        self.over |= information <= self.information
+        self.information = information
+
+
+def importance_weighted(
+    vae: SentenceVAE,
+    batch: TensorBatch,
+    mean_BZ: Tensor,
+    log_variance_BZ: Tensor,
+    samples: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """-ln of the mean of p(x|z) p(z) / q(z|x) over draws from q, (B,) in nats.
+
+    An upper bound of -ln p(x) that comes closer with every draw (Burda, Grosse & Salakhutdinov
+    2016).
+    """
+    weights_SB = []
+    for _ in range(samples):
+        z_BZ = draw(mean_BZ, log_variance_BZ, generator)
+        noise_BZ = (z_BZ - mean_BZ) / (0.5 * log_variance_BZ).exp()
+        ratio_B = 0.5 * (noise_BZ.square() + log_variance_BZ - z_BZ.square()).sum(1)
+        weights_SB.append(ratio_B - vae.negative_log_likelihoods(batch, z_BZ))
+    return math.log(samples) - torch.logsumexp(torch.stack(weights_SB), dim=0)
+
+
+def mutual_information(
+    mean_NZ: Tensor, log_variance_NZ: Tensor, generator: torch.Generator
+) -> float:
+    """Of a sentence and its point, in nats: the mean of ln q(z|x) - ln q(z).
+
+    q(z) is the mixture of all q(z|x) at hand, a point's own among them, so that of N sentences no
+    more than ln N can be told (Hoffman & Johnson 2016).
+    """
+    mean_NZ, log_variance_NZ = mean_NZ[:MOST_COMPARED], log_variance_NZ[:MOST_COMPARED]
+    z_NZ = draw(mean_NZ, log_variance_NZ, generator)
+    inverse_NZ = (-log_variance_NZ).exp()
+    # The squares of (z - mean) / deviation for all pairs, without an array of pairs and numbers.
+    distance_NN = (
+        z_NZ.square() @ inverse_NZ.T
+        - 2 * z_NZ @ (mean_NZ * inverse_NZ).T
+        + (mean_NZ.square() * inverse_NZ).sum(1)
+    )
+    log_q_NN = -0.5 * (distance_NN + log_variance_NZ.sum(1))
+    told = log_q_NN.diagonal() - torch.logsumexp(log_q_NN, dim=1) + math.log(len(z_NZ))
+    return float(told.mean())
