@@ -15,7 +15,8 @@ from rondel.cells.base import LayerParameters
 from rondel.config import ModelConfig, TextConfig
 from rondel.inspection import trace as tracing
 from rondel.inspection.ablation import clamped, surprisals
-from rondel.inspection.trace import BLOCK, STATES, Unit, trace, track_names
+from rondel.inspection.stack import BLOCK, STATES
+from rondel.inspection.trace import Unit, trace, track_names
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
 TEXT = "Le café est fort, and the cup (a cup) is full: ☕ it is!\n" * 12

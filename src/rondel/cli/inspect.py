@@ -105,10 +105,9 @@ def command(model: Path, text: str | None, encoding: str, **flags: Any) -> None:
 
 
 def _units(model: Model, names: tuple[str, ...]) -> list[Unit]:
-    from rondel.inspection.trace import find_unit, track_names
+    from rondel.inspection.trace import find_unit, track_shapes
 
-    shape = (model.config.num_layers, model.config.hidden_size)
-    shapes = dict.fromkeys(track_names(model.config), shape)
+    shapes = track_shapes(model.config)
     return [find_unit(name, shapes) for name in names]
 
 
@@ -140,6 +139,7 @@ def _features(
     import numpy as np
 
     from rondel.inspection.features import features_of
+    from rondel.inspection.trace import spans_of
 
     named, tracks = {}, {}
     for pattern in patterns:
@@ -152,7 +152,7 @@ def _features(
         if set(marks) - {"0", "1"}:
             raise InputError(f"{file} has other marks than 0 and 1; give it one for each character")
         tracks[Path(file).stem] = np.array([mark == "1" for mark in marks])
-    return features_of(text, model.tokenizer.spans(text), named, tracks)
+    return features_of(text, spans_of(model.config, model.tokenizer, text), named, tracks)
 
 
 def _traced(model: Model, text: str, flags: dict[str, Any]) -> Trace:

@@ -53,7 +53,8 @@ def watch(
     """Write text after a prime, each token in the colour of what one unit does when it is read."""
     from rondel.cells import build_cell
     from rondel.generation.generate import GenerationSettings, generate
-    from rondel.inspection.trace import STATES, find_unit
+    from rondel.inspection.stack import STATES
+    from rondel.inspection.trace import find_unit
 
     if len(names) != 1:
         raise InputError("--watch colours by one unit: name it with --unit, such as --unit 1:1")

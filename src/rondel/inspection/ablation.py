@@ -21,7 +21,8 @@ from rondel.engine import build_engine
 from rondel.engine.base import Floats, Ids
 from rondel.errors import InputError
 from rondel.inspection.features import Feature
-from rondel.inspection.trace import LARGEST_PASS, Trace, Unit, Weights
+from rondel.inspection.stack import Weights
+from rondel.inspection.trace import LARGEST_PASS, Trace, Unit
 
 LONGEST_PASS = 256
 
@@ -61,6 +62,8 @@ def ablate(
     `InputError` for a unit that is not a hidden state of a stack that predicts the next token, or a
     text of one token.
     """
+    if config.is_sentence_vae:
+        raise InputError("a sentence VAE scores no text token by token: no unit of it is clamped")
     if unit.track not in ("hidden", "cell"):
         raise InputError(
             f"{unit} cannot be clamped: only units that the next token is predicted from can, "

@@ -7,7 +7,8 @@ import numpy as np
 from rondel.cells import build_cell
 from rondel.config import ModelConfig
 from rondel.engine.base import Floats
-from rondel.inspection.trace import Weights
+from rondel.inspection.sentences import encoder_shape
+from rondel.inspection.stack import Weights
 
 SMALL = 256
 
@@ -23,10 +24,12 @@ def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floa
     So they are as large as they were, and a gate as open as it was; what they had learnt is gone.
     """
     rng = np.random.default_rng(seed)
-    gates = len(build_cell(config).gates)
+    own = len(build_cell(config).gates)
+    encoder = len(build_cell(encoder_shape(config)).gates) if config.is_sentence_vae else own
     found: dict[str, Floats] = {}
     for name, array in weights.items():
         is_layer = "_ih_l" in name or "_hh_l" in name
+        gates = encoder if name.startswith("encoder") else own
         parts = np.split(array, gates) if is_layer else [array]
         mixed = [rng.permutation(part.reshape(-1)).reshape(part.shape) for part in parts]
         found[name] = np.concatenate(mixed)

@@ -26,6 +26,7 @@ import numpy.typing as npt
 from rondel.engine.base import Floats
 from rondel.errors import InputError
 from rondel.inspection.features import Feature
+from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD
 from rondel.inspection.trace import BACKWARD, Trace, Unit
 
 SHIFTS = 199
@@ -50,7 +51,11 @@ LONGEST = 20_000
 """Tokens of each half that are looked at."""
 
 SHORTEST_WAVE, WAVES = 4.0, 8
-FINDING_TRACKS = ("hidden", "cell", BACKWARD + "hidden", BACKWARD + "cell")
+FINDING_TRACKS = tuple(
+    stack + state
+    for stack in ("", BACKWARD, ENCODER, ENCODER_BACKWARD)
+    for state in ("hidden", "cell")
+)
 
 
 @dataclass(frozen=True)

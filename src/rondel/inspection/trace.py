@@ -5,7 +5,6 @@ Shapes: N tokens, L layers, H units in a layer, V vocabulary, G*H gate rows, T t
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import shutil
 import tempfile
@@ -13,31 +12,24 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from rondel.cells import Cell, build_cell, numpy_namespace
-from rondel.cells.base import LayerParameters, State
 from rondel.config import ModelConfig
-from rondel.engine import build_engine
-from rondel.engine.base import EngineState, Floats, Ids
+from rondel.engine.base import Floats, Ids
 from rondel.errors import InputError
+from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, encoder_shape, read_sentences
+from rondel.inspection.stack import Stack, Weights, tracks_of
+from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
 
-Weights = Mapping[str, npt.NDArray[Any]]
 Watch = Callable[[float], None]
-
-STATES = {"h": "hidden", "c": "cell"}
-"""What the tracks of a cell's states are called."""
 
 BACKWARD = "backward."
 """What the tracks of a bidirectional model's second stack begin with."""
 
 GUESSES = 5
-BLOCK = 512
 MEMORY = 512_000_000
 """Bytes of tracks that are kept in memory; more are kept in files until the trace is closed."""
 
@@ -72,7 +64,8 @@ class Trace:
 
     `tracks` holds an array (N, L, H) of float32 for each state ("hidden", "cell") and each gate, as
     the cell names it, after the token was read; those of the stack that reads against the text
-    begin with "backward." and have read the token and all after it. `guesses_ids` (N, 5) are the
+    begin with "backward." and have read the token and all after it, and those of a sentence VAE's
+    encoder with "encoder.". `guesses_ids` (N, 5) are the
     likeliest next tokens, likeliest first, and `guesses_probability` (N, 5) how likely.
 
     Large tracks are memory maps of a temporary folder, which goes with `close` or with the trace.
@@ -136,13 +129,25 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
     return Unit(chosen, int(layer) - 1, int(index) - 1)
 
 
+def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
+    """The tracks that a model has, of each of its stacks, each with its (L, H)."""
+    stacks = {"": config}
+    if config.is_bidirectional:
+        stacks[BACKWARD] = config
+    if config.is_sentence_vae:
+        stacks[ENCODER] = encoder_shape(config)
+        if config.encoder_bidirectional:
+            stacks[ENCODER_BACKWARD] = encoder_shape(config)
+    return {
+        prefix + name: (shape.num_layers, shape.hidden_size)
+        for prefix, shape in stacks.items()
+        for name in tracks_of(shape)
+    }
+
+
 def track_names(config: ModelConfig) -> list[str]:
-    """The tracks that a model has: its cell's states, then its gates, of each stack."""
-    cell = build_cell(config)
-    names = [STATES.get(state, state) for state in cell.states]
-    names += [gate for gate in cell.gates if gate not in names]
-    stacks = ["", BACKWARD] if config.is_bidirectional else [""]
-    return [stack + name for stack in stacks for name in names]
+    """The names of those tracks."""
+    return list(track_shapes(config))
 
 
 def trace(
@@ -161,28 +166,18 @@ def trace(
     Raises `InputError` for a text that is empty or of nothing that the model knows, and for a track
     that it has not.
     """
-    ids = _known_ids(tokenizer, text)
-    chosen = _chosen(tracks, track_names(config))
-    arrays, remove = _room(chosen, (len(ids), config.num_layers, config.hidden_size), memory)
+    ids, spans = _read(config, tokenizer, text)
+    shapes = track_shapes(config)
+    chosen = {name: shapes[name] for name in _chosen(tracks, list(shapes))}
+    arrays, remove = _room(chosen, len(ids), memory)
     guesses = min(GUESSES, config.vocab_size)
     guesses_ids = np.empty((len(ids), guesses), np.int64)
     guesses_probability = np.empty((len(ids), guesses), np.float32)
-    reading, begin = _Reading(config, weights, "core.", len(ids)), 0
-    against = {name.removeprefix(BACKWARD): a for name, a in arrays.items() if BACKWARD in name}
-    share = 0.5 if against else 1.0
-    own = {name: array for name, array in arrays.items() if BACKWARD not in name}
-    for outputs_TH in reading.blocks(ids, own):
+    begin = 0
+    for outputs_TH in _outputs(config, weights, tokenizer, ids, arrays):
         block = slice(begin, begin := begin + len(outputs_TH))
         guesses_ids[block], guesses_probability[block] = _guesses(config, weights, outputs_TH)
-        watch(share * begin / len(ids))
-    if against:
-        reading, begin = _Reading(config, weights, BACKWARD, len(ids)), 0
-        # What reads against the text writes its tracks from their ends.
-        turned = {name: array[::-1] for name, array in against.items()}
-        for outputs_TH in reading.blocks(ids[::-1], turned):
-            begin += len(outputs_TH)
-            watch(share + share * begin / len(ids))
-    spans = tokenizer.spans(text)
+        watch(begin / len(ids))
     texts = _texts(text, spans)
     found = Trace(
         text, ids, spans, texts, arrays, guesses_ids, guesses_probability, tokenizer, remove
@@ -191,97 +186,45 @@ def trace(
     return found
 
 
-class _Reading:
-    """One stack of a model that reads a text, layer by layer.
+def _outputs(
+    config: ModelConfig,
+    weights: Weights,
+    tokenizer: Tokenizer,
+    ids: Ids,
+    tracks: Mapping[str, Floats],
+) -> Iterator[Floats]:
+    """Fill the tracks; yields the outputs (T, H) that the next token is predicted from."""
+    if config.is_sentence_vae:
+        yield from read_sentences(config, weights, ids, end_id(tokenizer), tracks)
+        return
+    own = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
+    yield from Stack(config, weights, "core.", len(ids)).blocks(ids, own)
+    # What reads against the text writes its tracks from their ends.
+    turned = {n.removeprefix(BACKWARD): a[::-1] for n, a in tracks.items() if n not in own}
+    if turned:
+        for _ in Stack(config, weights, BACKWARD, len(ids)).blocks(ids[::-1], turned):
+            pass
 
-    The hidden states are the engine's: of layer l, the outputs of the model's first l layers. When
-    they are known, all gates of a block are two matmuls, and what is left to do step by step is the
-    cell's pointwise arithmetic, for the states that are not outputs.
-    """
 
-    def __init__(self, config: ModelConfig, weights: Weights, stack: str, tokens: int) -> None:
-        self.cell: Cell = build_cell(config)
-        own = {
-            name.replace(stack, "core.", 1): array
-            for name, array in weights.items()
-            if name.startswith(stack)
-        }
-        weights = {**weights, **own}
-        counts = range(1, config.num_layers + 1)
-        self.engines = [
-            build_engine(dataclasses.replace(config, num_layers=count), weights, tokens=tokens)
-            for count in counts
-        ]
-        self.layers = [LayerParameters.of(weights, layer, "core.") for layer in range(len(counts))]
-        self.embedding: Floats | None = weights.get("embedding.weight")
-        self.size = config.hidden_size
+def spans_of(config: ModelConfig, tokenizer: Tokenizer, text: str) -> Spans:
+    """Where the tokens that a model reads stand in a text (N, 2), in characters."""
+    return _read(config, tokenizer, text)[1]
 
-    def blocks(self, ids: Ids, tracks: Mapping[str, Floats]) -> Iterator[Floats]:
-        """Fill the tracks (N, L, H); yields the last layer's outputs (T, H), block by block."""
-        engine_states: list[EngineState] = [engine.initial_state() for engine in self.engines]
-        states: list[State] = [
-            tuple(np.zeros((1, self.size), np.float32) for _ in self.cell.states)
-        ]
-        states = states * len(self.layers)
-        for begin in range(0, len(ids), BLOCK):
-            block = slice(begin, begin + BLOCK)
-            below_TH: Floats | None = None
-            for number, engine in enumerate(self.engines):
-                outputs_T1H, engine_states[number] = engine.outputs(
-                    ids[block, None], engine_states[number]
-                )
-                hidden_TH = outputs_T1H[:, 0]
-                if "hidden" in tracks:
-                    tracks["hidden"][block, number] = hidden_TH
-                if len(tracks) > ("hidden" in tracks):
-                    input_TG = self._input_gates(number, ids[block], below_TH)
-                    states[number] = self._rest(
-                        number, input_TG, hidden_TH, states[number], tracks, block
-                    )
-                below_TH = hidden_TH
-            assert below_TH is not None
-            yield below_TH
 
-    def _input_gates(self, number: int, ids: Ids, below_TH: Floats | None) -> Floats:
-        layer = self.layers[number]
-        if below_TH is not None:
-            gates: Floats = below_TH @ layer.weight_ih.T + layer.bias_ih
-        elif self.embedding is not None:
-            gates = self.embedding[ids] @ layer.weight_ih.T + layer.bias_ih
-        else:
-            gates = layer.weight_ih.T[ids] + layer.bias_ih
-        return gates
-
-    def _rest(
-        self,
-        number: int,
-        input_TG: Floats,
-        hidden_TH: Floats,
-        state: State,
-        tracks: Mapping[str, Floats],
-        block: slice,
-    ) -> State:
-        """Fill the tracks of one layer's gates and other states; the state after the block."""
-        layer, cell = self.layers[number], self.cell
-        before_TH = np.concatenate([state[0], hidden_TH[:-1]])
-        hidden_gates_TG = before_TH @ layer.weight_hh.T + layer.bias_hh
-        if len(cell.states) == 1:
-            done = cell.pointwise(numpy_namespace, input_TG, hidden_gates_TG, (before_TH,))
-            rows: list[Any] = [hidden_TH, *done.gates]
-            state = (hidden_TH[-1:],)
-        else:
-            steps = []
-            for t in range(len(input_TG)):
-                at = slice(t, t + 1)
-                done = cell.pointwise(numpy_namespace, input_TG[at], hidden_gates_TG[at], state)
-                state = (hidden_TH[at], *done.state[1:])
-                steps.append((*state, *done.gates))
-            rows = [np.concatenate(row) for row in zip(*steps, strict=True)]
-        names = [STATES.get(name, name) for name in cell.states] + list(cell.gates)
-        for name, row in zip(names, rows, strict=True):
-            if name in tracks and name != "hidden":
-                tracks[name][block, number] = row
-        return state
+def _read(config: ModelConfig, tokenizer: Tokenizer, text: str) -> tuple[Ids, Spans]:
+    """A text's tokens, and their spans."""
+    if not text:
+        raise InputError("the text is empty: give it something to read")
+    if not config.is_sentence_vae:
+        return _known_ids(tokenizer, text), tokenizer.spans(text)
+    # Every line for itself, as the model was trained: several breaks together are one token else.
+    ids, spans, begin = [], [], 0
+    for line in text.splitlines(keepends=True):
+        ids.append(tokenizer.encode(line))
+        spans.append(tokenizer.spans(line) + begin)
+        begin += len(line)
+    _known_ids(tokenizer, text)
+    return np.concatenate(ids), np.concatenate(spans)
 
 
 def _known_ids(tokenizer: Tokenizer, text: str) -> Ids:
@@ -304,14 +247,16 @@ def _chosen(tracks: Sequence[str] | None, names: list[str]) -> list[str]:
 
 
 def _room(
-    names: list[str], shape: tuple[int, ...], memory: int
+    shapes: Mapping[str, tuple[int, int]], count: int, memory: int
 ) -> tuple[dict[str, Floats], Callable[[], object]]:
     """An array for every track, in files if they are large, and what removes them."""
-    if 4 * len(names) * int(np.prod(shape)) <= memory:
-        return {name: np.empty(shape, np.float32) for name in names}, lambda: None
+    whole = {name: (count, *shape) for name, shape in shapes.items()}
+    if 4 * sum(int(np.prod(shape)) for shape in whole.values()) <= memory:
+        return {name: np.empty(shape, np.float32) for name, shape in whole.items()}, lambda: None
     folder = Path(tempfile.mkdtemp(prefix="rondel-trace-"))
     arrays: dict[str, Floats] = {
-        name: np.memmap(folder / f"{name}.f32", np.float32, "w+", shape=shape) for name in names
+        name: np.memmap(folder / f"{name}.f32", np.float32, "w+", shape=shape)
+        for name, shape in whole.items()
     }
     return arrays, lambda: shutil.rmtree(folder, ignore_errors=True)
 
