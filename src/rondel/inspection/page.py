@@ -1,0 +1,109 @@
+"""`units.html`: a trace and its finds as one page to explore, which asks nothing of the network.
+
+Shapes: N tokens, L layers, H units in a layer, U units.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.files import write_atomically
+from rondel.inspection.finding import Find
+from rondel.inspection.scale import scaled
+from rondel.inspection.trace import Trace
+from rondel.pages import fill_page
+
+STEPS = 15
+"""Of a value from 0 to 1: what the eye can tell, and a page of 20 million values stays small."""
+MOST_VALUES = 21_000_000
+"""Of the hidden states: 1024 units over 20,000 characters."""
+MOST_OF_FOUND = 3_000_000
+"""Of the other tracks, which a page has for the units that were found."""
+
+
+def write_page(path: Path, trace: Trace, finds: Sequence[Find], source: str = "") -> None:
+    """Write the page of a trace: the text coloured by any unit, its finds, and what it guessed.
+
+    A text that is too long for a page of 25 MB is cut, and the page says so. `source` names the
+    text. Raises `OSError` if it cannot be written.
+    """
+    write_atomically(path, fill_page("units.html", page_facts(trace, finds, source)).encode())
+
+
+def page_facts(trace: Trace, finds: Sequence[Find], source: str = "") -> dict[str, Any]:
+    """What the page holds, as JSON has it."""
+    whole = [name for name in trace.tracks if name.endswith("hidden")]
+    width = sum(int(np.prod(trace.tracks[name].shape[1:])) for name in whole)
+    count = min(len(trace), max(1, MOST_VALUES // width))
+    tracks = [_whole(trace, name, count) for name in whole]
+    others = [name for name in trace.tracks if name not in whole]
+    # One after the other by how telling they are, and each once.
+    found = list(dict.fromkeys((f.unit.layer, f.unit.index) for f in finds))
+    found = found[: MOST_OF_FOUND // max(1, count * len(others))]
+    tracks += [track for name in others if (track := _of_found(trace, name, found, count))]
+    vocabulary, guesses = np.unique(trace.guesses_ids[:count], return_inverse=True)
+    return {
+        "source": source,
+        "tokens": trace.tokens[:count],
+        "left_out": len(trace) - count,
+        "noun": trace.tokenizer.token_noun,
+        "steps": STEPS,
+        "tracks": tracks,
+        "vocabulary": [trace.tokenizer.token(int(i)) for i in vocabulary],
+        "guesses": guesses.reshape(count, -1).ravel().tolist(),
+        "chances": np.rint(1000 * trace.guesses_probability[:count]).astype(int).ravel().tolist(),
+        "finds": [_find(find) for find in finds],
+    }
+
+
+def _find(find: Find) -> dict[str, Any]:
+    return {
+        "unit": str(find.unit),
+        "track": find.unit.track,
+        "layer": find.unit.layer,
+        "index": find.unit.index,
+        "feature": find.feature,
+        "measure": find.measure,
+        "value": round(find.value, 4),
+        "confirmed": round(find.confirmed_value, 4),
+        "strength": round(find.strength, 4),
+        "p": find.p_value,
+        "wavelength": None if find.wavelength is None else round(find.wavelength, 1),
+    }
+
+
+def _whole(trace: Trace, name: str, count: int) -> dict[str, Any]:
+    values_NLH = trace.tracks[name]
+    layers, size = values_NLH.shape[1:]
+    units = [[layer, index] for layer in range(layers) for index in range(size)]
+    return _packed(name, units, values_NLH[:count].reshape(count, -1).T, whole=True)
+
+
+def _of_found(
+    trace: Trace, name: str, found: Sequence[tuple[int, int]], count: int
+) -> dict[str, Any] | None:
+    values_NLH = trace.tracks[name]
+    layers, size = values_NLH.shape[1:]
+    units = [[layer, index] for layer, index in found if layer < layers and index < size]
+    if not units:
+        return None
+    values_UN = np.stack([values_NLH[:count, layer, index] for layer, index in units])
+    return _packed(name, units, values_UN)
+
+
+def _packed(
+    name: str, units: list[list[int]], values_UN: npt.NDArray[Any], *, whole: bool = False
+) -> dict[str, Any]:
+    steps_UN = np.rint(STEPS * scaled(values_UN)).astype(np.int8)
+    data = base64.b64encode(zlib.compress(np.ascontiguousarray(steps_UN).tobytes(), 6)).decode()
+    # All units in order need no list, only how many a layer has.
+    layers = 1 + max(layer for layer, _ in units)
+    return {"name": name, "layers": layers, "units": len(units) // layers if whole else units,
+            "whole": whole, "data": data}  # fmt: skip
