@@ -9,12 +9,14 @@ import pytest
 from _both import random_text_model
 from _models import random_model
 from _runs import variants
+from _sentence_vae import random_vae
 
 from rondel.cells import build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
 from rondel.config import ModelConfig, TextConfig
 from rondel.inspection import trace as tracing
 from rondel.inspection.ablation import clamped, surprisals
+from rondel.inspection.sentences import encoder_shape
 from rondel.inspection.stack import BLOCK, STATES
 from rondel.inspection.trace import Unit, trace, track_names
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
@@ -33,18 +35,24 @@ def stepped(
     ids: np.ndarray,
     stack: str = "core.",
     clamp: tuple[Unit, float] | None = None,
+    start: np.ndarray | None = None,
+    joined: tuple[float, ...] = (),
 ) -> dict[str, np.ndarray]:
     """Every track (N, L, H) by the cell's own step, one token and layer after another."""
     cell = build_cell(config)
     layers = [LayerParameters.of(weights, n, stack) for n in range(config.num_layers)]
     size = config.hidden_size
     states = [tuple(np.zeros((1, size), np.float32) for _ in cell.states) for _ in layers]
+    if start is not None:
+        states = [
+            tuple(part[number : number + 1] for part in start) for number in range(len(layers))
+        ]
     names = [STATES.get(name, name) for name in cell.states] + list(cell.gates)
     tracks: dict[str, list[np.ndarray]] = {name: [] for name in names}
     one_of = {name: place for place, name in enumerate(names)}
     embedding = weights.get("embedding.weight", np.eye(config.vocab_size, dtype=np.float32))
     for token in ids:
-        x, rows = embedding[token][None], []
+        x, rows = np.concatenate([embedding[token], joined]).astype(np.float32)[None], []
         for number, layer in enumerate(layers):
             if clamp is not None and clamp[0].layer == number:
                 states[number][0][0, clamp[0].index] = clamp[1]
@@ -108,6 +116,44 @@ def test_a_clamped_unit_is_one_whose_state_is_overwritten(
         expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), ids[1:]]
         found = surprisals(*clamped(config, weights, unit, 0.25), ids)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("latent_input", [False, True])
+@pytest.mark.parametrize(("cell", "nonlinearity"), list(variants()))
+def test_a_sentence_vae_is_traced_line_by_line(
+    cell: str, nonlinearity: str, latent_input: bool
+) -> None:
+    settings = {"cell": cell, "nonlinearity": nonlinearity, "latent_input": latent_input}
+    model = random_vae(**settings)
+    config, weights = model.config, dict(model.weights)
+    found = model.trace("A man rides a horse.\nTwo people sit at a table")
+    encoder = encoder_shape(config)
+    end = int(model.tokenizer.encode("\n")[0])
+    expected: dict[str, list[np.ndarray]] = {name: [] for name in found.tracks}
+    for text in ("A man rides a horse.\n", "Two people sit at a table"):
+        ids = model.tokenizer.encode(text)
+        whole = np.append(ids[ids != end], end)
+        forth = stepped(encoder, weights, whole, "encoder.")
+        back = stepped(encoder, weights, whole[::-1], "encoder_backward.")
+        summary = np.concatenate([forth["hidden"][-1, -1], back["hidden"][-1, -1]])
+        mean = weights["latent.mean.weight"] @ summary + weights["latent.mean.bias"]
+        flat = np.tanh(weights["latent.state.weight"] @ mean + weights["latent.state.bias"])
+        own = stepped(
+            config,
+            weights,
+            np.append([end], ids),
+            start=flat.reshape(-1, config.num_layers, config.hidden_size).astype(np.float32),
+            joined=tuple(mean) if latent_input else (),
+        )
+        of_stack = {"": {name: track[1:] for name, track in own.items()}, "encoder.": forth}
+        of_stack["encoder.backward."] = {name: track[::-1] for name, track in back.items()}
+        for prefix, tracks in of_stack.items():
+            for name, track in tracks.items():
+                expected[prefix + name].append(track[: len(ids)])
+    for name, track in found.tracks.items():
+        exact = np.concatenate(expected[name])
+        scale = max(1.0, float(np.abs(exact).max()))
+        np.testing.assert_allclose(track, exact, rtol=0, atol=5e-6 * scale, err_msg=name)
 
 
 def test_a_long_trace_is_kept_in_files_until_it_is_closed(tmp_path: Path) -> None:
