@@ -100,6 +100,7 @@ def command(model: Path, text: str | None, encoding: str, **flags: Any) -> None:
     read = _read(model, inspected, text, encoding)
     features = _features(inspected, read, flags["patterns"], flags["tracks"])
     flags |= {name: _units(inspected, flags[name]) for name in ("units", "ablated")}
+    flags["source"] = text or "validation part"
     with _traced(inspected, read, flags) as trace:
         _act(inspected, trace, features, flags)
 
@@ -189,7 +190,7 @@ def _act(model: Model, trace: Trace, features: list[Feature], flags: dict[str, A
     elif _is_page(out):
         from rondel.inspection.page import write_page
 
-        write_page(out, trace, finds)
+        write_page(out, trace, finds, flags["source"])
         click.echo(f"wrote {out}")
     elif out is not None:
         _draw(out, trace, units, flags["heatmap"])
