@@ -161,3 +161,17 @@ def test_a_failed_contestant_is_told_of(benchmark: Any) -> None:
         pytest.raises(RuntimeError, match="no cell is called 'elephant'"),
     ):
         worker.make("rondel", _rondel.Kernels, _rondel.Shape("elephant", 1, 8), 1)
+
+
+def test_a_sentence_vae_is_judged_by_the_sentences_that_a_language_model_is(benchmark: Any) -> None:
+    results = benchmark("sentence_vae", "--smoke", "--threads", "1")
+    vae, collapsing, plain = results["rows"]
+    for row in (vae, collapsing):
+        assert row["-ELBO"] == pytest.approx(row["reconstruction"] + row["KL"])
+        # The one has the KL of its draws, the other that of all.
+        assert row["-ln p"] < row["-ELBO"] + 1
+        assert row["distinct %"] > 0
+    assert plain["model"] == "language model"
+    # Barely trained models all find a sentence about as likely as its length makes it.
+    assert plain["-ln p"] == pytest.approx(vae["-ln p"], rel=0.5)
+    assert all(len(samples) == 20 for samples in results["samples"].values())

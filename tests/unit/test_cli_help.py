@@ -63,8 +63,9 @@ def test_help_lists_every_command_there_is():
     assert sorted(written) == sorted(COMMANDS)
     page = CliRunner().invoke(cli, ["--help"])
     assert page.exit_code == 0
+    width = max(map(len, COMMANDS)) + 2
     for name, summary in COMMANDS.items():
-        assert f"{name:<9}{summary}" in page.output
+        assert f"{name:<{width}}{summary}" in page.output
 
 
 @pytest.mark.parametrize("name", COMMANDS)

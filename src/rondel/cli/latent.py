@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 @click.option(
     "--steps", type=click.IntRange(2, 50), default=8, show_default=True, help="Of a path."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    help="Of the choice of sentences and landmarks.",
+)
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of TEXT.")
 def command(
     model: Path,

@@ -101,7 +101,8 @@ def _of_found(
 def _packed(
     name: str, units: list[list[int]], values_UN: npt.NDArray[Any], *, whole: bool = False
 ) -> dict[str, Any]:
-    steps_UN = np.rint(STEPS * scaled(values_UN)).astype(np.int8)
+    # Each by its own largest value, where a track goes beyond 1.
+    steps_UN = np.stack([np.rint(STEPS * scaled(row_N)) for row_N in values_UN]).astype(np.int8)
     data = base64.b64encode(zlib.compress(np.ascontiguousarray(steps_UN).tobytes(), 6)).decode()
     # All units in order need no list, only how many a layer has.
     layers = 1 + max(layer for layer, _ in units)
