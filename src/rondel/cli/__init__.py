@@ -23,7 +23,7 @@ COMMANDS = {
     "reconstruct": "Read a sentence and write it back, with a sentence VAE.",
     "interpolate": "Walk between sentences in the space of a sentence VAE.",
     "analogy": "Write what is to one sentence as another is to a third.",
-    "latent": "Draw sentences in the space of a sentence VAE, as a page to explore.",
+    "latent": "Draw the space of a sentence VAE as a page to explore.",
     "eval": "Say how well a model predicts a text.",
     "compare": "Compare models on one text, and with n-grams.",
     "score": "Say how likely a model finds each part of a text.",
