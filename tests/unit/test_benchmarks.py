@@ -175,3 +175,20 @@ def test_a_sentence_vae_is_judged_by_the_sentences_that_a_language_model_is(benc
     # Barely trained models all find a sentence about as likely as its length makes it.
     assert plain["-ln p"] == pytest.approx(vae["-ln p"], rel=0.5)
     assert all(len(samples) == 20 for samples in results["samples"].values())
+
+
+def test_the_published_setting_runs_on_a_folder_like_the_treebank_s(
+    benchmark: Any, tmp_path: Path
+) -> None:
+    words = [f"w{n}" for n in range(40)]
+    for name, count in (("train", 200), ("valid", 30), ("test", 20)):
+        lines = [" ".join(words[i % 7 : i % 7 + 3 + i % 9]) for i in range(count)]
+        long = " ".join(words * 2)
+        text = "".join(f" {line} \n" for line in [*lines, long])
+        (tmp_path / f"ptb.{name}.txt").write_text(text, encoding="utf-8")
+    rows = benchmark("penn_treebank", str(tmp_path), "--smoke", "--epochs", "2", "--threads", "1")
+    assert [row["part"] for row in rows] == ["train", "valid", "test"]
+    assert [row["sentences"] for row in rows] == [200, 30, 20]
+    for row in rows:
+        assert 0 <= row["KL"] < row["NLL"]
+        assert 1 < row["perplexity"] < 60
