@@ -7,8 +7,8 @@ passed on for language models; the corpus itself is not rondel's to give. The vo
 10,000 commonest words, sentences have up to 60, and sizes and annealing are those of
 timbmg/Sentence-VAE: a GRU of 256 units on either side, words of 300 numbers, points of 16.
 
-The table is in the form of the published ones: NLL is the negative ELBO in nats per sentence, its end
-included, and perplexity is per token by it. Beside it stands the importance-weighted bound.
+The table is in the form of the published ones: NLL is the negative ELBO in nats per sentence, its
+end included, and perplexity is per token by it. Beside it stands the importance-weighted bound.
 """
 
 from __future__ import annotations
