@@ -147,7 +147,8 @@ def _score(
     with Waiting() as waiting:
         tables = scorer.score_many([document.text for document in documents], settings, waiting)
     for document, table in zip(documents, tables, strict=True):
-        table.update({name: document.as_written(table[name]) for name in ("begin", "end")})
+        for name in ("begin", "end"):
+            table[name] = np.array(document.as_written(table[name].tolist()))
     joined = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     if len(texts) == 1:
         return joined

@@ -12,12 +12,10 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
-import numpy.typing as npt
 
 from rondel.errors import InputError
 
@@ -77,12 +75,12 @@ class Document(NamedTuple):
     text: str
     mark: int
     """1 if a byte order mark stood before it, else 0."""
-    pairs: npt.NDArray[np.int64]
+    pairs: Sequence[int]
     """Which of its line breaks were pairs of characters: where they stand in the text."""
 
-    def as_written(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def as_written(self, places: Iterable[int]) -> list[int]:
         """Places in the text, as places in characters of the source."""
-        return places + self.mark + np.searchsorted(self.pairs, places)
+        return [place + self.mark + bisect_left(self.pairs, place) for place in places]
 
 
 def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = False) -> Document:
@@ -92,7 +90,7 @@ def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = Fals
     """
     documents = [] if as_bytes or _is_folder(source) or _is_glob(source) else _documents(source)
     if not documents:
-        return Document(read_text([source], encoding, as_bytes=as_bytes), 0, np.empty(0, np.int64))
+        return Document(read_text([source], encoding, as_bytes=as_bytes), 0, ())
     _check_encoding(encoding)
     ((name, data),) = documents
     written = _decode(name, data, encoding)
@@ -100,8 +98,8 @@ def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = Fals
     if not text:
         raise InputError(f"{name} is empty; give a text to read")
     mark = int(written.startswith(MARK))
-    found = np.array([pair.start() for pair in re.finditer("\r\n", written)], np.int64)
-    return Document(text, mark, found - mark - np.arange(len(found)))
+    pairs = re.finditer("\r\n", written)
+    return Document(text, mark, [pair.start() - mark - n for n, pair in enumerate(pairs)])
 
 
 def source_name(sources: Sequence[str]) -> str:
