@@ -60,13 +60,17 @@ def main() -> None:
     with Worker(calm=True) as worker:
         # What rondel compiles on its first use is kept from then on.
         worker.call(_rondel.train, documentation()[:10_000], arguments.minutes, {"steps": 2})
-        rows = [compare(name, text, worker, arguments) for name, text in made.items() if text]
+        rows = []
+        for name, text in made.items():
+            if text:
+                rows.append(compare(name, text, worker, arguments))
+                # Hours may go by until the last: what is known by now is kept.
+                write_json(arguments.json, rows, at)
     print(f"\n{table(rows)}\n\nnats/character; {describe(at)}")
     for name in (name for name, text in made.items() if not text):
         print(
             f"{name} is left out: this machine has no such text; give one with --text {name}=FILE"
         )
-    write_json(arguments.json, rows, at)
 
 
 def compare(name: str, text: str, worker: Worker, arguments: Namespace) -> dict[str, Any]:
@@ -77,6 +81,7 @@ def compare(name: str, text: str, worker: Worker, arguments: Namespace) -> dict[
         print(f"{name}: {way}", flush=True)
         settings = {**settings, "threads": arguments.threads}
         trained[way] = worker.call(_rondel.train, text, arguments.minutes, settings)
+        print(f"  {trained[way].loss:.4f} nats/character, {trained[way].shape}", flush=True)
     losses = {way: them.loss for way, them in trained.items()}
     best = min((way for way in losses if way != CHOSEN), key=losses.__getitem__)
     return {
