@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Page
 
 from rondel.config import TextConfig
+from rondel.errors import InputError
 from rondel.inspection.finding import Find
 from rondel.inspection.page import STEPS, write_page
 from rondel.inspection.trace import Trace, Unit
@@ -40,14 +42,15 @@ FINDS = [
     Find(Unit("hidden", 0, 2), "position in line", "sine", 0.61, 0.6, 0.01, 17.25),
     Find(Unit("cell", 1, 20), "vowel", "r", -0.45, -0.44, 0.02),
 ]
+AGAIN = Find(Unit("hidden", 1, 7), "depth of brackets", "r", 0.9, 0.9, 0.01)
 TEXT = HOSTILE + 'He said "quite so" and went.\nThen "no more" came back.\n' * 40
 
 
 @pytest.fixture
 def open_units(new_page: Callable[..., Page], tmp_path: Path) -> Callable[..., Page]:
-    def opened(text: str = TEXT, size: int = SIZE, **options: object) -> Page:
+    def opened(finds: list[Find] = FINDS, **options: object) -> Page:
         file = tmp_path / "units.html"
-        write_page(file, trace_of(text, size), FINDS, "play.txt")
+        write_page(file, trace_of(TEXT), finds, "play.txt")
         page = new_page(**options)
         page.goto(file.as_uri())
         page.wait_for_selector("body[data-ready]")
@@ -123,6 +126,63 @@ def test_pointing_tells_the_value_and_what_comes_next(open_units: Callable[..., 
     assert "50.0 %" in told
 
 
+def test_a_value_beyond_1_is_told_in_full_and_the_scale_says_how_far_it_goes(
+    open_units: Callable[..., Page],
+) -> None:
+    page = open_units()
+    page.click("#finds tr:has-text('vowel')")
+    values = trace_of(TEXT).tracks["cell"][:, 1, 20]
+    assert np.abs(values).max() <= 1
+    assert page.inner_text("#highest") == "+1"
+    page.select_option("#track", "0")
+    page.fill("#number", "8")
+    page.locator("#number").dispatch_event("change")
+    page.select_option("#track", label="cell")
+    assert page.title() == "Unit cell:2:8"
+    assert page.inner_text("#highest") == "+2"
+    assert page.inner_text("#lowest") == "−2"
+    page.hover(f"[data-n='{TEXT.index('quite')}']")
+    assert "unit cell:2:8: ≥ 2.00" in page.inner_text("#here")
+
+
+def test_a_find_that_the_page_has_no_room_for_shows_the_hidden_state(
+    open_units: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rondel.inspection.page.MOST_OF_FOUND", 0)
+    page = open_units()
+    assert "1 of the finds did not fit" in page.inner_text("#about")
+    for _ in range(2):
+        page.keyboard.press("j")
+    assert page.title() == "Unit 2:21"
+    assert "no room for cell:2:21" in page.inner_text("#here")
+    assert page.locator("#finds tr[aria-selected=true]").inner_text().startswith("cell:2:21")
+
+
+def test_a_small_vocabulary_has_fewer_guesses(
+    new_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    trace = trace_of("aaabbb" * 9)
+    few = replace(
+        trace,
+        guesses_ids=trace.guesses_ids[:, :2],
+        guesses_probability=np.tile(np.float32([0.75, 0.25]), (len(trace), 1)),
+    )
+    write_page(tmp_path / "units.html", few, [])
+    page = new_page()
+    page.goto((tmp_path / "units.html").as_uri())
+    page.wait_for_selector("body[data-ready]")
+    page.hover("[data-n='40']")
+    own, other = (trace.tokenizer.token(int(i)) for i in few.guesses_ids[40])
+    assert page.inner_text("#here .faint") == f'next: "{own}" 75.0 % · "{other}" 25.0 %'
+    assert "No unit was found" in page.inner_text("#none")
+
+
+def test_a_trace_without_hidden_states_makes_no_page(tmp_path: Path) -> None:
+    trace = trace_of("aaabbb")
+    with pytest.raises(InputError, match="hidden states"):
+        write_page(tmp_path / "units.html", replace(trace, tracks={}), [])
+
+
 def test_a_selected_passage_finds_its_units_and_others_like_it(
     open_units: Callable[..., Page],
 ) -> None:
@@ -150,6 +210,15 @@ def test_keys_go_through_finds_units_tracks_and_layers(open_units: Callable[...,
         titles.append(page.title().removeprefix("Unit "))
     assert titles == ["1:3", "cell:2:21", "1:3", "1:4", "1:3", "2:3", "cell:2:8"]
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_keys_go_past_a_unit_that_was_found_twice(open_units: Callable[..., Page]) -> None:
+    page = open_units([FINDS[0], AGAIN, FINDS[1]])
+    for key in ("j", "j"):
+        page.keyboard.press(key)
+    assert page.title() == "Unit 1:3"
+    page.keyboard.press("k")
+    assert page.locator("#finds tr[aria-selected=true] td").nth(1).inner_text() == AGAIN.feature
 
 
 def test_a_thousand_units_over_20_000_characters_fit_and_are_switched_at_once(

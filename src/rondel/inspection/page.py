@@ -14,25 +14,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rondel.errors import InputError
 from rondel.files import write_atomically
 from rondel.inspection.finding import Find
-from rondel.inspection.scale import scaled
-from rondel.inspection.trace import Trace
+from rondel.inspection.scale import largest_of, scaled
+from rondel.inspection.trace import Trace, Unit
 from rondel.pages import fill_page
 
 STEPS = 15
 """Of a value from 0 to 1: what the eye can tell, and a page of 20 million values stays small."""
 MOST_VALUES = 21_000_000
 """Of the hidden states: 1024 units over 20,000 characters."""
-MOST_OF_FOUND = 3_000_000
+MOST_OF_FOUND = 5_000_000
 """Of the other tracks, which a page has for the units that were found."""
+MOST_TOKENS = 50_000
+"""However few the units are: what a browser lays out, and the guesses take room too."""
 
 
 def write_page(path: Path, trace: Trace, finds: Sequence[Find], source: str = "") -> None:
     """Write the page of a trace: the text coloured by any unit, its finds, and what it guessed.
 
     A text that is too long for a page of 25 MB is cut, and the page says so. `source` names the
-    text. Raises `OSError` if it cannot be written.
+    text. Raises `InputError` for a trace without hidden states, and `OSError` if it cannot be
+    written.
     """
     write_atomically(path, fill_page("units.html", page_facts(trace, finds, source)).encode())
 
@@ -40,14 +44,16 @@ def write_page(path: Path, trace: Trace, finds: Sequence[Find], source: str = ""
 def page_facts(trace: Trace, finds: Sequence[Find], source: str = "") -> dict[str, Any]:
     """What the page holds, as JSON has it."""
     whole = [name for name in trace.tracks if name.endswith("hidden")]
+    if not whole:
+        raise InputError("a page of units takes a trace that has hidden states")
     width = sum(int(np.prod(trace.tracks[name].shape[1:])) for name in whole)
-    count = min(len(trace), max(1, MOST_VALUES // width))
+    count = min(len(trace), MOST_TOKENS, max(1, MOST_VALUES // width))
     tracks = [_whole(trace, name, count) for name in whole]
-    others = [name for name in trace.tracks if name not in whole]
-    # One after the other by how telling they are, and each once.
-    found = list(dict.fromkeys((f.unit.layer, f.unit.index) for f in finds))
-    found = found[: MOST_OF_FOUND // max(1, count * len(others))]
-    tracks += [track for name in others if (track := _of_found(trace, name, found, count))]
+    kept = _kept(trace, finds)[: MOST_OF_FOUND // count]
+    for name in trace.tracks:
+        units = [[unit.layer, unit.index] for unit in kept if unit.track == name]
+        if units:
+            tracks.append(_of_found(trace, name, units, count))
     vocabulary, guesses = np.unique(trace.guesses_ids[:count], return_inverse=True)
     return {
         "source": source,
@@ -86,14 +92,22 @@ def _whole(trace: Trace, name: str, count: int) -> dict[str, Any]:
     return _packed(name, units, values_NLH[:count].reshape(count, -1).T, whole=True)
 
 
-def _of_found(
-    trace: Trace, name: str, found: Sequence[tuple[int, int]], count: int
-) -> dict[str, Any] | None:
+def _kept(trace: Trace, finds: Sequence[Find]) -> list[Unit]:
+    """What to have besides hidden states: what was found, then the other tracks of those units."""
+    others = {name: array.shape[1:] for name, array in trace.tracks.items()
+              if not name.endswith("hidden")}  # fmt: skip
+    found = [find.unit for find in finds]
+    beside = [
+        Unit(name, unit.layer, unit.index)
+        for unit in found
+        for name, (layers, size) in others.items()
+        if unit.layer < layers and unit.index < size
+    ]
+    return list(dict.fromkeys([unit for unit in found if unit.track in others] + beside))
+
+
+def _of_found(trace: Trace, name: str, units: list[list[int]], count: int) -> dict[str, Any]:
     values_NLH = trace.tracks[name]
-    layers, size = values_NLH.shape[1:]
-    units = [[layer, index] for layer, index in found if layer < layers and index < size]
-    if not units:
-        return None
     values_UN = np.stack([values_NLH[:count, layer, index] for layer, index in units])
     return _packed(name, units, values_UN)
 
@@ -106,5 +120,11 @@ def _packed(
     data = base64.b64encode(zlib.compress(np.ascontiguousarray(steps_UN).tobytes(), 6)).decode()
     # All units in order need no list, only how many a layer has.
     layers = 1 + max(layer for layer, _ in units)
-    return {"name": name, "layers": layers, "units": len(units) // layers if whole else units,
-            "whole": whole, "data": data}  # fmt: skip
+    return {
+        "name": name,
+        "layers": layers,
+        "units": len(units) // layers if whole else units,
+        "whole": whole,
+        "largest": [float(f"{largest_of(row_N):.4g}") for row_N in values_UN],
+        "data": data,
+    }
