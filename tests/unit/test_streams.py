@@ -15,6 +15,7 @@ from rondel.engine.base import WritingEngine
 from rondel.engine.pace import Pace, Sharing
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.start import PrimeReading, read_prime
 from rondel.generation.streams import Request, StreamBatch, write_many
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
@@ -61,7 +62,7 @@ def requests(count=24):
 
 def joined(events):
     texts = {}
-    for handle, piece, _ in events:
+    for handle, piece, *_ in events:
         texts[handle] = texts.get(handle, "") + piece
     return [texts[handle] for handle in sorted(texts)]
 
@@ -127,7 +128,7 @@ def test_streams_join_and_leave_between_steps(engine):
     texts = {}
 
     def step(count):
-        for handle, piece, finished in itertools.chain(*(batch.step() for _ in range(count))):
+        for handle, piece, finished, *_ in itertools.chain(*(batch.step() for _ in range(count))):
             texts[handle] = texts.get(handle, "") + piece
             assert finished == (len(texts[handle]) == 400)
 
@@ -244,3 +245,77 @@ def test_tokens_come_as_often_as_the_model_says():
     shares = np.array([text.count(letter) for letter in CHARACTERS]) / len(text)
     spread = np.sqrt(probabilities * (1 - probabilities) / len(text))
     assert (np.abs(shares - probabilities) < 4.5 * spread + 1e-9).all()
+
+
+@pytest.mark.parametrize("kind", ["compiled", "generic"])
+def test_a_long_text_keeps_no_short_one_waiting_and_goes_on_the_same(
+    engine, generic, kind, monkeypatch
+):
+    monkeypatch.setattr("rondel.generation.streams.TURN", 8)
+    chosen = {"compiled": engine, "generic": generic}[kind]
+    batch = StreamBatch(chosen, TOKENIZER, capacity=2)
+    long = [GenerationSettings(length=600, seed=n, rules={"temperature": 0.9}) for n in range(2)]
+    short = GenerationSettings(length=5, seed=7, rules={"top_k": 9})
+    handles = [batch.add(Request("THE ", settings)) for settings in (*long, short)]
+    events = []
+    while len(batch):
+        events += batch.step()
+        assert batch.waiting <= 1
+    assert next(e.handle for e in events if e.finished) == handles[-1]
+    assert joined(events) == [text_of(chosen, "THE ", **vars(s)) for s in (*long, short)]
+    assert sum(event.tokens for event in events) == 1205
+
+
+@pytest.mark.parametrize("kind", ["compiled", "generic"])
+@pytest.mark.parametrize("rules", [{}, {"top_k": 5, "temperature": 1.5}])
+def test_log_probabilities_are_the_models_and_change_no_text(engine, generic, kind, rules):
+    chosen = {"compiled": engine, "generic": generic}[kind]
+    settings = GenerationSettings(length=60, seed=3, stop=("Q",), rules=rules)
+    events = list(write_many(chosen, TOKENIZER, [Request("THE ", settings, logprobs=4)]))
+    text = text_of(chosen, "THE ", length=60, seed=3, stop=("Q",), rules=rules)
+    told = [token for event in events for token in event.told]
+    assert "".join(token.text for token in told) == text
+    ids = TOKENIZER.encode("THE " + text)
+    logits_T1V, _ = generic.sequence(ids[:-1, None], generic.initial_state())
+    logprobs_TV = logits_T1V[3:, 0].astype(np.float64)
+    if TOKENIZER.unknown_id is not None:
+        logprobs_TV[:, TOKENIZER.unknown_id] = -np.inf
+    logprobs_TV -= np.log(np.exp(logprobs_TV).sum(axis=1, keepdims=True))
+    for token, own, row in zip(told, ids[4:], logprobs_TV, strict=True):
+        assert token.logprob == pytest.approx(row[own], abs=1e-4)
+        best = np.argsort(-row)[:4]
+        assert [*token.top] == [TOKENIZER.token(i) for i in best]
+        assert [*token.top.values()] == pytest.approx(row[best].tolist(), abs=1e-4)
+
+
+def test_what_a_stop_cuts_off_is_not_told_of(generic):
+    settings = GenerationSettings(length=300, seed=1, rules={"temperature": 3.0})
+    text = text_of(generic, "THE ", length=300, seed=1, rules={"temperature": 3.0})
+    stop = text[200:203]
+    cut = Request("THE ", GenerationSettings(**{**vars(settings), "stop": (stop,)}), logprobs=0)
+    events = list(write_many(generic, TOKENIZER, [cut]))
+    shown = text[: text.index(stop)]
+    assert "".join(event.piece for event in events) == shown
+    assert "".join(token.text for event in events for token in event.told) == shown
+    assert events[-1].stopped
+    assert not any(token.top for event in events for token in event.told)
+
+
+@pytest.mark.parametrize("part", [1, 7, 256])
+def test_a_prime_is_told_of_whatever_parts_it_is_read_in(engine, part):
+    prime = "NOW IS THE WINTER OF OUR é"
+    reading = PrimeReading(engine, TOKENIZER, prime, logprobs=2)
+    while reading.left:
+        reading.go_on(part)
+    assert "".join(token.text for token in reading.told) == prime
+    assert reading.told[0].logprob is None
+    ids = TOKENIZER.encode(prime)
+    logits_T1V, _ = engine.sequence(ids[:, None], engine.initial_state())
+    logits_TV = logits_T1V[:, 0].astype(np.float64)
+    logprobs_TV = logits_TV - np.log(np.exp(logits_TV).sum(axis=1, keepdims=True))
+    expected = logprobs_TV[np.arange(len(ids) - 1), ids[1:]]
+    assert [token.logprob for token in reading.told[1:]] == pytest.approx(expected.tolist())
+    start, other = reading.start(), read_prime(engine, TOKENIZER, prime)
+    np.testing.assert_array_equal(start.logits_V, other.logits_V)
+    for own, its in zip(start.state, other.state, strict=True):
+        np.testing.assert_array_equal(own, its)

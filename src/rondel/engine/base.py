@@ -80,6 +80,9 @@ class WritingStreams(Protocol):
     def logits(self, place: int) -> Floats:
         """A stream's logits (V,) after its last step."""
 
+    def state(self, place: int) -> EngineState:
+        """A copy of a stream's state (L, 1, H) before its last token, as `join` takes it."""
+
 
 @runtime_checkable
 class WritingEngine(Engine, Protocol):

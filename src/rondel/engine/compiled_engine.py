@@ -232,6 +232,10 @@ class Streams:
         """A stream's logits (V,) after its last step."""
         return self._slots.logits(place)
 
+    def state(self, place: int) -> EngineState:
+        """A copy of a stream's state (L, 1, H) before its last token, as `join` takes it."""
+        return self._slots.state(place)
+
 
 def sharings(plan: Plan, rows: int, threads: int) -> list[Sharing]:
     """The ways to share out a step of so many rows, the plainest first."""

@@ -11,7 +11,9 @@ from typing import NamedTuple
 from rondel.engine import Engine, EngineState
 from rondel.engine.base import Floats, Ids
 from rondel.errors import InputError
+from rondel.generation.logprobs import TokenLogprob, token_logprob
 from rondel.text.tokenizers import Decoder, Tokenizer
+from rondel.text.tokenizers.base import texts_of
 
 CHUNK = 256
 """Steps of a prime read at a time, so that a long one needs no more memory."""
@@ -38,23 +40,86 @@ def check_prime(prime: str) -> None:
         raise InputError("there is nothing to continue: give a prime of at least one character")
 
 
+class PrimeReading:
+    """A model's run over a prime, in parts, so that others need not wait for a long one.
+
+    The prime is text, or its token ids (N,). With `logprobs`, its tokens are `told` of, and so many
+    likeliest ones of each. Raises `InputError` if there is no text.
+    """
+
+    def __init__(
+        self, engine: Engine, tokenizer: Tokenizer, prime: str | Ids, logprobs: int | None = None
+    ) -> None:
+        self._engine, self._tokenizer, self._logprobs = engine, tokenizer, logprobs
+        self._texts: list[str] | None = None
+        if isinstance(prime, str):
+            check_prime(prime)
+            self._prime, text = prime, without_implied_space(tokenizer, prime)
+            self._ids = tokenizer.encode(text)
+            if logprobs is not None:
+                self._texts = texts_of(prime, tokenizer.spans(text))
+        else:
+            self._prime, self._ids = tokenizer.decode(prime.tolist()), prime
+        self._state = engine.initial_state()
+        self._decoder = tokenizer.decoder()
+        self._read = 0
+        self._logits_V: Floats | None = None
+        self.told: list[TokenLogprob] = []
+
+    @property
+    def left(self) -> int:
+        """How many tokens are still to be read."""
+        return len(self._ids) - self._read
+
+    def go_on(self, tokens: int = CHUNK) -> None:
+        """Read up to so many more tokens."""
+        block = self._ids[self._read : self._read + tokens]
+        self._read += len(block)
+        if self._logprobs is not None:
+            logits_T1V, self._state = self._engine.sequence(block[:, None], self._state)
+            self._tell(block, logits_T1V[:, 0])
+            self._logits_V = logits_T1V[-1, 0].copy()
+            return
+        before_last = block if self.left else block[:-1]
+        if len(before_last):
+            self._state = self._engine.advance(before_last[:, None], self._state)
+        if not self.left:
+            logits_1V, self._state = self._engine.step(block[-1:], self._state)
+            self._logits_V = logits_1V[0]
+        for token in block.tolist():
+            self._decoder.push(token)
+
+    def _tell(self, block: Ids, logits_TV: Floats) -> None:
+        assert self._logprobs is not None
+        logits_V = self._logits_V
+        for token, after_V in zip(block.tolist(), logits_TV, strict=True):
+            told = token_logprob(
+                self._tokenizer, self._decoder, token, logits_V, self._logprobs, writable=False
+            )
+            if self._texts is not None:
+                # As the text has it, where it is not what the vocabulary would have written.
+                told = told._replace(text=self._texts[len(self.told)])
+            self.told.append(told)
+            logits_V = after_V
+
+    def start(self) -> Start:
+        """Where the text starts that goes on from it, now that nothing is left to read."""
+        assert self._logits_V is not None
+        decoder = self._decoder
+        if self._tokenizer.level == "word" and self._prime[-1].isspace():
+            decoder = _AfterSpace(decoder)
+        return Start(self._ids, self._logits_V, self._state, decoder)
+
+
 def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
     """Run a model over the text that generation is to continue.
 
     Raises `InputError` if there is no text.
     """
-    check_prime(prime)
-    ids = tokenizer.encode(without_implied_space(tokenizer, prime))
-    state = engine.initial_state()
-    for begin in range(0, len(ids) - 1, CHUNK):
-        state = engine.advance(ids[begin : min(begin + CHUNK, len(ids) - 1), None], state)
-    logits_1V, state = engine.step(ids[-1:], state)
-    decoder = tokenizer.decoder()
-    for token in ids.tolist():
-        decoder.push(token)
-    if tokenizer.level == "word" and prime[-1].isspace():
-        decoder = _AfterSpace(decoder)
-    return Start(ids, logits_1V[0], state, decoder)
+    reading = PrimeReading(engine, tokenizer, prime)
+    while reading.left:
+        reading.go_on()
+    return reading.start()
 
 
 def without_implied_space(tokenizer: Tokenizer, prime: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import Floats
 from rondel.generation.draw import stream_rng
 from rondel.generation.history import History
+from rondel.generation.logprobs import TokenLogprob, token_logprob
 from rondel.generation.modes import chooser
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
@@ -16,12 +19,34 @@ from rondel.generation.stopping import StopScanner
 from rondel.text.tokenizers import Tokenizer
 
 
+class Piece(NamedTuple):
+    """More of a text, which may be nothing, and what there is to say of it."""
+
+    text: str
+    finished: bool
+    """Whether it is the last."""
+    tokens: int = 0
+    """How many were written for it."""
+    stopped: bool = False
+    """Whether a stop string has ended the text."""
+    told: tuple[TokenLogprob, ...] = ()
+    """Of the tokens whose text is shown by now, if log-probabilities were asked for."""
+
+
 class Stream:
     """A text that goes on from a start, token by token."""
 
     def __init__(
-        self, tokenizer: Tokenizer, settings: GenerationSettings, index: int, start: Start
+        self,
+        tokenizer: Tokenizer,
+        settings: GenerationSettings,
+        index: int,
+        start: Start,
+        logprobs: int | None = None,
     ) -> None:
+        self._tokenizer = tokenizer
+        self.logprobs = logprobs
+        """How many alternatives to tell of each token; `None` to tell nothing of it."""
         self.mode = settings.mode
         self.shaper = Shaper(tokenizer, settings.rules)
         self._rng = stream_rng(settings.seed, index)
@@ -33,6 +58,8 @@ class Stream:
         self.last = int(start.ids[-1])
         self.left = settings.length
         """Tokens that it may still write."""
+        self._pending: list[tuple[int, TokenLogprob]] = []
+        self._decoded = self._shown = 0  # characters
 
     def choose(self, logits_V: Floats) -> int:
         """The next token, from the model's logits."""
@@ -49,16 +76,42 @@ class Stream:
         """Say that so many of them were drawn with."""
         self._uniforms = self._uniforms[count:]
 
-    def take(self, tokens: list[int]) -> tuple[str, bool]:
-        """The text that more tokens give, and whether it ends with them."""
+    def take(self, tokens: list[int], logits_V: Floats | None = None) -> Piece:
+        """The text that more tokens give, and whether it ends with them.
+
+        A stream that tells log-probabilities takes one token at a time, with its logits (V,).
+        """
         self._history.append(tokens)
         pieces = []
-        for token in tokens:
-            pieces.append(self._scanner.push(self._decoder.push(token)))
+        for count, token in enumerate(tokens, 1):
+            pieces.append(self._scanner.push(self._decode(token, logits_V)))
             if self._scanner.stopped:
-                return "".join(pieces), True
+                return self._piece(pieces, count, finished=True)
         self.last = tokens[-1]
         self.left -= len(tokens)
         if self.left <= 0:
             pieces.append(self._scanner.push(self._decoder.finish()) + self._scanner.finish())
-        return "".join(pieces), self.left <= 0
+        return self._piece(pieces, len(tokens), finished=self.left <= 0)
+
+    def _piece(self, pieces: list[str], tokens: int, *, finished: bool) -> Piece:
+        text = "".join(pieces)
+        self._shown += len(text)
+        return Piece(text, finished, tokens, self._scanner.stopped, self._tell())
+
+    def _decode(self, token: int, logits_V: Floats | None) -> str:
+        if self.logprobs is None:
+            return self._decoder.push(token)
+        told = token_logprob(self._tokenizer, self._decoder, token, logits_V, self.logprobs)
+        self._pending.append((self._decoded, told))
+        self._decoded += len(told.text)
+        return told.text
+
+    def _tell(self) -> tuple[TokenLogprob, ...]:
+        """What there is to tell of tokens whose text was shown, each once."""
+        if not self._pending:
+            return ()
+        shown = [at < self._shown or not told.text for at, told in self._pending]
+        count = shown.index(False) if False in shown else len(shown)
+        ready = tuple(told for _, told in self._pending[:count])
+        del self._pending[:count]
+        return ready

@@ -7,8 +7,9 @@ stream writes depends on its own request only: its prime, seed, rules and stops.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,55 +18,72 @@ from rondel.engine import Engine
 from rondel.engine.base import WritingEngine
 from rondel.generation.beam import beam_search
 from rondel.generation.lockstep import Lockstep
+from rondel.generation.logprobs import TokenLogprob
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
 from rondel.generation.start import Start, check_prime, read_prime
-from rondel.generation.stream import Stream
+from rondel.generation.stream import Piece, Stream
 from rondel.text.tokenizers import Tokenizer
 
 CAPACITY = 64
+TURN = 256
+"""Tokens that a stream writes before it may have to make room."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A text to write: sample `index` of its seed, which goes on from `prime`."""
+    """A text to write: sample `index` of its seed, which goes on from `prime`.
+
+    With `logprobs`, each token's log-probability is told, and of so many likeliest ones.
+    """
 
     prime: str
     settings: GenerationSettings
     index: int = 0
+    logprobs: int | None = None
 
 
 class Event(NamedTuple):
-    """A piece of a stream's text, which may be empty, and whether it is the last."""
+    """A piece of a stream's text, which may be empty, and whether it is the last.
+
+    The rest is as in `Piece`.
+    """
 
     handle: int
     piece: str
     finished: bool
+    tokens: int = 0
+    stopped: bool = False
+    told: tuple[TokenLogprob, ...] = ()
 
 
 class StreamBatch:
     """Streams that one model writes: up to `capacity` at a step, while the others wait their turn.
 
-    Where the engine is compiled, a step of all is one product, and a stream may write several
-    tokens in it. Not for several threads at once.
+    One that has written `TURN` tokens goes behind those that wait, so that a few long texts keep
+    no short one waiting. Where the engine is compiled, a step of all is one product, and a stream
+    may write several tokens in it. Not for several threads at once.
     """
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int = CAPACITY) -> None:
         self._engine, self._tokenizer, self.capacity = engine, tokenizer, capacity
         self._count = 0
-        self._waiting: deque[tuple[int, Request, Start]] = deque()
-        self._alone: dict[int, Iterator[str]] = {}
+        self._waiting: deque[tuple[int, Callable[[], Piece | None]]] = deque()
+        self._alone: dict[int, Iterator[Piece]] = {}
         self._together: Lockstep | None = None
+        self._turns: dict[int, int] = {}
+        """Of those under way, what they wrote since they were let in, the longest there first."""
         if isinstance(engine, WritingEngine):
             self._together = Lockstep(engine, tokenizer, capacity)
 
     def __len__(self) -> int:
         """How many streams are not finished."""
-        return len(self._waiting) + self._under_way
+        return len(self._waiting) + len(self._turns)
 
     @property
-    def _under_way(self) -> int:
-        return len(self._alone) + (0 if self._together is None else len(self._together))
+    def waiting(self) -> int:
+        """How many of them are not written at present."""
+        return len(self._waiting)
 
     def add(self, request: Request, start: Start | None = None) -> int:
         """A new stream's handle; it is written from the next step on that has room for it.
@@ -76,12 +94,13 @@ class StreamBatch:
         Shaper(self._tokenizer, request.settings.rules)
         start = start or read_prime(self._engine, self._tokenizer, request.prime)
         handle, self._count = self._count, self._count + 1
-        self._waiting.append((handle, request, start))
+        self._waiting.append((handle, partial(self._begin, handle, request, start)))
         return handle
 
     def cancel(self, handle: int) -> None:
         """Write no more of a stream, if it is not finished already."""
         self._waiting = deque(entry for entry in self._waiting if entry[0] != handle)
+        self._turns.pop(handle, None)
         self._alone.pop(handle, None)
         if self._together is not None:
             self._together.cancel(handle)
@@ -93,41 +112,71 @@ class StreamBatch:
         """
         events = []
         if self._together is not None:
-            events += [Event(*event) for event in self._together.step()]
-        for handle, pieces in list(self._alone.items()):
-            events.append(self._next(handle, pieces))
-        while self._waiting and self._under_way < self.capacity:
-            handle, request, start = self._waiting.popleft()
-            settings = request.settings
-            if settings.mode == "beam":
-                shaper = Shaper(self._tokenizer, settings.rules)
-                found = beam_search(self._engine, self._tokenizer, settings, start, shaper)
-                self._alone[handle] = found
-                events.append(self._next(handle, found))
-                continue
-            stream = Stream(self._tokenizer, settings, request.index, start)
-            if self._together is not None:
-                events.append(Event(handle, *self._together.join(handle, stream, start)))
-            else:
-                pieces = one_by_one(self._engine, stream, start)
-                self._alone[handle] = pieces
-                events.append(self._next(handle, pieces))
+            events += [self._event(handle, piece) for handle, piece in self._together.step()]
+        for handle in list(self._alone):
+            events.append(self._event(handle, self._next(handle)))
+        self._make_room()
+        while self._waiting and len(self._turns) < self.capacity:
+            handle, enter = self._waiting.popleft()
+            self._turns[handle] = 0
+            piece = enter()
+            if piece is not None:
+                events.append(self._event(handle, piece))
         return events
 
-    def _next(self, handle: int, pieces: Iterator[str]) -> Event:
-        piece = next(pieces, None)
-        if piece is None:
+    def _make_room(self) -> None:
+        """Let those out whose turn is over, as far as others wait for their places."""
+        needed = len(self._waiting) - (self.capacity - len(self._turns))
+        if needed <= 0:
+            return
+        over = [handle for handle, written in self._turns.items() if written >= TURN]
+        for handle in over[:needed]:
+            del self._turns[handle]
+            self._waiting.append((handle, self._suspended(handle)))
+
+    def _suspended(self, handle: int) -> Callable[[], Piece | None]:
+        """Let a stream out; what lets it in again."""
+        pieces = self._alone.pop(handle, None)
+        if pieces is not None:
+            return partial(self._alone.__setitem__, handle, pieces)
+        assert self._together is not None
+        return partial(self._together.rejoin, handle, *self._together.suspend(handle))
+
+    def _begin(self, handle: int, request: Request, start: Start) -> Piece:
+        """Let a new stream in: its first piece."""
+        settings = request.settings
+        if settings.mode == "beam":
+            shaper = Shaper(self._tokenizer, settings.rules)
+            found = beam_search(self._engine, self._tokenizer, settings, start, shaper)
+            self._alone[handle] = (Piece(text, False) for text in found)
+            return self._next(handle)
+        stream = Stream(self._tokenizer, settings, request.index, start, request.logprobs)
+        if self._together is not None:
+            return self._together.join(handle, stream, start)
+        self._alone[handle] = one_by_one(self._engine, stream, start)
+        return self._next(handle)
+
+    def _next(self, handle: int) -> Piece:
+        piece = next(self._alone[handle], Piece("", True))
+        if piece.finished:
             del self._alone[handle]
-        return Event(handle, piece or "", piece is None)
+        return piece
+
+    def _event(self, handle: int, piece: Piece) -> Event:
+        if piece.finished:
+            del self._turns[handle]
+        else:
+            self._turns[handle] += piece.tokens
+        return Event(handle, *piece)
 
 
-def one_by_one(engine: Engine, stream: Stream, start: Start) -> Iterator[str]:
+def one_by_one(engine: Engine, stream: Stream, start: Start) -> Iterator[Piece]:
     """Pieces of a stream's text, one for each token, by an engine that only steps."""
     logits_V, state = start.logits_V, start.state
     while True:
-        piece, finished = stream.take([stream.choose(logits_V)])
+        piece = stream.take([stream.choose(logits_V)], logits_V)
         yield piece
-        if finished:
+        if piece.finished:
             return
         logits_1V, state = engine.step(np.array([stream.last]), state)
         logits_V = logits_1V[0]

@@ -5,7 +5,6 @@ Shapes: N tokens, L layers, H units in a layer, V vocabulary, G*H gate rows, T t
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import tempfile
 import weakref
@@ -22,7 +21,7 @@ from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, encoder_shape
 from rondel.inspection.stack import Stack, Weights, tracks_of
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
-from rondel.text.tokenizers.base import Spans
+from rondel.text.tokenizers.base import Spans, texts_of
 
 Watch = Callable[[float], None]
 
@@ -178,7 +177,7 @@ def trace(
         block = slice(begin, begin := begin + len(outputs_TH))
         guesses_ids[block], guesses_probability[block] = _guesses(config, weights, outputs_TH)
         watch(begin / len(ids))
-    texts = _texts(text, spans)
+    texts = texts_of(text, spans)
     found = Trace(
         text, ids, spans, texts, arrays, guesses_ids, guesses_probability, tokenizer, remove
     )
@@ -275,8 +274,3 @@ def _guesses(config: ModelConfig, weights: Weights, outputs_TH: Floats) -> tuple
         ids.append(best)
         probabilities.append(np.take_along_axis(probability_TV, best, axis=1))
     return np.concatenate(ids), np.concatenate(probabilities)
-
-
-def _texts(text: str, spans: Spans) -> list[str]:
-    begins = [0, *spans[1:, 0].tolist(), len(text)]
-    return [text[begin:end] for begin, end in itertools.pairwise(begins)]

@@ -151,6 +151,14 @@ class Slots:
         for array in (self.tokens.T, self._modes, self._temperatures):
             array[target] = array[source]
 
+    def state(self, slot: int) -> tuple[Array, ...]:
+        """A copy of a stream's state before its last token, as `put` takes it."""
+        size = self._plan.size
+        h = np.stack([from_columns(part, size, slot, 1) for part in self._h[self._parity]])
+        if self._c is None:
+            return (h,)
+        return h, np.stack([from_columns(part, size, slot, 1) for part in self._c])
+
     def logits(self, slot: int) -> Array:
         """A stream's logits (V,) after its last step; the forbidden token's is -inf."""
         logits: Array = self._logits[slot, : self._plan.vocabulary].copy()

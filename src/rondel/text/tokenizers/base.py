@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -116,3 +117,12 @@ class Tokenizer(ABC):
         decoder = self.decoder()
         parts = [decoder.push(int(token_id)) for token_id in ids]
         return "".join(parts) + decoder.finish()
+
+
+def texts_of(text: str, spans: Spans) -> list[str]:
+    """What each token of a text stands for, by their spans (N, 2); joined, they are the text.
+
+    White space that tokens imply goes with the one before it.
+    """
+    begins = [0, *spans[1:, 0].tolist(), len(text)]
+    return [text[begin:end] for begin, end in itertools.pairwise(begins)]
