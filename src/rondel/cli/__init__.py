@@ -29,6 +29,7 @@ COMMANDS = {
     "score": "Say how likely a model finds each part of a text.",
     "rescore": "Put n-best hypotheses into a new order.",
     "fill": "Fill the gaps of a text.",
+    "serve": "Serve models over HTTP, with a page to write with.",
     "inspect": "Look inside: what single units do over a text.",
     "show": "Say what a model is and how its training went.",
     "corpora": "List the texts that rondel knows by name.",

@@ -54,12 +54,12 @@ class PrimeReading:
         self._texts: list[str] | None = None
         if isinstance(prime, str):
             check_prime(prime)
-            self._prime, text = prime, without_implied_space(tokenizer, prime)
+            self.text, text = prime, without_implied_space(tokenizer, prime)
             self._ids = tokenizer.encode(text)
             if logprobs is not None:
                 self._texts = texts_of(prime, tokenizer.spans(text))
         else:
-            self._prime, self._ids = tokenizer.decode(prime.tolist()), prime
+            self.text, self._ids = tokenizer.decode(prime.tolist()), prime
         self._state = engine.initial_state()
         self._decoder = tokenizer.decoder()
         self._read = 0
@@ -106,7 +106,7 @@ class PrimeReading:
         """Where the text starts that goes on from it, now that nothing is left to read."""
         assert self._logits_V is not None
         decoder = self._decoder
-        if self._tokenizer.level == "word" and self._prime[-1].isspace():
+        if self._tokenizer.level == "word" and self.text[-1].isspace():
             decoder = _AfterSpace(decoder)
         return Start(self._ids, self._logits_V, self._state, decoder)
 

@@ -1,0 +1,168 @@
+"""`rondel serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rondel.cli.options import SectionedCommand
+from rondel.engine import PRECISIONS
+from rondel.errors import InputError, require
+
+KEY = "RONDEL_API_KEY"
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL …]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Its port; 0 for one that is free.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that share the port, each with all models.",
+)
+@click.option(
+    "--api-key",
+    "key_source",
+    metavar="SOURCE",
+    help="Ask for a key: that in a file, or in the environment as env:NAME.  "
+    f"[default: env:{KEY}, if it is set]",
+)
+@click.option(
+    "--cors-origin",
+    "cors_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Let pages of this origin call the service; may be given several times.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 1024),
+    default=64,
+    show_default=True,
+    help="Texts of a model that are written at a time.",
+)
+@click.option(
+    "--max-queue",
+    type=click.IntRange(0),
+    default=256,
+    show_default=True,
+    help="Texts of a model that may wait beyond those; more are answered 429.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(1),
+    default=20_000,
+    show_default=True,
+    help="Tokens that one request may ask for, over all its texts.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(1),
+    default=1_000_000,
+    show_default=True,
+    metavar="BYTES",
+    help="Largest body of a request.",
+)
+@click.option(
+    "--request-seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="After which a text ends where it is.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="How long requests may go on after SIGTERM or Ctrl-C.",
+)
+@click.option("--log-prompts", is_flag=True, help="Have prompts in the log.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(PRECISIONS)),
+    default="fp32",
+    show_default=True,
+    help="; ".join(f"{name}: {meaning}" for name, meaning in PRECISIONS.items()),
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads of each worker.  [default: the processors, shared out]",
+)
+def command(
+    models: tuple[str, ...], host: str, port: int, key_source: str | None, **options: Any
+) -> None:
+    """Serve the models in the folders MODEL over HTTP, with a page to write with at /.
+
+    A model is called as its folder is, or NAME in NAME=FOLDER. There are the interfaces of OpenAI's
+    completions and of char-rnn's web services, scores, traces and metrics; /docs lists them.
+    """
+    require("uvicorn", "serve")
+    require("fastapi", "serve")
+    require("prometheus_client", "serve")
+    from rondel.cli.compiling import tell_of_compiling
+    from rondel.serving import server
+    from rondel.serving.settings import ServiceSettings
+
+    key = _key(key_source)
+    settings = ServiceSettings(
+        models=tuple(_named(models).items()), host=host, port=port, api_key=bool(key), **options
+    )
+    tell_of_compiling()
+    opened = server.listen(host, port)
+    address = f"http://{host}:{opened.getsockname()[1]}"
+
+    def ready() -> None:
+        click.echo(f"rondel: serving {', '.join(_named(models))} at {address}", err=True)
+        if not key and host not in ("127.0.0.1", "::1", "localhost"):
+            click.echo("rondel: anybody who reaches this may use it: see --api-key", err=True)
+
+    server.run(settings, opened, key, ready)
+
+
+def _named(models: tuple[str, ...]) -> dict[str, str]:
+    """Names and folders. Raises `InputError` if two models have one name."""
+    found: dict[str, str] = {}
+    for given in models:
+        name, _, folder = given.rpartition("=") if not Path(given).exists() else ("", "", given)
+        name = name or _name_of(Path(folder))
+        if name in found:
+            raise InputError(f"two models are called {name!r}: name one, as in other={folder}")
+        found[name] = folder
+    return found
+
+
+def _name_of(folder: Path) -> str:
+    """A folder's name; of a run's best model, the run's."""
+    whole = folder.resolve()
+    return whole.parent.name if whole.name in ("best", "last") else whole.name
+
+
+def _key(source: str | None) -> str:
+    """The key, without white space around it. Raises `InputError` if there is none where told."""
+    if source is None:
+        return os.environ.get(KEY, "").strip()
+    if source.startswith("env:"):
+        name = source.removeprefix("env:")
+        key, where = os.environ.get(name, ""), f"the environment variable {name}"
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise InputError(f"--api-key: there is no file {source}; give one, or env:NAME")
+        key, where = path.read_text(encoding="utf-8", errors="replace"), f"the file {source}"
+    if not key.strip():
+        raise InputError(f"--api-key: {where} holds no key")
+    return key.strip()

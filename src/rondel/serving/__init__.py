@@ -1,0 +1,1 @@
+"""The service: models behind HTTP, many texts at a time."""

@@ -1,0 +1,65 @@
+"""`GET /`: text as the web services around char-rnn gave it, or in a browser the page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, Response
+
+from rondel.serving.answers import Streaming
+from rondel.serving.asking import read_request, submit
+from rondel.serving.completions import Answer, clean
+from rondel.serving.service import Service
+from rondel.serving.wire import LARGEST_INT, CompletionRequest
+
+router = APIRouter(tags=["char-rnn"])
+
+PAGE = Path(__file__).parent / "page"
+MODES = {"0": "argmax", "1": "sample", "2": "spaces"}
+Whole = Annotated[int, Query(ge=0, le=LARGEST_INT)]
+
+
+@router.get("/", response_model=None)
+async def write(
+    request: Request,
+    prime: Annotated[str | None, Query(description="Text to go on from.")] = None,
+    n: Annotated[int, Query(ge=1, le=LARGEST_INT, description="Tokens to write.")] = 200,
+    sample_mode: Annotated[
+        Literal["0", "1", "2"],
+        Query(description="0: the likeliest token; 1: draw; 2: draw where a word begins."),
+    ] = "1",
+    temperature: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 1.0,
+    seed: Whole | None = None,
+    model: str | None = None,
+) -> Response:
+    """Write text, prime and all, as plain text; a browser that asks for nothing gets the page."""
+    if not request.query_params and "text/html" in request.headers.get("accept", ""):
+        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+    arrived = time.perf_counter()
+    service: Service = request.app.state.service
+    served = service.find(model)
+    body = CompletionRequest(
+        prompt=prime,
+        max_tokens=n,
+        temperature=temperature,
+        seed=seed,
+        mode=MODES[sample_mode],
+        echo=served.latent is None,
+    )
+    asked = await read_request(service, served, body)
+    ticket = submit(service, served, asked.works, whole=False)
+    answer = Answer(served, asked, ticket, arrived)
+    request.state.log = answer.log
+    cancel = partial(served.scheduler.cancel, ticket)
+    return Streaming(_texts(answer), "text/plain; charset=utf-8", cancel)
+
+
+async def _texts(answer: Answer) -> AsyncGenerator[bytes, None]:
+    async for output in answer.outputs():
+        if output.text:
+            yield clean(output.text).encode()

@@ -1,0 +1,155 @@
+"""What every request passes: the key, the size of its body, the log and the counters."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import re
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rondel.serving.errors import Refusal
+from rondel.serving.service import Service
+
+access = logging.getLogger("rondel.access")
+
+OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|page/.*)")
+"""What needs no key: it tells nothing of the models."""
+BODY_SECONDS = 30
+SECURITY = [
+    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class Gate:
+    """An ASGI application around another; `key` is asked for if it is not empty."""
+
+    def __init__(self, app: ASGIApp, service: Service, key: str) -> None:
+        self._app, self._service, self._key = app, service, key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        arrived, status = time.perf_counter(), 0
+        scope.setdefault("state", {})
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message["headers"], *SECURITY]}
+            await send(message)
+
+        try:
+            try:
+                self._check_key(Request(scope))
+                body = await self._body(Request(scope), receive)
+            except Refusal as refusal:
+                answer = JSONResponse(refusal.body(), refusal.status, refusal.headers)
+                await answer(scope, receive, sent)
+            else:
+                await self._app(scope, _replayed(body, receive), sent)
+        finally:
+            self._note(scope, status, time.perf_counter() - arrived)
+
+    def _check_key(self, request: Request) -> None:
+        if not self._key or OPEN.fullmatch(request.url.path) or _asks_for_page(request):
+            return
+        kind, _, given = request.headers.get("authorization", "").partition(" ")
+        # In constant time, so that how long it takes says nothing of the key.
+        right = hmac.compare_digest(given.strip().encode(), self._key)
+        if not (right and kind.lower() == "bearer"):
+            raise Refusal(
+                "this server asks for an API key: send it as Authorization: Bearer KEY",
+                status=401,
+                code="invalid_api_key",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+    async def _body(self, request: Request, receive: Receive) -> bytes:
+        most = self._service.settings.max_body
+        told = request.headers.get("content-length", "0")
+        if told.isdecimal() and int(told) > most:
+            raise _too_large(most)
+        try:
+            return await asyncio.wait_for(_whole(receive, most), BODY_SECONDS)
+        except asyncio.TimeoutError:
+            raise Refusal("the body did not come in time", status=408) from None
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        path = getattr(route, "path", "other")
+        self._service.metrics.requests.labels(_method(scope), path, str(status)).inc()
+        self._service.metrics.seconds.labels(path).observe(seconds)
+        told: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "method": _method(scope),
+            "path": path,
+            "status": status or None,  # None: the client left before an answer
+            "seconds": round(seconds, 4),
+            "client": (scope.get("client") or ("",))[0],
+            **(scope["state"].get("log") or {}),
+        }
+        if not self._service.settings.log_prompts:
+            told.pop("prompts", None)
+        access.info(json.dumps(told))
+
+
+async def _whole(receive: Receive, most: int) -> bytes:
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise _too_large(most)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _method(scope: Scope) -> str:
+    """The method, if it is one that there is: anything else would make a figure of its own."""
+    known = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")
+    return scope["method"] if scope["method"] in known else "other"
+
+
+def _asks_for_page(request: Request) -> bool:
+    return (
+        request.url.path == "/"
+        and not request.url.query
+        and "text/html" in request.headers.get("accept", "")
+    )
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(
+        f"the body is larger than {most} bytes; send less at a time",
+        status=413,
+        code="body_too_large",
+        headers={"Connection": "close"},
+    )
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Give what was read already, and then what comes."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

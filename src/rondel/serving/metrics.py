@@ -1,0 +1,109 @@
+"""What the service counts, as Prometheus reads it.
+
+With several workers, `PROMETHEUS_MULTIPROC_DIR` names a folder that they share their figures in.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+STREAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """The figures of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        own = self.registry
+        self.requests = Counter(
+            "rondel_requests", "Requests answered.", ("method", "path", "status"), registry=own
+        )
+        self.seconds = Histogram(
+            "rondel_request_seconds",
+            "Seconds from a request to the end of its answer.",
+            ("path",),
+            buckets=SECONDS,
+            registry=own,
+        )
+        self.first_token = Histogram(
+            "rondel_first_token_seconds",
+            "Seconds from a request to the first piece of its text.",
+            ("model",),
+            buckets=SECONDS,
+            registry=own,
+        )
+        self.written = Counter("rondel_tokens_written", "Tokens written.", ("model",), registry=own)
+        self.read = Counter(
+            "rondel_tokens_read", "Tokens of prompts read.", ("model",), registry=own
+        )
+        self.batch = Histogram(
+            "rondel_batch_size",
+            "Texts that were written together in a step.",
+            ("model",),
+            buckets=STREAMS,
+            registry=own,
+        )
+        self.under_way = Gauge(
+            "rondel_texts_under_way",
+            "Texts asked for and not finished, those that wait included.",
+            ("model",),
+            multiprocess_mode="livesum",
+            registry=own,
+        )
+        self.queue = Gauge(
+            "rondel_queue",
+            "Texts that wait to be written, and primes that wait to be read.",
+            ("model",),
+            multiprocess_mode="livesum",
+            registry=own,
+        )
+        self.refused = Counter(
+            "rondel_refused", "Requests refused since the queue was full.", ("model",), registry=own
+        )
+
+    def page(self) -> bytes:
+        """All figures, of all workers if there are several, in Prometheus' text format."""
+        if SHARED_FOLDER not in os.environ:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+
+class ModelMetrics:
+    """The figures of one model, for its scheduler and those who ask it."""
+
+    def __init__(self, metrics: Metrics, name: str) -> None:
+        self._written = metrics.written.labels(name)
+        self._read = metrics.read.labels(name)
+        self._batch = metrics.batch.labels(name)
+        self._under_way = metrics.under_way.labels(name)
+        self._queue = metrics.queue.labels(name)
+        self.first_token = metrics.first_token.labels(name)
+        self.refused = metrics.refused.labels(name)
+
+    def wrote(self, tokens: int, streams: int) -> None:
+        """A step wrote so many tokens, of so many texts."""
+        self._written.inc(tokens)
+        self._batch.observe(streams)
+
+    def read(self, tokens: int) -> None:
+        """A prime of so many tokens was read."""
+        self._read.inc(tokens)
+
+    def load(self, under_way: int, queue: int) -> None:
+        """How many texts there are at present, and how many of them wait."""
+        self._under_way.set(under_way)
+        self._queue.set(queue)

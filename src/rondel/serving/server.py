@@ -1,0 +1,154 @@
+"""The processes: one, or a few workers that share a port; they end when they are told to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.config
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from rondel.api import load
+from rondel.errors import InputError, RondelError
+from rondel.serving.app import KEY, SETTINGS, create_app
+from rondel.serving.metrics import SHARED_FOLDER
+from rondel.serving.protocol import Protocol
+from rondel.serving.service import Service
+from rondel.serving.settings import ServiceSettings
+
+LONGEST_HEADERS = 32_768
+
+
+class Lines(logging.Formatter):
+    """A line of JSON for each thing that is logged."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line: as it is, if it is JSON already."""
+        if record.name == "rondel.access":
+            return record.getMessage()
+        told: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            told["trace"] = self.formatException(record.exc_info)
+        return json.dumps(told)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at an address. Raises `InputError` if it cannot be had."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        opened = socket.socket(family, kind)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(address)
+        # Workers that are started anew get it by inheritance.
+        opened.set_inheritable(True)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot listen at {host}, port {port}: {reason}; name others with --host and --port"
+        ) from None
+    return opened
+
+
+def run(
+    settings: ServiceSettings, opened: socket.socket, key: str, ready: Callable[[], None]
+) -> None:
+    """Serve until a signal ends it, having answered what was under way.
+
+    `ready` is called when models are loaded, and requests about to be taken. Raises
+    `ModelFolderError` for a folder that is no model.
+    """
+    log_config = _log_config()
+    logging.config.dictConfig(log_config)
+    options: dict[str, Any] = {
+        "http": Protocol,
+        "ws": "none",
+        "lifespan": "off",
+        "log_config": log_config,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": max(1, round(settings.drain_seconds)),
+        "h11_max_incomplete_event_size": LONGEST_HEADERS,
+    }
+    if settings.workers == 1:
+        _run_one(settings, options, opened, key, ready)
+    else:
+        _run_several(settings, options, opened, key, ready)
+
+
+def _run_one(
+    settings: ServiceSettings,
+    options: dict[str, Any],
+    opened: socket.socket,
+    key: str,
+    ready: Callable[[], None],
+) -> None:
+    _on_signals(lambda number, frame: sys.exit(0))
+    service = Service(settings)
+    server = uvicorn.Server(uvicorn.Config(create_app(service, key), **options))
+    # Uvicorn raises the signal again once all is answered; nothing more is to come of it.
+    _on_signals(lambda number, frame: None)
+    ready()
+    server.run([opened])
+    service.stop()
+
+
+def _run_several(
+    settings: ServiceSettings,
+    options: dict[str, Any],
+    opened: socket.socket,
+    key: str,
+    ready: Callable[[], None],
+) -> None:
+    for _, folder in settings.models:
+        load(folder, precision=settings.precision)  # what is wrong with it is told here, once
+    ready()
+    with tempfile.TemporaryDirectory(prefix="rondel-metrics-") as shared:
+        os.environ[SHARED_FOLDER] = shared
+        os.environ[SETTINGS] = settings.to_json()
+        os.environ[KEY] = key
+        config = uvicorn.Config(
+            "rondel.serving.app:from_environment", factory=True, workers=settings.workers, **options
+        )
+        supervisor = Multiprocess(config, [opened])
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            raise RondelError("a worker failed; what it logged says why")
+
+
+def _on_signals(do: Callable[[int, FrameType | None], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, do)
+
+
+def _log_config() -> dict[str, Any]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"()": "rondel.serving.server.Lines"}},
+        "handlers": {
+            "out": {
+                "class": "logging.StreamHandler",
+                "formatter": "lines",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "loggers": {
+            "rondel": {"handlers": ["out"], "level": "INFO", "propagate": False},
+            "uvicorn": {"handlers": ["out"], "level": "WARNING", "propagate": False},
+        },
+    }

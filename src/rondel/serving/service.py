@@ -1,0 +1,138 @@
+"""The models that are served, each with its thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rondel.api import Model, load
+from rondel.engine.compiled_engine import processors
+from rondel.generation.settings import GenerationSettings
+from rondel.generation.start import read_prime
+from rondel.generation.streams import Request, StreamBatch
+from rondel.inspection.trace import track_shapes
+from rondel.latent_api import SentenceVAE
+from rondel.serving.errors import Refusal
+from rondel.serving.metrics import Metrics, ModelMetrics
+from rondel.serving.scheduler import Busy, Scheduler
+from rondel.serving.settings import ServiceSettings
+
+T = TypeVar("T")
+ASIDE = 2
+"""Requests that are answered at a time beside the texts that are written."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model, its name, and what writes with it."""
+
+    name: str
+    model: Model
+    scheduler: Scheduler
+    metrics: ModelMetrics
+    created: int
+
+    @property
+    def latent(self) -> SentenceVAE | None:
+        """The model, if it is a sentence VAE."""
+        return self.model if isinstance(self.model, SentenceVAE) else None
+
+    def facts(self, settings: ServiceSettings) -> dict[str, Any]:
+        """What `/v1/models` says of it."""
+        config = self.model.config
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "rondel",
+            "kind": config.model,
+            "level": self.model.tokenizer.level,
+            "cell": config.cell,
+            "num_layers": config.num_layers,
+            "hidden_size": config.hidden_size,
+            "vocab_size": config.vocab_size,
+            "precision": settings.precision,
+            "tracks": {name: list(shape) for name, shape in track_shapes(config).items()},
+            "max_tokens": settings.max_tokens,
+        }
+
+
+class Service:
+    """All of them, by name."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.executor = ThreadPoolExecutor(ASIDE, "aside")
+        self._aside = 0
+        self.models: Mapping[str, Served] = {
+            name: self._serve(name, Path(folder)) for name, folder in settings.models
+        }
+
+    def find(self, name: str | None) -> Served:
+        """The model of that name, or the first. Raises `Refusal` if there is none."""
+        chosen = next(iter(self.models)) if name is None else name
+        if chosen not in self.models:
+            known = ", ".join(self.models)
+            raise Refusal(
+                f"no model is called {chosen!r}; there are: {known}",
+                status=404,
+                param="model",
+                code="model_not_found",
+            )
+        return self.models[chosen]
+
+    def aside(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do something beside the texts that are written. Raises `Busy` if too much waits."""
+        if self._aside >= ASIDE + self.settings.max_queue:
+            raise Busy(1)
+        self._aside += 1
+        doing = asyncio.get_running_loop().run_in_executor(self.executor, work)
+        doing.add_done_callback(self._done_aside)
+        return doing
+
+    def _done_aside(self, doing: asyncio.Future[Any]) -> None:
+        self._aside -= 1
+        if not doing.cancelled():
+            doing.exception()  # looked at, whether anybody still waits for it or not
+
+    def stop(self) -> None:
+        """End the threads."""
+        self.executor.shutdown(cancel_futures=True)
+        for served in self.models.values():
+            served.scheduler.stop()
+
+    def _serve(self, name: str, folder: Path) -> Served:
+        settings = self.settings
+        threads = settings.threads or max(1, processors() // settings.workers)
+        model = load(folder, precision=settings.precision, threads=threads)
+        metrics = ModelMetrics(self.metrics, name)
+        latent = isinstance(model, SentenceVAE)
+        engine = model.latents.decoder if isinstance(model, SentenceVAE) else model.engine
+        if not latent:
+            _warm_up(model, settings.batch_size)
+        scheduler = Scheduler(
+            name,
+            engine,
+            model.tokenizer,
+            capacity=settings.batch_size,
+            max_queue=settings.max_queue,
+            metrics=metrics,
+        )
+        return Served(name, model, scheduler, metrics, int(folder.stat().st_mtime))
+
+
+def _warm_up(model: Model, capacity: int) -> None:
+    """Write a little, so that kernels are loaded and their ways of working are tried."""
+    text = model.tokenizer.token(model.config.vocab_size - 1)
+    start = read_prime(model.engine, model.tokenizer, text)
+    for texts in sorted({1, capacity}):
+        batch = StreamBatch(model.engine, model.tokenizer, capacity)
+        for index in range(texts):
+            batch.add(Request("", GenerationSettings(length=16, seed=0), index), start.again())
+        while len(batch):
+            batch.step()

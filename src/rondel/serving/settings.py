@@ -1,0 +1,58 @@
+"""How a service is set up: what it serves, where, and its limits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+MOST_TEXTS = 64
+"""Texts of one request, over all its prompts."""
+MOST_TOLD = 20_000
+"""Tokens of one request that log-probabilities are told of."""
+MOST_LOGPROBS = 20
+MOST_SCORED, MOST_TRACED, MOST_TRACED_UNITS = 200_000, 20_000, 64
+"""Characters of one request, and units."""
+MOST_STEPS = 64
+"""Sentences of one walk through a latent space, and samples of one sentence."""
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """All that a worker needs to know. The API key is not among it: it has its own ways."""
+
+    models: tuple[tuple[str, str], ...]
+    """Names and folders."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    threads: int | None = None
+    precision: str = "fp32"
+    batch_size: int = 64
+    """Texts of a model that are written at a time."""
+    max_queue: int = 256
+    """Texts of a model that may wait beyond those."""
+    max_tokens: int = 20_000
+    """Tokens that one request may ask for, over all its texts."""
+    max_body: int = 1_000_000
+    """Bytes of a request's body."""
+    request_seconds: float = 120.0
+    """After which a text ends where it is."""
+    drain_seconds: float = 30.0
+    """How long requests may go on after a signal to end."""
+    cors_origins: tuple[str, ...] = ()
+    log_prompts: bool = False
+    api_key: bool = False
+    """Whether a key is needed."""
+
+    def to_json(self) -> str:
+        """For another process; the inverse of `from_json`."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ServiceSettings:
+        """What `to_json` wrote."""
+        told = json.loads(text)
+        told["models"] = tuple((name, folder) for name, folder in told["models"])
+        told["cors_origins"] = tuple(told["cors_origins"])
+        return cls(**told)
