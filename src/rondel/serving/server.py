@@ -50,8 +50,10 @@ class Lines(logging.Formatter):
 def listen(host: str, port: int) -> socket.socket:
     """A socket at an address. Raises `InputError` if it cannot be had."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        opened = socket.socket(family, kind)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        # Only of a socket that is known to be TCP does asyncio send what is written at once.
+        opened = socket.socket(family, kind, protocol)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
         # Workers that are started anew get it by inheritance.
