@@ -10,30 +10,35 @@ from _runs import rondel
 from rondel.config import RunConfig
 from rondel.training.defaults import LEARNING_RATES, minutes_to_fill, resolve, resolve_size
 from rondel.training.run import SETTINGS
-from rondel.training.sizing import BATCH, SMALL_BATCH, Size, best_size, operations_per_token
+from rondel.training.sizing import BATCH, SMALL_BATCH, Size, best_size, recurrent_weights
 
 MINUTE = 1.5e13  # operations, of two cores
 
 
 def parameters(size: Size) -> int:
-    return operations_per_token("lstm", size.num_layers, size.hidden_size)
+    return recurrent_weights("lstm", size.num_layers, size.hidden_size)
 
 
 def test_more_time_makes_no_smaller_model() -> None:
-    sizes = [best_size("lstm", 1_000_000, minutes * MINUTE) for minutes in (0.1, 0.5, 2, 10, 30)]
+    sizes = [
+        best_size("lstm", 1_000_000, 65, minutes * MINUTE) for minutes in (0.1, 0.5, 2, 10, 30)
+    ]
     assert [parameters(size) for size in sizes] == sorted(map(parameters, sizes))
     assert parameters(sizes[-1]) > 4 * parameters(sizes[0])
 
 
 def test_the_more_passes_the_more_is_dropped_up_to_a_limit() -> None:
-    sizes = [best_size("lstm", tokens, 2 * MINUTE) for tokens in (10**8, 10**6, 10**5, 10**3)]
+    sizes = [best_size("lstm", tokens, 65, 2 * MINUTE) for tokens in (10**8, 10**6, 10**5, 10**3)]
     assert [size.dropout for size in sizes] == sorted(size.dropout for size in sizes)
     assert sizes[0].dropout == 0
     assert sizes[-1].dropout == 0.5
 
 
 def test_a_short_text_is_not_read_for_ever() -> None:
-    short, long = best_size("lstm", 50_000, 5 * MINUTE), best_size("lstm", 10**7, 5 * MINUTE)
+    short, long = (
+        best_size("lstm", 50_000, 65, 5 * MINUTE),
+        best_size("lstm", 10**7, 65, 5 * MINUTE),
+    )
     assert short.epochs is not None
     assert 5 < short.epochs < 50
     assert short.batch_size == SMALL_BATCH
@@ -43,16 +48,23 @@ def test_a_short_text_is_not_read_for_ever() -> None:
 
 @pytest.mark.parametrize(("tokens", "batch_size"), [(90, 1), (1100, 2), (20_000, SMALL_BATCH)])
 def test_a_tiny_text_is_cut_into_few_streams(tokens: int, batch_size: int) -> None:
-    assert best_size("lstm", tokens, MINUTE).batch_size == batch_size
+    assert best_size("lstm", tokens, 65, MINUTE).batch_size == batch_size
 
 
 def test_a_smaller_cell_affords_more_units() -> None:
-    lstm, rnn = (best_size(cell, 10**6, MINUTE) for cell in ("lstm", "rnn"))
+    lstm, rnn = (best_size(cell, 10**6, 65, MINUTE) for cell in ("lstm", "rnn"))
     assert rnn.hidden_size > lstm.hidden_size
 
 
+def test_a_large_vocabulary_and_text_that_does_not_come_again_leave_fewer_units() -> None:
+    letters, signs = (best_size("lstm", 10**7, size, MINUTE) for size in (65, 6000))
+    assert signs.hidden_size < letters.hidden_size
+    often, once = (best_size("lstm", tokens, 65, MINUTE) for tokens in (10**5, 10**7))
+    assert once.hidden_size < often.hidden_size
+
+
 def test_a_text_of_one_line_and_no_time_still_gets_a_model() -> None:
-    assert best_size("lstm", 1, 1.0).hidden_size >= 1
+    assert best_size("lstm", 1, 65, 1.0).hidden_size >= 1
 
 
 @pytest.mark.parametrize(

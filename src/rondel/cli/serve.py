@@ -130,7 +130,8 @@ def command(
         if not key and host not in ("127.0.0.1", "::1", "localhost"):
             click.echo("rondel: anybody who reaches this may use it: see --api-key", err=True)
 
-    server.run(settings, opened, key, ready)
+    with opened:
+        server.run(settings, opened, key, ready)
 
 
 def _named(models: tuple[str, ...]) -> dict[str, str]:

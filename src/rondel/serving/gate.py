@@ -22,6 +22,7 @@ access = logging.getLogger("rondel.access")
 OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|page/.*)")
 """What needs no key: it tells nothing of the models."""
 BODY_SECONDS = 30
+LONGEST_HEAD = 32_768
 SECURITY = [
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -52,6 +53,7 @@ class Gate:
 
         try:
             try:
+                _check_head(scope)
                 self._check_key(Request(scope))
                 body = await self._body(Request(scope), receive)
             except Refusal as refusal:
@@ -59,6 +61,11 @@ class Gate:
                 await answer(scope, receive, sent)
             else:
                 await self._app(scope, _replayed(body, receive), sent)
+        except asyncio.CancelledError:
+            # The time to drain is over.
+            if not status:
+                refusal = Refusal("the server is shutting down", status=503, code="shutting_down")
+                await JSONResponse(refusal.body(), 503)(scope, receive, sent)
         finally:
             self._note(scope, status, time.perf_counter() - arrived)
 
@@ -103,6 +110,16 @@ class Gate:
         if not self._service.settings.log_prompts:
             told.pop("prompts", None)
         access.info(json.dumps(told))
+
+
+def _check_head(scope: Scope) -> None:
+    size = len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])
+    if size > LONGEST_HEAD:
+        raise Refusal(
+            f"address and headers are larger than {LONGEST_HEAD} bytes; send text as a body",
+            status=431,
+            code="head_too_large",
+        )
 
 
 async def _whole(receive: Receive, most: int) -> bytes:

@@ -22,12 +22,14 @@ from uvicorn.supervisors import Multiprocess
 from rondel.api import load
 from rondel.errors import InputError, RondelError
 from rondel.serving.app import KEY, SETTINGS, create_app
+from rondel.serving.gate import LONGEST_HEAD
 from rondel.serving.metrics import SHARED_FOLDER
 from rondel.serving.protocol import Protocol
 from rondel.serving.service import Service
 from rondel.serving.settings import ServiceSettings
 
-LONGEST_HEADERS = 32_768
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
 
 
 class Lines(logging.Formatter):
@@ -84,7 +86,7 @@ def run(
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": max(1, round(settings.drain_seconds)),
-        "h11_max_incomplete_event_size": LONGEST_HEADERS,
+        "h11_max_incomplete_event_size": LONGEST_HEAD,
     }
     if settings.workers == 1:
         _run_one(settings, options, opened, key, ready)
@@ -104,6 +106,7 @@ def _run_one(
     server = uvicorn.Server(uvicorn.Config(create_app(service, key), **options))
     # Uvicorn raises the signal again once all is answered; nothing more is to come of it.
     _on_signals(lambda number, frame: None)
+    opened.listen(BACKLOG)
     ready()
     server.run([opened])
     service.stop()
@@ -118,6 +121,7 @@ def _run_several(
 ) -> None:
     for _, folder in settings.models:
         load(folder, precision=settings.precision)  # what is wrong with it is told here, once
+    opened.listen(BACKLOG)
     ready()
     with tempfile.TemporaryDirectory(prefix="rondel-metrics-") as shared:
         os.environ[SHARED_FOLDER] = shared

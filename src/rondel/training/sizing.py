@@ -19,7 +19,7 @@ OPERATIONS = 6
 
 # What was found to be best on texts of 50 kB to 20 MB, in half a minute to half an hour: see
 # benchmarks/texts.py.
-RATIO = 4.0
+RATIO, RATIO_OF_FEW_PASSES, FEW_PASSES = 4.0, 16.0, 4.0
 TWO_LAYERS_FROM = 1e14
 PASSES_WITHOUT_DROPOUT, MOST_DROPOUT = 2.5, 0.5
 LEARNING_RATE, NARROW = 4e-3, 256
@@ -60,30 +60,37 @@ class Size(NamedTuple):
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
-def operations_per_token(cell: str, num_layers: int, hidden_size: int) -> int:
-    """Floating-point operations that a training step takes for each token, head left out.
+def recurrent_weights(cell: str, num_layers: int, hidden_size: int) -> int:
+    """The numbers of the matrices that a token is multiplied by, head left out.
 
-    The first layer's input is looked up, so that it has one matmul and every other layer two.
+    The first layer's input is looked up, so that it has one matrix and every other layer two.
     """
-    return OPERATIONS * len(cells[cell].gates) * hidden_size**2 * (2 * num_layers - 1)
+    return len(cells[cell].gates) * hidden_size**2 * (2 * num_layers - 1)
 
 
-def best_size(cell: str, tokens: int, operations: float) -> Size:
+def operations_per_token(cell: str, num_layers: int, hidden_size: int, vocab_size: int) -> int:
+    """Floating-point operations that a training step takes for each token."""
+    head = hidden_size * vocab_size
+    return OPERATIONS * (recurrent_weights(cell, num_layers, hidden_size) + head)
+
+
+def best_size(cell: str, tokens: int, vocab_size: int, operations: float) -> Size:
     """The size for a text of so many tokens, and so many operations to train in.
 
     A larger model makes more of each token, as long as it gets to see enough of them: `RATIO` for
-    each of its parameters. What is read often is learnt by heart, unless something is dropped: the
-    more passes, the more.
+    each of its recurrent weights, and more where few of them come again. What is read often is
+    learnt by heart, unless something is dropped: the more passes, the more.
     """
     num_layers = 2 if operations >= TWO_LAYERS_FROM else 1
 
     def read(hidden_size: int) -> float:
-        return operations / operations_per_token(cell, num_layers, hidden_size)
+        return operations / operations_per_token(cell, num_layers, hidden_size, vocab_size)
 
-    def parameters(hidden_size: int) -> int:
-        return operations_per_token(cell, num_layers, hidden_size) // OPERATIONS
+    def needed(hidden_size: int) -> float:
+        ratio = RATIO if read(hidden_size) >= FEW_PASSES * tokens else RATIO_OF_FEW_PASSES
+        return ratio * recurrent_weights(cell, num_layers, hidden_size)
 
-    fitting = [size for size in HIDDEN_SIZES if read(size) >= RATIO * parameters(size)]
+    fitting = [size for size in HIDDEN_SIZES if read(size) >= needed(size)]
     hidden_size = max(fitting, default=HIDDEN_SIZES[0])
     passes = read(hidden_size) / tokens
     most = MOST_PASSES * (tokens / 1e6) ** MOST_PASSES_POWER
@@ -137,6 +144,6 @@ def measured_speed(config: TrainingConfig) -> float:
 
     seconds()  # compiles
     operations = tokens_TB.numel() * operations_per_token(
-        TRIED.cell, TRIED.num_layers, TRIED.hidden_size
+        TRIED.cell, TRIED.num_layers, TRIED.hidden_size, TRIED.vocab_size
     )
     return operations / min(seconds() for _ in range(TRIES))

@@ -101,7 +101,7 @@ def begin(
     prepared = prepare_text(text, config, warm_start.tokenizer if warm_start else train_tokenizer)
     del text
     tokens = prepared.parts["train"][0].tokens
-    config, note = _sized(given, config, tokens)
+    config, note = _sized(given, config, prepared)
     config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
     steps_per_epoch = _steps_per_epoch(prepared, config)
     config = resolve_intervals(config, steps_per_epoch)
@@ -134,14 +134,15 @@ def begin(
     return run
 
 
-def _sized(given: RunConfig, config: RunConfig, tokens: int) -> tuple[RunConfig, str]:
+def _sized(given: RunConfig, config: RunConfig, prepared: PreparedText) -> tuple[RunConfig, str]:
     """The settings with a size for the text and the clock, if it is to be chosen; a word on it."""
     minutes = minutes_to_fill(given)
     if minutes is None:
         return config, ""
     require("torch", "train")
     speed = measured_speed(config.training)
-    size = best_size(config.model.cell, tokens, 60 * minutes * speed)
+    tokens, vocab_size = prepared.parts["train"][0].tokens, prepared.tokenizer.vocab_size
+    size = best_size(config.model.cell, tokens, vocab_size, 60 * minutes * speed)
     passes = f", {size.epochs:g} passes at most" if size.epochs else ""
     return resolve(resolve_size(given, size)), (
         f"{size.num_layers}×{size.hidden_size} and dropout {size.dropout:g}{passes}: chosen for "

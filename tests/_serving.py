@@ -1,0 +1,113 @@
+"""A real server, as `rondel serve` starts it, on a port of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from _models import random_model
+from _sentence_vae import random_vae
+
+from rondel import artifact
+from rondel.config import ModelConfig
+from rondel.text.tokenizers.char import CharTokenizer
+
+CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
+START_SECONDS, END_SECONDS = 60, 30
+
+
+@dataclass
+class Server:
+    """One under way."""
+
+    url: str
+    process: subprocess.Popen[str]
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        """What it said so far."""
+        return self.log_file.read_text(encoding="utf-8")
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=60, **options)
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return httpx.post(self.url + path, json=body, timeout=60, **options)
+
+    def complete(self, prompt: Any = "Once ", **settings: Any) -> dict[str, Any]:
+        """The answer to a request for text."""
+        answer = self.post("/v1/completions", {"prompt": prompt, **settings})
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def figure(self, name: str) -> float:
+        """A figure of /metrics, summed over its labels."""
+        lines = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", self.get("/metrics").text, re.MULTILINE)
+        return sum(map(float, lines))
+
+
+@contextlib.contextmanager
+def serving(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """`rondel serve` with these arguments; it is killed at the end if it lives."""
+    with tempfile.TemporaryDirectory() as scratch:
+        log_file = Path(scratch) / "log"
+        command = [sys.executable, "-m", "rondel", "serve", *map(str, arguments), "--port", "0"]
+        with log_file.open("w", encoding="utf-8") as log:
+            process = subprocess.Popen(
+                command, stderr=log, text=True, env={**os.environ, **(environment or {})}
+            )
+        try:
+            yield Server(_address(process, log_file), process, log_file)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _address(process: subprocess.Popen[str], log_file: Path) -> str:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        if found := re.search(r" at (http://\S+)", log_file.read_text(encoding="utf-8")):
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError(f"the server did not start: {log_file.read_text(encoding='utf-8')}")
+
+
+def write_language_model(folder: Path, hidden: int = 24, layers: int = 2) -> Path:
+    """A model of random weights over ASCII, which writes different characters as a trained one."""
+    tokenizer = CharTokenizer("text", CHARACTERS)
+    config, weights = random_model(
+        "lstm", vocab=tokenizer.vocab_size, layers=layers, hidden=hidden, embedding=16
+    )
+    return _saved(folder, config, tokenizer, weights, ("Once upon", "It was"))
+
+
+def write_sentence_vae(folder: Path) -> Path:
+    """A sentence VAE of random weights."""
+    vae = random_vae()
+    return _saved(folder, vae.config, vae.tokenizer, vae.weights, ())
+
+
+def _saved(
+    folder: Path,
+    config: ModelConfig,
+    tokenizer: Any,
+    weights: Mapping[str, np.ndarray],
+    excerpts: tuple[str, ...],
+) -> Path:
+    artifact.save(folder, artifact.Artifact(config, tokenizer, weights, excerpts=excerpts))
+    return folder

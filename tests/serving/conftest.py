@@ -1,0 +1,34 @@
+"""One server for all tests that leave it as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from _serving import Server, serving, write_language_model, write_sentence_vae
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small language model."""
+    return write_language_model(tmp_path_factory.mktemp("served") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that takes some seconds for some thousand characters."""
+    return write_language_model(tmp_path_factory.mktemp("served") / "slow", hidden=768)
+
+
+@pytest.fixture(scope="session")
+def walker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small sentence VAE."""
+    return write_sentence_vae(tmp_path_factory.mktemp("served") / "walker")
+
+
+@pytest.fixture(scope="session")
+def server(tiny: Path, walker: Path, slow: Path) -> Iterator[Server]:
+    """All of them under way, without a key."""
+    with serving(tiny, walker, slow) as started:
+        yield started

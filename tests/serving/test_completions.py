@@ -1,0 +1,211 @@
+"""What is written is what the model writes, as OpenAI's own client reads it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import openai
+import pytest
+from _serving import Server
+
+import rondel
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Path) -> rondel.Model:
+    return rondel.load(tiny)
+
+
+def test_models_are_listed_and_shown(client: openai.OpenAI) -> None:
+    assert [model.id for model in client.models.list()] == ["tiny", "walker", "slow"]
+    shown = client.models.retrieve("tiny")
+    assert (shown.object, shown.owned_by) == ("model", "rondel")
+    with pytest.raises(openai.NotFoundError, match="there are: tiny, walker, slow"):
+        client.models.retrieve("huge")
+
+
+def test_a_text_is_the_one_that_python_gives(client: openai.OpenAI, model: rondel.Model) -> None:
+    answer = client.completions.create(
+        model="tiny", prompt="Once ", max_tokens=80, seed=5, temperature=0.7, top_p=0.9
+    )
+    expected = model.sample("Once ", length=80, seed=5, temperature=0.7, top_p=0.9)
+    assert "Once " + answer.choices[0].text == expected
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (5, 80)
+    assert answer.id.startswith("cmpl-")
+
+
+def test_a_stream_gives_the_same_in_pieces(client: openai.OpenAI, slow: Path) -> None:
+    stream = client.completions.create(
+        model="slow",
+        prompt="Once ",
+        max_tokens=300,
+        seed=6,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    *chunks, last = list(stream)
+    expected = rondel.load(slow).sample("Once ", length=300, seed=6)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == expected.removeprefix("Once ")
+    assert len(chunks) > 2
+    assert [chunk.choices[0].finish_reason for chunk in chunks[-2:]] == [None, "length"]
+    assert last.choices == []
+    assert last.usage is not None
+    assert last.usage.completion_tokens == 300
+
+
+def test_a_stream_ends_as_openai_ends_it(server: Server) -> None:
+    answer = server.post("/v1/completions", {"prompt": "Once ", "stream": True})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = answer.text.strip().split("\n\n")
+    assert events[-1] == "data: [DONE]"
+    assert all(json.loads(event.removeprefix("data: "))["choices"] for event in events[:-1])
+
+
+def test_several_prompts_and_texts_come_in_order(
+    client: openai.OpenAI, model: rondel.Model
+) -> None:
+    answer = client.completions.create(
+        model="tiny", prompt=["Once ", "It was "], n=3, max_tokens=20, seed=2
+    )
+    texts = [choice.text for choice in sorted(answer.choices, key=lambda choice: choice.index)]
+    assert texts == [
+        model.sample(prompt, length=20, seed=2, index=index).removeprefix(prompt)
+        for prompt in ("Once ", "It was ")
+        for index in range(3)
+    ]
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == 5 + 7
+
+
+def test_prompts_may_be_tokens(client: openai.OpenAI, model: rondel.Model) -> None:
+    ids = model.tokenizer.encode("Once ").tolist()
+    texts = [
+        client.completions.create(model="tiny", prompt=prompt, seed=1).choices[0].text
+        for prompt in ("Once ", ids, [ids])
+    ]
+    assert len(set(texts)) == 1
+
+
+def test_a_temperature_of_0_is_the_likeliest_text(
+    client: openai.OpenAI, model: rondel.Model
+) -> None:
+    answer = client.completions.create(model="tiny", prompt="Once ", temperature=0)
+    assert answer.choices[0].text == "".join(model.stream("Once ", length=16, mode="argmax"))
+
+
+def test_a_stop_ends_a_text(client: openai.OpenAI, model: rondel.Model) -> None:
+    whole = "".join(model.stream("Once ", length=200, seed=4))
+    stop = whole[120:122]
+    answer = client.completions.create(
+        model="tiny", prompt="Once ", max_tokens=200, seed=4, stop=[stop, "€"]
+    )
+    assert answer.choices[0].text == whole[: whole.index(stop)]
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_log_probabilities_are_told_of_what_is_written(
+    client: openai.OpenAI, model: rondel.Model
+) -> None:
+    answer = client.completions.create(
+        model="tiny", prompt="Once ", max_tokens=50, seed=3, logprobs=4
+    )
+    text, told = answer.choices[0].text, answer.choices[0].logprobs
+    assert text == "".join(model.stream("Once ", length=50, seed=3))
+    assert told is not None
+    assert told.tokens == list(text)
+    assert told.text_offset == list(range(50))
+    assert told.top_logprobs is not None
+    assert told.token_logprobs is not None
+    for token, own, top in zip(text, told.token_logprobs, told.top_logprobs, strict=True):
+        assert top[token] == own
+        assert 4 <= len(top) <= 5
+        assert sum(np.exp(list(top.values()))) <= 1 + 1e-6
+
+
+def test_scoring_clients_get_the_prompts_own_log_probabilities(
+    client: openai.OpenAI, model: rondel.Model
+) -> None:
+    prompt = "Once upon a time there was"
+    answer = client.completions.create(
+        model="tiny", prompt=prompt, max_tokens=0, logprobs=10, echo=True
+    )
+    choice = answer.choices[0]
+    assert choice.text == prompt
+    assert choice.logprobs is not None
+    assert choice.logprobs.token_logprobs is not None
+    assert choice.logprobs.token_logprobs[0] is None
+    table = model.score(prompt, unit="nats", start="skip")
+    surprisals = table["surprisal_nats"][~np.isnan(table["surprisal_nats"])]
+    assert np.allclose(choice.logprobs.token_logprobs[1:], -surprisals, atol=1e-5)
+    assert choice.logprobs.tokens == list(prompt)
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 0
+
+
+def test_an_echo_begins_with_the_prompt(client: openai.OpenAI, model: rondel.Model) -> None:
+    for stream in (False, True):
+        answer = client.completions.create(
+            model="tiny", prompt="Once ", max_tokens=30, seed=1, logprobs=0, echo=True,
+            stream=stream,
+        )  # fmt: skip
+        chunks = list(answer) if stream else [answer]
+        assert "".join(chunk.choices[0].text for chunk in chunks) == model.sample(
+            "Once ", length=30, seed=1
+        )
+        told = [token for chunk in chunks for token in chunk.choices[0].logprobs.tokens]
+        assert "".join(told) == model.sample("Once ", length=30, seed=1)
+
+
+def test_without_a_prompt_a_text_begins_as_the_models_own_does(server: Server) -> None:
+    text = server.complete(None, echo=True)["choices"][0]["text"]
+    assert text.startswith(("Once upon", "It was"))
+
+
+def test_unknown_characters_are_refused_or_read_as_asked(server: Server) -> None:
+    refused = server.post("/v1/completions", {"prompt": "Ünce "})
+    assert refused.status_code == 400
+    assert "does not know 'Ü'" in refused.json()["error"]["message"]
+    told = server.complete("Ünce ", unknown="read", echo=True)
+    assert told["warnings"] == ["the model does not know 'Ü'; read as unknown"]
+    assert told["choices"][0]["text"].startswith("Ünce ")
+
+
+def test_sentence_vaes_write_sentences(client: openai.OpenAI, walker: Path) -> None:
+    answer = client.completions.create(model="walker", prompt="", n=4, max_tokens=200, seed=8)
+    vae = rondel.load(walker)
+    assert [choice.text.strip() for choice in answer.choices] == vae.sample_sentences(4, seed=8)
+
+
+def test_a_seeds_text_is_the_same_alone_and_in_a_crowd(server: Server, model: rondel.Model) -> None:
+    """With rules, lengths, log-probabilities and streams of all sorts beside each other."""
+
+    def one(seed: int) -> str:
+        settings = {"max_tokens": 40 + 37 * seed % 200, "seed": seed, "temperature": 0.5 + seed % 3}
+        if seed % 4 == 1:
+            settings["top_p"] = 0.8
+        if seed % 4 == 2:
+            settings["logprobs"] = 3
+        return str(server.complete("It was ", **settings)["choices"][0]["text"])
+
+    def alone(seed: int) -> str:
+        rules = {"top_p": 0.8} if seed % 4 == 1 else {}
+        return "".join(
+            model.stream(
+                "It was ", length=40 + 37 * seed % 200, seed=seed,
+                temperature=0.5 + seed % 3, **rules,
+            )
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(64) as crowd:
+        texts = list(crowd.map(one, range(100)))
+    assert texts == [alone(seed) for seed in range(100)]

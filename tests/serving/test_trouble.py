@@ -1,0 +1,212 @@
+"""What is wrong is refused in one line, in OpenAI's shape; and the service goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import openai
+import pytest
+import schemathesis
+from _serving import Server
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+
+KINDS = {"invalid_request_error", "authentication_error", "not_found_error", "rate_limit_error"}
+
+
+def refusal(answer: httpx.Response, status: int = 400) -> str:
+    """The message of a refusal, whose shape is checked."""
+    assert answer.status_code == status, answer.text
+    (error,) = answer.json().values()
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["type"] in KINDS
+    message = error["message"]
+    assert isinstance(message, str)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": 0}, "top_p"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"top_k": 2.5}, "top_k"),
+        ({"n": 0}, "n: "),
+        ({"n": 10**9}, "n: "),
+        ({"max_tokens": 10**9}, "at most 20000"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"n": 64, "max_tokens": 1000}, "64000 tokens"),
+        ({"prompt": ["a"] * 40, "n": 2}, "80 texts"),
+        ({"prompt": ""}, "nothing to continue"),
+        ({"prompt": []}, "empty"),
+        ({"prompt": ["a", ""]}, "empty"),
+        ({"prompt": [[]]}, "empty"),
+        ({"prompt": [5, 10**6]}, "1000000"),
+        ({"prompt": {"text": "a"}}, "prompt"),
+        ({"prompt": "\u00e9\u4e2d"}, "does not know"),
+        ({"prompt": "\ud800"}, ""),
+        ({"stop": [""]}, "stop"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"logprobs": 21}, "logprobs"),
+        ({"best_of": 3}, "best_of"),
+        ({"presence_penalty": 0.5}, "presence_penalty"),
+        ({"logit_bias": {"5": 1}}, "logit_bias"),
+        ({"suffix": "end"}, "suffix"),
+        ({"tempratur": 1}, "tempratur"),
+        ({"seed": 2**70}, "seed"),
+        ({"mode": "beam"}, "mode"),
+        ({"stream": "yes"}, "stream"),
+        ({"model": "walker", "prompt": "A man"}, "sentence VAE"),
+        ({"prompt": "a" * 20_000, "logprobs": 1, "echo": True}, "at most 20000"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(
+    server: Server, settings: dict[str, Any], told: str
+) -> None:
+    body = json.dumps({"prompt": "Once ", **settings})
+    answer = httpx.post(
+        f"{server.url}/v1/completions", content=body, headers={"content-type": "application/json"}
+    )
+    assert told in refusal(answer)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"prompt": "a", "temperature": NaN}',
+        b'{"prompt": "a", "temperature": Infinity}',
+        b'{"prompt": "a", "temperature": 1e999}',
+        b'{"prompt": "\xff\xfe"}',
+        b"\xff\xfe\x00",
+        b"{",
+        b"",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"[" * 100_000,
+        b'{"prompt": "a", "n": ' + b"9" * 5000 + b"}",
+    ],
+)
+@pytest.mark.parametrize("path", ["completions", "score", "trace", "reconstruct", "interpolate"])
+def test_bodies_that_are_none_are_refused(server: Server, path: str, body: bytes) -> None:
+    headers = {"content-type": "application/json"}
+    refusal(httpx.post(f"{server.url}/v1/{path}", content=body, headers=headers))
+
+
+def test_large_bodies_are_refused(server: Server) -> None:
+    large = json.dumps({"prompt": "a" * 1_100_000}).encode()
+    json_type = {"content-type": "application/json"}
+    url = f"{server.url}/v1/completions"
+    assert "1000000 bytes" in refusal(httpx.post(url, content=large, headers=json_type), 413)
+    pieces = (large[i : i + 50_000] for i in range(0, len(large), 50_000))
+    assert "1000000 bytes" in refusal(httpx.post(url, content=pieces, headers=json_type), 413)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        ("score", {"input": ""}, "input"),
+        ("score", {"input": "x" * 200_001}, "200001 characters"),
+        ("score", {"input": "a", "causal": True}, "causal"),
+        ("score", {"input": "\u4e2d\u56fd"}, "knows no"),
+        ("score", {"model": "walker", "input": "A man"}, "sentence VAE"),
+        ("trace", {"input": "abc", "units": ["9:9"]}, "no unit 9:9"),
+        ("trace", {"input": "abc", "units": ["x"]}, "LAYER:UNIT"),
+        ("trace", {"input": "abc", "units": []}, "units"),
+        ("trace", {"input": "abc", "units": ["1:1"] * 65}, "units"),
+        ("trace", {"input": "x" * 20_001, "units": ["1:1"]}, "20001 characters"),
+        ("reconstruct", {"model": "walker", "input": "two\nlines"}, "line"),
+        ("interpolate", {"model": "walker", "from": "horse"}, "two sentences"),
+        ("interpolate", {"model": "walker", "steps": 1}, "steps"),
+    ],
+)
+def test_other_requests_that_cannot_be_are_refused(
+    server: Server, path: str, body: dict[str, Any], told: str
+) -> None:
+    assert told in refusal(server.post(f"/v1/{path}", body))
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["n=0", "n=x", "n=99999999999", "sample_mode=3", "temperature=nan", "temperature=-1", "seed=-1",
+     "prime=", "prime=%ff", "model=none"],
+)  # fmt: skip
+def test_char_rnns_interface_refuses_as_well(server: Server, query: str) -> None:
+    answer = server.get(f"/?{query}")
+    refusal(answer, 404 if query.startswith("model") else 400)
+
+
+def test_there_is_nothing_else(server: Server) -> None:
+    assert "/docs" in refusal(server.get("/v1/chat/completions"), 404)
+    refusal(server.get("/v1/completions"), 405)
+    refusal(server.get("/page/..%2f..%2fapp.py"), 404)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"rubbish\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Large: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /v1/score HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+def test_what_is_no_http_is_refused(server: Server, sent: bytes) -> None:
+    address = urlsplit(server.url)
+    assert address.hostname is not None
+    with socket.create_connection((address.hostname, address.port or 0), 10) as line:
+        line.sendall(sent)
+        line.settimeout(10)
+        head, _, body = b"".join(iter(lambda: line.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 4")
+    assert set(json.loads(body)) == {"error"}
+
+
+def test_openais_client_raises_its_own_errors(server: Server) -> None:
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+    with pytest.raises(openai.BadRequestError, match="temperature"):
+        client.completions.create(model="tiny", prompt="a", temperature=-2)
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_no_request_within_the_schema_or_beyond_it_brings_a_server_error(
+    server: Server, mode: GenerationMode
+) -> None:
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    tried = []
+    for operation in (found.ok() for found in schema.get_all_operations()):
+
+        @given(case=operation.as_strategy(generation_mode=mode))
+        @settings(
+            max_examples=20,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        def check(case: Any) -> None:
+            tried.append(case.path)
+            answer = case.call(timeout=60)
+            assert answer.status_code < 500, answer.text
+            if answer.status_code >= 400:
+                refusal(answer, answer.status_code)
+
+        # What takes nothing cannot be asked for wrongly.
+        with contextlib.suppress(Unsatisfiable):
+            check()
+    assert len(tried) >= 100
+    assert len(set(tried)) >= 6
