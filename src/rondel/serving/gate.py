@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rondel.serving.errors import Refusal
+from rondel.serving.errors import Refusal, error_body
 from rondel.serving.service import Service
 
 access = logging.getLogger("rondel.access")
@@ -64,8 +64,8 @@ class Gate:
         except asyncio.CancelledError:
             # The time to drain is over.
             if not status:
-                refusal = Refusal("the server is shutting down", status=503, code="shutting_down")
-                await JSONResponse(refusal.body(), 503)(scope, receive, sent)
+                ending = error_body("the server is shutting down", 503, code="shutting_down")
+                await JSONResponse(ending, 503)(scope, receive, sent)
         finally:
             self._note(scope, status, time.perf_counter() - arrived)
 

@@ -56,15 +56,19 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         # Only of a socket that is known to be TCP does asyncio send what is written at once.
         opened = socket.socket(family, kind, protocol)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(address)
-        # Workers that are started anew get it by inheritance.
-        opened.set_inheritable(True)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.bind(address)
+        except OSError:
+            opened.close()
+            raise
+    except OSError as error:
         raise InputError(
-            f"cannot listen at {host}, port {port}: {reason}; name others with --host and --port"
+            f"cannot listen at {host}, port {port}: {error.strerror}; name others with --host and "
+            "--port"
         ) from None
+    # Workers that are started anew get it by inheritance.
+    opened.set_inheritable(True)
     return opened
 
 
