@@ -48,7 +48,8 @@ async function write(goOn) {
   if (!goOn) paper.clear();
   busy(controller);
   say("Writing …");
-  const began = performance.now(), before = paper.length;
+  const began = performance.now();
+  let written = 0;
   let wrong = "";
   try {
     const body = {
@@ -62,6 +63,7 @@ async function write(goOn) {
       for (const token of tokens) {
         token.prime = left > 0;
         left -= token.text.length;
+        if (!token.prime) written += token.text.length;
       }
       paper.add(tokens);
       $("copy").disabled = false;
@@ -75,7 +77,7 @@ async function write(goOn) {
     paint();
   }
   const seconds = (performance.now() - began) / 1000;
-  say(`${wrong}${(paper.length - before).toLocaleString("en")} characters in ${seconds.toFixed(1)} s, seed ${seed}.` +
+  say(`${wrong}${written.toLocaleString("en")} characters in ${seconds.toFixed(1)} s, seed ${seed}.` +
     (told ? "" : " It is too long to tell how likely each character was."));
 }
 
