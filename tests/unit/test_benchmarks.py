@@ -192,3 +192,23 @@ def test_the_published_setting_runs_on_a_folder_like_the_treebank_s(
     for row in rows:
         assert 0 <= row["KL"] < row["NLL"]
         assert 1 < row["perplexity"] < 60
+
+
+def test_the_service_is_raced_against_its_engine_and_a_plain_server(benchmark: Any) -> None:
+    (row,) = benchmark("serving", "--smoke")
+    best = max(row["plain, 1"], row["plain, 2"])
+    assert row["of the engine"] == pytest.approx(
+        row["rondel serve"] / row["engine alone"], rel=0.01
+    )
+    assert row["vs one at a time"] == pytest.approx(row["rondel serve"] / best, rel=0.01)
+    times = row["ms to the first"] / row["of 1 client"]
+    assert row["first, times that of 1 client"] == pytest.approx(times, rel=0.01)
+
+
+def test_a_soak_answers_all_and_keeps_nothing(benchmark: Any) -> None:
+    (row,) = benchmark("soak", "--smoke")
+    assert row["answered"] > 0
+    assert row["cut off"] > 0
+    assert row["rubbish"] > 0
+    assert row["not answered, or wrong"] == 0
+    assert row["texts at the end"] == 0
