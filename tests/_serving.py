@@ -61,7 +61,7 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[Server]:
     """`rondel serve` with these arguments; it is killed at the end if it lives."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -69,7 +69,7 @@ def serving(
         command = [sys.executable, "-m", "rondel", "serve", *map(str, arguments), "--port", "0"]
         with log_file.open("w", encoding="utf-8") as log:
             process = subprocess.Popen(
-                command, stderr=log, text=True, env={**os.environ, **(environment or {})}
+                command, stderr=log, text=True, env={**os.environ, **(environment or {})}, cwd=cwd
             )
         try:
             yield Server(_address(process, log_file), process, log_file)

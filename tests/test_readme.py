@@ -16,6 +16,7 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
+from _serving import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -59,6 +60,15 @@ def run(*command: str | Path, cwd: Path) -> str:
     return answer.stdout
 
 
+def served(*arguments: str, cwd: Path) -> str:
+    """What a server writes; it ends well when it is told to."""
+    with serving(*arguments, cwd=cwd) as server:
+        text = server.get("/").text
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+    return text
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a book in it, as the README takes for granted."""
@@ -76,6 +86,9 @@ def answers(desk: Path) -> dict[str, str]:
         arguments = shlex.split(shortened(line))[1:]
         if arguments[0] == "train" and not {"--minutes", "--steps", "--epochs"} & set(arguments):
             arguments += ["--minutes", "0.05"]
+        if arguments[0] == "serve":
+            found[line] = served(*arguments[1:], cwd=desk)
+            continue
         found[line] = run(sys.executable, "-m", "rondel", *arguments, cwd=desk)
     return found
 
