@@ -17,11 +17,13 @@ from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.latent import LatentEvaluation, evaluate_sentences
 from rondel.generation import latent
+from rondel.generation.filling import FillSettings
+from rondel.generation.imputation import Imputed, impute
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
 from rondel.generation.settings import GenerationSettings
 from rondel.text.one_sentence import sentence_ids
-from rondel.text.typed import check_texts
+from rondel.text.typed import check_text, check_texts
 
 LONGEST = 400
 
@@ -128,6 +130,19 @@ class SentenceVAE(Model):
             ends, _ = self.encode([a, b])
         points = latent.path(ends[0], ends[1], steps, spherical=spherical)
         return latent.steps_of(self.decode(points, **settings))
+
+    def fill(  # type: ignore[override]  # what is found is told otherwise
+        self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any
+    ) -> list[Imputed]:
+        """The best ways to fill the gaps of a sentence, which are marked `___`, best first.
+
+        `settings` are those of `rondel.generation.filling.FillSettings`, where a sweep is one more
+        search, from the means of the best sentences so far. Raises `InputError` for a sentence
+        without a gap, of several lines or too long.
+        """
+        check_text(text, "the sentence")
+        chosen = FillSettings(**settings)
+        return impute(self.latents, self.tokenizer, text, chosen, self.longest, watch)
 
     def analogy(self, a: str, b: str, c: str, **settings: Any) -> str:
         """What is to `c` as `b` is to `a`: the sentence at z(b) - z(a) + z(c)."""

@@ -212,3 +212,12 @@ def test_a_soak_answers_all_and_keeps_nothing(benchmark: Any) -> None:
     assert row["rubbish"] > 0
     assert row["not answered, or wrong"] == 0
     assert row["texts at the end"] == 0
+
+
+def test_words_are_put_into_gaps_by_models_of_every_kind(benchmark: Any) -> None:
+    rows = benchmark("imputation", "--smoke")
+    assert {row["word"] for row in rows} == {"last", "within"}
+    for row in rows:
+        assert row["right %"] <= row["among 5 %"]
+        if row["filled by"] == "the truth":
+            assert row["right %"] == 100

@@ -11,8 +11,13 @@ from rondel.cli.tables import FORMATS, write_table
 from rondel.generation.filling import GAP, LONGEST, OTHERWISE_LONGEST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rondel.evaluation.scoring import Columns
     from rondel.generation.filling import Filled
+    from rondel.generation.imputation import Imputed
+
+FIGURES = ("log_probability", "pseudo_log_likelihood")
 
 
 @click.command()
@@ -52,12 +57,13 @@ def command(
     encoding: str,
     how: str,
 ) -> None:
-    """Fill the gaps of TEXT with the bidirectional model in the folder MODEL.
+    """Fill the gaps of TEXT with the bidirectional model or sentence VAE in the folder MODEL.
 
     TEXT is the text itself, or - for standard input. The table has the best texts first, by the
     log-probability of what was filled in and of what follows it, each token given what is before
     it; a single gap of --length 1, by the filling's log-probability given both sides. Around
-    the gaps TEXT stays as it is, known to the model or not.
+    the gaps TEXT stays as it is, known to the model or not. With a sentence VAE, TEXT is one
+    sentence, and the order that of a bound on the log-probability of the whole.
 
     \b
       rondel fill runs/book "To be, or ___ to be"
@@ -81,13 +87,13 @@ def command(
     write_table(_columns(filled), how)
 
 
-def _columns(filled: list[Filled]) -> Columns:
+def _columns(filled: Sequence[Filled | Imputed]) -> Columns:
     import numpy as np
 
     fillings = zip(*(one.fillings for one in filled), strict=True)
+    figures = [name for name in FIGURES if hasattr(filled[0], name)]
     return {
-        "log_probability_nats": np.array([one.log_probability for one in filled]),
-        "pseudo_log_likelihood_nats": np.array([one.pseudo_log_likelihood for one in filled]),
+        **{f"{name}_nats": np.array([getattr(one, name) for one in filled]) for name in figures},
         **{
             f"filling_{number}": np.array(texts, dtype=object)
             for number, texts in enumerate(fillings, 1)

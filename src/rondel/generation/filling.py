@@ -142,7 +142,7 @@ class _Fillers:
     ) -> None:
         self.engine, self.settings = engine, settings
         self.lengths = settings.lengths(tokenizer)
-        self.barred_V = _barred(tokenizer)
+        self.barred_V = barred_tokens(tokenizer)
         self.rng = stream_rng(settings.seed)
         self.watch: Watch = lambda fraction: None
 
@@ -207,10 +207,10 @@ class _Fillers:
             logits_BV = self.engine.logits(tops, np.broadcast_to(after[0][-1], tops.shape))
             if not last:
                 logits_BV = self.engine.causal_logits(tops)
-            totals_BV = scores_B[:, None] + _log_softmax(self._known(logits_BV))
-            chosen = largest(totals_BV.ravel(), self.settings.width)
-            rows, tokens = np.divmod(chosen, totals_BV.shape[1])
-            scores_B = totals_BV.ravel()[chosen]
+            totals_BV = scores_B[:, None] + log_softmaxes(self._known(logits_BV))
+            best = largest(totals_BV.ravel(), self.settings.width)
+            rows, tokens = np.divmod(best, totals_BV.shape[1])
+            scores_B = totals_BV.ravel()[best]
             tokens_TB = np.concatenate([tokens_TB[:, rows], tokens[None]])
             if not last:
                 kept = tuple(np.ascontiguousarray(part[:, rows]) for part in state)
@@ -226,7 +226,7 @@ class _Fillers:
         tops_TBH, _ = self.engine.before(tokens_TB, state)
         total_B = np.zeros(width)
         for tops_BH, tokens_B in zip(tops_TBH, tokens_TB, strict=True):
-            total_B += _chosen(_log_softmax(self.engine.causal_logits(tops_BH)), tokens_B)
+            total_B += chosen(log_softmaxes(self.engine.causal_logits(tops_BH)), tokens_B)
         return total_B
 
     def _known(self, logits_BV: Floats) -> Numbers:
@@ -243,7 +243,7 @@ class _Fillers:
         return best
 
 
-def _barred(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
+def barred_tokens(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
     """Which tokens (V,) fill no gap: the unknown, and among words what is white space."""
     barred_V = np.zeros(tokenizer.vocab_size, np.bool_)
     if tokenizer.level == "word":
@@ -269,7 +269,7 @@ def _finished(
     total = 0.0
     for gap in filled.gaps:
         total += float(
-            _chosen(_log_softmax(engine.logits(before[gap], after[gap])), ids[gap]).sum()
+            chosen(log_softmaxes(engine.logits(before[gap], after[gap])), ids[gap]).sum()
         )
     fillings = [filled.tokens[gap] for gap in filled.gaps]
     return Filled(
@@ -285,12 +285,14 @@ def _repeated(state: EngineState, width: int) -> EngineState:
     return tuple(np.repeat(part_L1H, width, axis=1) for part_L1H in state)
 
 
-def _log_softmax(logits_BV: npt.NDArray[np.floating[Any]]) -> Numbers:
+def log_softmaxes(logits_BV: npt.NDArray[np.floating[Any]]) -> Numbers:
+    """Log-probabilities (B, V) in nats."""
     shifted: Numbers = logits_BV.astype(np.float64)
     shifted -= shifted.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
 
 
-def _chosen(values_BV: Numbers, tokens_B: Ids) -> Numbers:
+def chosen(values_BV: Numbers, tokens_B: Ids) -> Numbers:
+    """Each row's value (B,) at its token."""
     return np.take_along_axis(values_BV, tokens_B[:, None], axis=1)[:, 0]

@@ -1,0 +1,228 @@
+"""Missing words of a sentence, filled in by a sentence VAE (Bowman, Vilnis et al. 2016).
+
+Given a point z, a beam search goes through the sentence from its beginning: known words are read,
+gaps are written, and what is known after a gap judges what was written in it. z comes from what the
+sentence is thought to be: first the origin, and the mean of q(z|x) of the known words alone; then
+the means of the best sentences that were found, over and over (iterated conditional modes). All
+sentences are ranked at the end by a bound on ln p(x), which takes words and z together.
+
+Shapes: B batch, Z latent size, V vocabulary, S samples, T time, L layers, H hidden size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rondel.engine.base import EngineState, Floats, Ids
+from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.errors import InputError
+from rondel.generation.distributions import largest
+from rondel.generation.filling import FillSettings, Numbers, barred_tokens, chosen, log_softmaxes
+from rondel.generation.gaps import Part, put_together, split_at_gaps
+from rondel.generation.latent import draw_latents
+from rondel.text.one_sentence import END, end_id, shown
+from rondel.text.tokenizers import Tokenizer
+
+KEPT = 4
+"""Sentences whose means are gone on from, and fillings of a gap that are kept at the next."""
+SAMPLES = 16
+LARGEST_LOGITS = 4_000_000
+
+Fillings = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Imputed:
+    """A sentence without gaps: `fillings` are what was put into them, in order.
+
+    `log_probability` is an importance-weighted bound on ln p of the whole sentence, in nats, by the
+    same draws for every sentence.
+    """
+
+    text: str
+    fillings: tuple[str, ...]
+    log_probability: float
+
+
+class _Beam(NamedTuple):
+    """A sentence up to some place: fillings so far, and what the decoder makes of it."""
+
+    fillings: Fillings
+    score: float
+    logits_V: Floats
+    state: EngineState
+
+
+def impute(
+    engine: SentenceVAEEngine,
+    tokenizer: Tokenizer,
+    sentence: str,
+    settings: FillSettings,
+    longest: int | None = None,
+    watch: Callable[[float], None] = lambda fraction: None,
+) -> list[Imputed]:
+    """The best ways to fill the gaps of a sentence, best first; all else stays as it is.
+
+    Raises `InputError` if it has no gap or is more than one line, if a gap runs into a word, or if
+    what is known is more than `longest` tokens.
+    """
+    line = sentence.strip()
+    if END in line:
+        raise InputError(f"{shown(line)} is more than one line, and a sentence is one; split it")
+    # Between line breaks, as sentences stood in the text that the model was trained on.
+    parts = split_at_gaps(tokenizer, END + line + END, settings.gap)
+    search = _Search(engine, tokenizer, parts, settings, longest)
+    found: dict[Fillings, float] = {}
+    points = search.first_points()
+    for number in range(settings.sweeps + 1):
+        fresh = [f for f in search.complete(points) if f not in found]
+        found.update(zip(fresh, search.bounds(fresh), strict=True))
+        watch((number + 1) / (settings.sweeps + 1))
+        if not fresh:
+            break
+        points = search.means(sorted(found, key=lambda f: -found[f])[:KEPT])
+    best = sorted(found.items(), key=lambda item: -item[1])[: settings.best]
+    return [
+        Imputed(
+            put_together(tokenizer, parts, fillings).strip(END),
+            tuple(tokenizer.decode(filling) for filling in fillings),
+            bound,
+        )
+        for fillings, bound in best
+    ]
+
+
+class _Search:
+    """The search for what fills the gaps of one sentence."""
+
+    def __init__(
+        self,
+        engine: SentenceVAEEngine,
+        tokenizer: Tokenizer,
+        parts: Sequence[Part],
+        settings: FillSettings,
+        longest: int | None,
+    ) -> None:
+        self.engine, self.parts, self.settings = engine, parts, settings
+        self.tokenizer = tokenizer
+        self.lengths = settings.lengths(tokenizer)
+        self.barred_V = barred_tokens(tokenizer)
+        self.barred_V[end_id(tokenizer)] = True
+        known = sum(len(part.ids) for part in parts) - 2
+        gaps = len(parts) - 1
+        self.room = (longest or known + gaps * self.lengths[-1]) - known
+        """Tokens that all gaps may have together."""
+        if self.room < gaps * self.lengths[0]:
+            raise InputError(
+                f"the sentence has {known} {tokenizer.token_noun}s beside its gaps, and this model "
+                f"reads sentences of up to {longest}; shorten it"
+            )
+        self.noise_SZ = draw_latents(settings.seed, SAMPLES, engine.latent_size)
+
+    def first_points(self) -> Floats:
+        """The origin, and the mean of the known words."""
+        known = np.concatenate([part.ids for part in self.parts])[1:]
+        means, _ = self.engine.encode([known])
+        return np.concatenate([np.zeros_like(means), means])
+
+    def means(self, found: Sequence[Fillings]) -> Floats:
+        """The mean of q(z|x) of each sentence."""
+        return self.engine.encode([self.ids(fillings)[1:] for fillings in found])[0]
+
+    def ids(self, fillings: Fillings) -> Ids:
+        """A whole sentence, with the line breaks around it."""
+        pieces: list[Any] = [self.parts[0].ids]
+        for filling, part in zip(fillings, self.parts[1:], strict=True):
+            pieces += [filling, part.ids]
+        return np.concatenate(pieces).astype(np.int64)
+
+    def complete(self, points: Floats) -> list[Fillings]:
+        """What best fills the gaps at each of some points, each once."""
+        found: dict[Fillings, None] = {}
+        for z_Z in points:
+            state = self.engine.initial_state(z_Z[None])
+            first = self.parts[0].ids.astype(np.int64)
+            logits_TBV, state = self.engine.decoder.sequence(first[:, None], state)
+            beams = [_Beam((), 0.0, logits_TBV[-1, 0], state)]
+            for number, part in enumerate(self.parts[1:], 1):
+                later = (len(self.parts) - 1 - number) * self.lengths[0]
+                grown = [child for beam in beams for child in self.fill_one(beam, part, later)]
+                grown.sort(key=lambda beam: -beam.score)
+                beams = grown[: self.settings.width if later == 0 else KEPT]
+            found.update(dict.fromkeys(beam.fillings for beam in beams))
+        return list(found)
+
+    def fill_one(self, parent: _Beam, part: Part, later: int) -> list[_Beam]:
+        """Fillings of the gap before a part, with what they make of it."""
+        used = sum(map(len, parent.fillings))
+        tokens_TB = np.zeros((0, 1), np.int64)
+        scores_B, logits_BV, state = np.zeros(1), parent.logits_V[None], parent.state
+        grown: list[_Beam] = []
+        for length in range(1, min(self.lengths[-1], self.room - used - later) + 1):
+            logprobs_BV = log_softmaxes(logits_BV)
+            logprobs_BV[:, self.barred_V] = -np.inf
+            totals_BV = scores_B[:, None] + logprobs_BV
+            best = largest(totals_BV.ravel(), self.settings.width)
+            rows, tokens = np.divmod(best, totals_BV.shape[1])
+            scores_B = totals_BV.ravel()[best]
+            tokens_TB = np.concatenate([tokens_TB[:, rows], tokens[None]])
+            kept = tuple(np.ascontiguousarray(layer[:, rows]) for layer in state)
+            logits_BV, state = self.engine.decoder.step(tokens, kept)
+            if length in self.lengths:
+                grown += self._judged(parent, tokens_TB, scores_B, logits_BV, state, part)
+        return grown
+
+    def _judged(
+        self,
+        parent: _Beam,
+        tokens_TB: Ids,
+        scores_B: Numbers,
+        logits_BV: Floats,
+        state: EngineState,
+        part: Part,
+    ) -> list[_Beam]:
+        """Beams at the end of the part that follows: ln p of it is added to their scores."""
+        rows = tokens_TB.shape[1]
+        scores_B = scores_B.copy()
+        if len(part.ids):
+            after_TB = np.repeat(part.ids.astype(np.int64)[:, None], rows, axis=1)
+            logits_TBV, state = self.engine.decoder.sequence(after_TB, state)
+            predicting = [logits_BV, *logits_TBV[:-1]]
+            for logits, tokens_B in zip(predicting, after_TB, strict=True):
+                scores_B += chosen(log_softmaxes(logits), tokens_B)
+            logits_BV = logits_TBV[-1]
+        return [
+            _Beam(
+                (*parent.fillings, tuple(tokens_TB[:, row].tolist())),
+                parent.score + float(scores_B[row]),
+                logits_BV[row],
+                tuple(np.ascontiguousarray(layer[:, row : row + 1]) for layer in state),
+            )
+            for row in range(rows)
+        ]
+
+    def bounds(self, found: Sequence[Fillings]) -> list[float]:
+        """The importance-weighted bound on ln p of each sentence (Burda et al. 2016)."""
+        return [self._bound(self.ids(fillings)) for fillings in found]
+
+    def _bound(self, ids: Ids) -> float:
+        means, log_variances = self.engine.encode([ids[1:]])
+        z_SZ = means + np.exp(0.5 * log_variances) * self.noise_SZ
+        prior_S = -0.5 * (z_SZ.astype(np.float64) ** 2).sum(axis=1)
+        posterior_S = -0.5 * (self.noise_SZ.astype(np.float64) ** 2 + log_variances).sum(axis=1)
+        total_S = prior_S - posterior_S
+        state = self.engine.initial_state(z_SZ)
+        step = max(1, LARGEST_LOGITS // (SAMPLES * self.tokenizer.vocab_size))
+        inputs, targets = ids[:-1], ids[1:]
+        for begin in range(0, len(inputs), step):
+            block = slice(begin, begin + step)
+            tokens_TS = np.repeat(inputs[block, None], SAMPLES, axis=1)
+            logits_TSV, state = self.engine.decoder.sequence(tokens_TS, state)
+            for logits_SV, target in zip(logits_TSV, targets[block], strict=True):
+                total_S += log_softmaxes(logits_SV)[:, target]
+        top = total_S.max()
+        return float(top + np.log(np.exp(total_S - top).mean()))
