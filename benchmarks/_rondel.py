@@ -27,7 +27,7 @@ Ids = npt.NDArray[np.int64]
 
 VOCABULARY = 65
 TEMPERATURE = 0.8
-PRIME = "T"
+PRIME = "A"
 
 
 class Shape(NamedTuple):

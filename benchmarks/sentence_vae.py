@@ -1,6 +1,7 @@
 """A sentence VAE beside a plain language model, and beside one that collapses.
 
     python benchmarks/sentence_vae.py [CAPTIONS] [--minutes 10] [--threads 1] [--json FILE]
+        [--figure FILE]
 
 Three models of the same decoder, each trained for the same time on the same sentences (one a line;
 the corpus coco-captions, if no file is named) as `rondel train` trains them: a sentence VAE at its
@@ -23,6 +24,7 @@ from typing import Any
 
 import sacrebleu
 from _report import arguments_for, describe, machine, table, write_json
+from matplotlib.figure import Figure
 
 import rondel
 from rondel.evaluation.framing import Framing
@@ -30,6 +32,7 @@ from rondel.evaluation.scoring import ScoringSettings
 from rondel.latent_api import SentenceVAE
 from rondel.text.corpora import corpora
 from rondel.text.reading import read_text
+from rondel.training.callbacks.metrics import METRICS, read_metrics
 
 HELD_OUT = 0.1
 COLLAPSING = {"kl_annealing": "none", "word_dropout": 0.0, "free_bits": 0.0}
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1000, help="from the prior")
     parser.add_argument("--reconstructed", type=int, default=1000, help="held-out sentences")
     parser.add_argument("--iw-samples", type=int, default=50)
+    parser.add_argument("--figure", type=Path, help="file to draw the curves of both VAEs to")
     arguments = parser.parse_args()
     if arguments.smoke:
         arguments.samples = arguments.reconstructed = 20
@@ -53,11 +57,13 @@ def main() -> None:
     lines = text.splitlines()
     held_out = lines[round(len(lines) * (1 - HELD_OUT)) :]
     rows, shown = [], []
+    curves: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, settings in (("defaults", {}), ("all at once", COLLAPSING)):
             vae = trained(Path(scratch) / name, text, arguments, model="sentence-vae", **settings)
             row, samples = of_vae(name, vae, held_out, set(lines), arguments)
             rows.append(row)
+            curves[name] = read_metrics(Path(scratch) / name / METRICS)
             shown.append((name, samples))
         plain = trained(Path(scratch) / "plain", text, arguments, level="word")
         rows.append(of_language_model(plain, held_out, rows[0]))
@@ -65,6 +71,8 @@ def main() -> None:
     print(f"\nnats per sentence; {describe(at)}")
     for name, samples in shown:
         print(f"\n{name}, the first twenty samples:\n" + "\n".join(f"- {line}" for line in samples))
+    if arguments.figure:
+        draw(arguments.figure, curves)
     write_json(arguments.json, {"rows": rows, "samples": dict(shown)}, at)
 
 
@@ -131,6 +139,26 @@ def of_language_model(
     (scored,) = plain.score_many(["".join(f"{line}\n" for line in held_out)], settings)
     nats = float(scored["surprisal_nats"][0]) / len(held_out)
     return {**dict.fromkeys(like, "–"), "model": "language model", "-ln p": nats}
+
+
+def draw(file: Path, curves: dict[str, list[dict[str, Any]]]) -> None:
+    """Negative ELBO and KL of each run at its validations."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    losses, kls = figure.subplots(1, 2)
+    for (name, rows), colour in zip(curves.items(), ("#b0501c", "#3b6fb6"), strict=True):
+        told = [row for row in rows if row.get("kl") is not None]
+        minutes = [row["seconds"] / 60 for row in told]
+        losses.plot(
+            minutes, [row["val_loss"] for row in told], color=colour, marker=".", label=name
+        )
+        kls.plot(minutes, [row["kl"] for row in told], color=colour, marker=".", label=name)
+    losses.set(ylabel="negative ELBO, nats per sentence", xlabel="minutes of training")
+    kls.set(ylabel="KL, nats per sentence", xlabel="minutes of training", ylim=(-0.1, None))
+    for axes in (losses, kls):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    kls.legend(frameon=False)
+    figure.savefig(file, dpi=130)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from rondel.serving.settings import ServiceSettings
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""
+STALL_SECONDS = 60
+"""After which a client that takes nothing of what it was sent is cut off, where the system can."""
 
 
 class Lines(logging.Formatter):
@@ -58,6 +60,8 @@ def listen(host: str, port: int) -> socket.socket:
         opened = socket.socket(family, kind, protocol)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if hasattr(socket, "TCP_USER_TIMEOUT"):
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * STALL_SECONDS)
             opened.bind(address)
         except OSError:
             opened.close()

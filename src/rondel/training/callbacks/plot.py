@@ -28,10 +28,30 @@ class LossPlot(Callback):
 
 
 def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:
-    """A PNG of the losses in `rows` of a metrics file."""
+    """A PNG of the losses in `rows` of a metrics file, and of what a latent space holds by then."""
+    latent = [row for row in rows if row.get("kl") is not None]
     # Figure alone, without pyplot: no window system, and no state shared with the user's plots.
-    figure = require("matplotlib.figure", "train").Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure = require("matplotlib.figure", "train").Figure(
+        figsize=(8, 7.5 if latent else 4.5), layout="constrained"
+    )
+    panels = figure.subplots(2 if latent else 1, sharex=True, squeeze=False)[:, 0]
+    _draw_curves(panels[0], rows)
+    panels[0].set(ylabel=label)
+    panels[0].set_title(title, parse_math=False)  # a run's name may have a dollar in it
+    if latent:
+        _draw_latent(panels[0], panels[1], latent)
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    panels[0].legend(frameon=False)
+    panels[-1].set(xlabel="step")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    return picture.getvalue()
+
+
+def _draw_curves(axes: Any, rows: list[dict[str, Any]]) -> None:
+    """Training and validation loss."""
     axes.plot(
         [row["step"] for row in rows],
         [row["train_loss"] for row in rows],
@@ -40,29 +60,49 @@ def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:
         label="training",
     )
     validated = [row for row in rows if row["val_loss"] is not None]
-    if validated:
-        best = min(validated, key=lambda row: row["val_loss"])
-        axes.plot(
-            [row["step"] for row in validated],
-            [row["val_loss"] for row in validated],
-            color="#b3261e",
-            marker="o",
-            markersize=3,
-            label="validation",
-        )
-        axes.annotate(
-            f"best {best['val_loss']:.3f}",
-            (best["step"], best["val_loss"]),
-            xytext=(0, 12),
-            textcoords="offset points",
-            ha="right",
-            color="#b3261e",
-        )
-    axes.set(xlabel="step", ylabel=label)
-    axes.set_title(title, parse_math=False)  # a run's name may have a dollar in it
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=150)
-    return picture.getvalue()
+    if not validated:
+        return
+    best = min(validated, key=lambda row: row["val_loss"])
+    axes.plot(
+        [row["step"] for row in validated],
+        [row["val_loss"] for row in validated],
+        color="#b3261e",
+        marker="o",
+        markersize=3,
+        label="validation",
+    )
+    axes.annotate(
+        f"best {best['val_loss']:.3f}",
+        (best["step"], best["val_loss"]),
+        xytext=(0, 12),
+        textcoords="offset points",
+        ha="right",
+        color="#b3261e",
+    )
+
+
+def _draw_latent(losses: Any, axes: Any, rows: list[dict[str, Any]]) -> None:
+    """The parts of the ELBO and the closer bound; and what the space holds."""
+    steps = [row["step"] for row in rows]
+    for name, colour, told in (
+        ("nll", "#1f6f5c", "reconstruction"),
+        ("iw_nll", "#b3261e", "importance-weighted"),
+    ):
+        if all(row.get(name) is not None for row in rows):
+            values = [row[name] for row in rows]
+            losses.plot(steps, values, color=colour, linestyle="--", linewidth=1.2, label=told)
+    for name, colour, told in (
+        ("kl", "#b0501c", "KL"),
+        ("mutual_information", "#3b6fb6", "mutual information"),
+    ):
+        axes.plot(steps, [row[name] for row in rows], color=colour, linewidth=1.6, label=told)
+    axes.set(ylabel="nats per sentence", ylim=(0, None))
+    units = axes.twinx()
+    units.plot(
+        steps, [row["active_units"] for row in rows], color="#7a869a", linestyle=":",
+        label="active units",
+    )  # fmt: skip
+    units.set(ylabel="active units", ylim=(0, None))
+    units.spines[["top"]].set_visible(False)
+    lines = [*axes.get_lines(), *units.get_lines()]
+    axes.legend(lines, [line.get_label() for line in lines], frameon=False)
