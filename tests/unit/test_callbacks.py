@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rondel import artifact
 from rondel.training.callbacks import Callback
 from rondel.training.callbacks.metrics import MetricsFile, read_metrics
+from rondel.training.callbacks.plot import draw_losses
 from rondel.training.learner import StepResult
 from rondel.training.loop import fit
 from rondel.training.run import Run, best_folder
@@ -254,3 +256,13 @@ def test_a_run_by_the_clock_follows_it(
     assert (np.diff(witness.rates[top:]) < 0).all()
     assert witness.rates[-1] < 0.05 * max(witness.rates)
     assert 5 < len(witness.validations) < 30
+
+
+def test_what_a_latent_space_holds_is_drawn_below_the_losses() -> None:
+    row = {"step": 1, "train_loss": 9.0, "val_loss": 8.0}
+    latent = {"nll": 5.0, "kl": 3.0, "mutual_information": 2.0, "active_units": 4}
+    pictures = [
+        matplotlib.image.imread(io.BytesIO(draw_losses([own, {**own, "step": 2}], "run", "loss")))
+        for own in (row, {**row, **latent})
+    ]
+    assert len(pictures[1]) > 1.5 * len(pictures[0])
