@@ -15,7 +15,7 @@ from rondel.engine.base import WritingEngine
 from rondel.engine.pace import Pace, Sharing
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
-from rondel.generation.start import PrimeReading, read_prime
+from rondel.generation.start import PrimeReading, read_prime, read_together
 from rondel.generation.streams import Request, StreamBatch, write_many
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
@@ -319,3 +319,17 @@ def test_a_prime_is_told_of_whatever_parts_it_is_read_in(engine, part):
     np.testing.assert_array_equal(start.logits_V, other.logits_V)
     for own, its in zip(start.state, other.state, strict=True):
         np.testing.assert_array_equal(own, its)
+
+
+@pytest.mark.parametrize("told", [None, 2])
+def test_primes_read_together_are_read_as_alone(engine, told):
+    primes = ["NOW IS THE WINTER", "A", "OF OUR DISCONTENT MADE GLORIOUS SUMMER", "NO", "N"]
+    together = [PrimeReading(engine, TOKENIZER, prime, told) for prime in primes]
+    while left := [reading for reading in together if reading.left]:
+        read_together(left, 7)
+    for prime, reading in zip(primes, together, strict=True):
+        start, alone = reading.start(), read_prime(engine, TOKENIZER, prime)
+        np.testing.assert_array_equal(start.logits_V, alone.logits_V)
+        for own, its in zip(start.state, alone.state, strict=True):
+            np.testing.assert_array_equal(own, its)
+        assert len(reading.told) == (0 if told is None else len(prime))

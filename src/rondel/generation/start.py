@@ -6,7 +6,10 @@ Shapes: T time, V vocabulary.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from rondel.engine import Engine, EngineState
 from rondel.engine.base import Floats, Ids
@@ -67,27 +70,18 @@ class PrimeReading:
         self.told: list[TokenLogprob] = []
 
     @property
+    def tells(self) -> bool:
+        """Whether its tokens are told of."""
+        return self._logprobs is not None
+
+    @property
     def left(self) -> int:
         """How many tokens are still to be read."""
         return len(self._ids) - self._read
 
     def go_on(self, tokens: int = CHUNK) -> None:
         """Read up to so many more tokens."""
-        block = self._ids[self._read : self._read + tokens]
-        self._read += len(block)
-        if self._logprobs is not None:
-            logits_T1V, self._state = self._engine.sequence(block[:, None], self._state)
-            self._tell(block, logits_T1V[:, 0])
-            self._logits_V = logits_T1V[-1, 0].copy()
-            return
-        before_last = block if self.left else block[:-1]
-        if len(before_last):
-            self._state = self._engine.advance(before_last[:, None], self._state)
-        if not self.left:
-            logits_1V, self._state = self._engine.step(block[-1:], self._state)
-            self._logits_V = logits_1V[0]
-        for token in block.tolist():
-            self._decoder.push(token)
+        read_together([self], tokens)
 
     def _tell(self, block: Ids, logits_TV: Floats) -> None:
         assert self._logprobs is not None
@@ -102,6 +96,13 @@ class PrimeReading:
             self.told.append(told)
             logits_V = after_V
 
+    def _went_on(self, block: Ids, logits_V: Floats | None, state: EngineState) -> None:
+        self._read += len(block)
+        self._logits_V, self._state = logits_V, state
+        if not self.tells:
+            for token in block.tolist():
+                self._decoder.push(token)
+
     def start(self) -> Start:
         """Where the text starts that goes on from it, now that nothing is left to read."""
         assert self._logits_V is not None
@@ -109,6 +110,38 @@ class PrimeReading:
         if self._tokenizer.level == "word" and self.text[-1].isspace():
             decoder = _AfterSpace(decoder)
         return Start(self._ids, self._logits_V, self._state, decoder)
+
+
+def read_together(readings: Sequence[PrimeReading], tokens: int) -> None:
+    """Go on with several, by as many tokens as each has left, but at most so many.
+
+    All are by one engine, and either all of them tell or none. A row of a compiled engine is what
+    it would be alone, and several take hardly longer than one.
+    """
+    engine, count = readings[0]._engine, min(tokens, *(one.left for one in readings))
+    blocks = [one._ids[one._read : one._read + count] for one in readings]
+    tokens_TB = np.stack(blocks, axis=1)
+    state = tuple(
+        np.concatenate(parts, axis=1)
+        for parts in zip(*(one._state for one in readings), strict=True)
+    )
+    logits_BV: Floats | None = None
+    if readings[0].tells:
+        logits_TBV, state = engine.sequence(tokens_TB, state)
+        for row, one in enumerate(readings):
+            one._tell(blocks[row], logits_TBV[:, row])
+        logits_BV = logits_TBV[-1]
+    else:
+        # Only what comes after a whole prime is asked for, and the head is much of a step.
+        ending = any(one.left == count for one in readings)
+        before_last = tokens_TB[:-1] if ending else tokens_TB
+        if len(before_last):
+            state = engine.advance(before_last, state)
+        if ending:
+            logits_BV, state = engine.step(tokens_TB[-1], state)
+    for row, one in enumerate(readings):
+        own = tuple(np.ascontiguousarray(part[:, row : row + 1]) for part in state)
+        one._went_on(blocks[row], None if logits_BV is None else logits_BV[row].copy(), own)
 
 
 def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:

@@ -18,18 +18,20 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rondel.engine import Engine
+from rondel.engine.base import WritingEngine
 from rondel.errors import RondelError
 from rondel.generation.logprobs import TokenLogprob
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.start import PrimeReading, Start
+from rondel.generation.start import PrimeReading, Start, read_together
 from rondel.generation.streams import Event, Request, StreamBatch
 from rondel.serving.metrics import ModelMetrics
 from rondel.text.tokenizers import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-PART, READING_SECONDS = 64, 0.008
-"""Of primes: tokens that are read of one before the next has its turn, and of all in a step."""
+PART, TOGETHER, READING_SECONDS = 64, 16, 0.008
+"""Of primes: tokens that are read of one before others have their turn, how many are read side by
+side, and for how long at the most in a step."""
 SECONDS_A_STREAM = 0.001
 """How long a client waits between two pieces, for each text that is written beside its own."""
 LONGEST_RETRY = 60
@@ -224,16 +226,29 @@ class Scheduler:
         due: dict[Ticket, None] = {}
         until = time.monotonic() + READING_SECONDS
         while self._readings:
-            reading = self._readings.popleft()
-            reading.prime.go_on(PART)
-            if reading.prime.left:
-                self._readings.append(reading)
-            else:
-                self._finish_reading(reading)
-                due[reading.ticket] = None
+            group = self._next_readings()
+            read_together([reading.prime for reading in group], PART)
+            for reading in group:
+                if reading.prime.left:
+                    self._readings.append(reading)
+                else:
+                    self._finish_reading(reading)
+                    due[reading.ticket] = None
             if time.monotonic() > until:
                 break
         return due
+
+    def _next_readings(self) -> list[_Reading]:
+        """Those whose turn it is to be read on, together where the engine can."""
+        first = self._readings.popleft()
+        group = [first]
+        if not isinstance(self._engine, WritingEngine):
+            return group
+        others = [r for r in self._readings if r.prime.tells == first.prime.tells]
+        group += others[: TOGETHER - 1]
+        chosen = set(map(id, group))
+        self._readings = deque(r for r in self._readings if id(r) not in chosen)
+        return group
 
     def _finish_reading(self, reading: _Reading) -> None:
         ticket, work = reading.ticket, reading.work
