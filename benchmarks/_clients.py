@@ -66,8 +66,8 @@ def wait_for(port: int, process: subprocess.Popen[Any]) -> None:
 def ask_for(port: int, clients: int, seconds: float, asked: dict[str, Any]) -> Heard:
     """So many clients at once, each with its next request when one is answered.
 
-    Requests differ in length, so that they come and go at different times, from the start on. What
-    is heard in the first fifth of the time is not counted.
+    Requests differ in length, so that they come and go at different times, from the start on, and in
+    the number that stands in their prompt for {number}. What is heard in the first fifth of the time is not counted.
     """
     return asyncio.run(_ask_for(port, clients, seconds, asked))
 
@@ -106,7 +106,11 @@ async def _client(
         while True:
             # The first of each client is short by so much that they end one after the other.
             share = (number + 1) / clients if turn == 0 else 0.5 + (number * 7 + turn * 3) % 10 / 10
-            own = {**asked, "max_tokens": max(1, int(asked["max_tokens"] * share))}
+            own = {
+                **asked,
+                "prompt": asked["prompt"].format(number=1000 * number + turn),
+                "max_tokens": max(1, int(asked["max_tokens"] * share)),
+            }
             turn += 1
             await _one(reader, writer, own, since, until, heard)
     finally:

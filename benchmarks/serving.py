@@ -24,8 +24,8 @@ from _report import arguments_for, describe, machine, table, write_json
 from _rondel import TEMPERATURE, Shape
 
 SHAPE, SMOKE_SHAPE = Shape("lstm", 2, 512), Shape("lstm", 1, 16)
-PROMPT = "NOW IS THE WINTER OF OUR DISCONTENT MADE GLORIOUS SUMMER BY THIS SUN OF YORK "
-LENGTH = 400
+PROMPT = "CHAPTER {number}. THE "
+LENGTH = 2000
 OWN, ALONE, PEERS = "rondel serve", "rondel serve, 1 client", {1: "plain, 1", 2: "plain, 2"}
 
 

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 PART, TOGETHER, READING_SECONDS = 64, 16, 0.008
 """Of primes: tokens that are read of one before others have their turn, how many are read side by
 side, and for how long at the most in a step."""
-SECONDS_A_STREAM = 0.001
+SECONDS_A_STREAM = 0.002
 """How long a client waits between two pieces, for each text that is written beside its own."""
 LONGEST_RETRY = 60
 
