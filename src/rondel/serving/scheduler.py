@@ -173,6 +173,7 @@ class Scheduler:
         self._readings: deque[_Reading] = deque()
         self._streams: dict[int, tuple[Ticket, int]] = {}
         self._tickets: dict[Ticket, None] = {}
+        self._untold: dict[Ticket, None] = {}
 
     def _run(self) -> None:
         while True:
@@ -311,11 +312,13 @@ class Scheduler:
         """Wake the clients that have waited long enough for what has come."""
         now = time.monotonic()
         pause = SECONDS_A_STREAM * len(self._streams)
-        ready = []
-        for ticket in due:
+        ready, self._untold, waiting = [], {}, {**self._untold, **due}
+        for ticket in waiting:
             if not ticket.left or (not ticket.whole and now - ticket.heard >= pause):
                 ticket.heard = now
                 ready.append(ticket)
+            elif not ticket.whole:
+                self._untold[ticket] = None
         _publish(ready)
 
 
