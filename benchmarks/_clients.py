@@ -45,7 +45,8 @@ def server(*command: str) -> Iterator[int]:
             wait_for(port, process)
             yield port
         finally:
-            process.terminate()
+            # At once: one that takes requests in turn would go on with those that it has.
+            process.kill()
 
 
 def free_port() -> int:
@@ -66,8 +67,9 @@ def wait_for(port: int, process: subprocess.Popen[Any]) -> None:
 def ask_for(port: int, clients: int, seconds: float, asked: dict[str, Any]) -> Heard:
     """So many clients at once, each with its next request when one is answered.
 
-    Requests differ in length, so that they come and go at different times, from the start on, and in
-    the number that stands in their prompt for {number}. What is heard in the first fifth of the time is not counted.
+    Requests differ in length, so that they come and go at different times, from the start on, and
+    in the number that stands in their prompt for {number}. What is heard in the first fifth of the
+    time is not counted.
     """
     return asyncio.run(_ask_for(port, clients, seconds, asked))
 

@@ -53,27 +53,22 @@ def compare(shape: Shape, folder: Path, worker: Worker, arguments: Namespace) ->
     plain = str(Path(__file__).parent / "_plain_server.py")
     sizes = (str(shape.layers), str(shape.hidden))
     asked = {"prompt": PROMPT, "max_tokens": LENGTH, "temperature": TEMPERATURE, "stream": True}
+    whole = {key: asked[key] for key in ("prompt", "max_tokens")}
     heard: dict[str, list[Heard]] = {}
     offline: list[float] = []
-    with (
-        server("-m", "rondel", "serve", str(folder), "--port", "{port}") as own,
-        server(plain, str(folder), *sizes, "{port}", "1") as one,
-        server(plain, str(folder), *sizes, "{port}", "2") as two,
-    ):
-        whole = {key: asked[key] for key in ("prompt", "max_tokens")}
-        turns = [
-            (OWN, own, arguments.streams, asked),
-            (ALONE, own, 1, asked),
-            (PEERS[1], one, arguments.streams, whole),
-            (PEERS[2], two, arguments.streams, whole),
-        ]
+    with server("-m", "rondel", "serve", str(folder), "--port", "{port}") as port:
         for number in range(arguments.rounds):
             print(f"round {number + 1} of {arguments.rounds}", flush=True)
-            seconds = arguments.seconds / 5
-            speeds = race([engine], 1, seconds)
+            speeds = race([engine], 1, arguments.seconds / 5)
             offline.append(arguments.streams * speeds["engine"].median)
-            for name, port, clients, body in turns:
-                heard.setdefault(name, []).append(ask_for(port, clients, arguments.seconds, body))
+            for name, clients in ((OWN, arguments.streams), (ALONE, 1)):
+                own = ask_for(port, clients, arguments.seconds, asked)
+                heard.setdefault(name, []).append(own)
+            for threads, name in PEERS.items():
+                command = (plain, str(folder), *sizes, "{port}", str(threads))
+                with server(*command) as other:
+                    theirs = ask_for(other, arguments.streams, arguments.seconds, whole)
+                heard.setdefault(name, []).append(theirs)
     return row_of(shape, arguments.streams, offline, heard)
 
 
