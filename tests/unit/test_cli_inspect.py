@@ -69,11 +69,21 @@ def test_figures_of_units_and_of_a_layer(
         assert out.stat().st_size > 5000
 
 
-def test_watching_writes_what_sample_writes(trained: Path) -> None:
+def test_watching_writes_what_sample_writes(trained: Path, tmp_path: Path) -> None:
+    prime = tmp_path / "prime.txt"
+    prime.write_text("A coffee.\nThe ", encoding="utf-8")
     arguments = ("-n", 60, "--seed", 3)
-    watched = rondel("inspect", trained, "The ", "--watch", "--unit", "1:1", *arguments).output
-    sampled = rondel("sample", trained, "--prime", "The ", *arguments).output
-    assert watched.replace("↵\n", "\n").rstrip() == sampled.rstrip()
+    watched = rondel("inspect", trained, prime, "--watch", "--unit", "1:1", *arguments).output
+    sampled = rondel("sample", trained, "--prime-file", prime, *arguments).output
+    assert "A coffee.\n" + watched.replace("↵\n", "\n").rstrip() == sampled.rstrip()
+
+
+def test_watching_without_a_unit_takes_the_most_telling_one(trained: Path, text: Path) -> None:
+    found = rondel("inspect", trained, text, "--watch", "-n", 20, "--seed", 3)
+    told = re.search(r"coloured by unit (\d+:\d+): \S", found.output)
+    assert told
+    named = rondel("inspect", trained, text, "--watch", "-n", 20, "--seed", 3, "--unit", told[1])
+    assert found.stdout == named.stdout
 
 
 @pytest.mark.parametrize(
@@ -92,7 +102,7 @@ def test_watching_writes_what_sample_writes(trained: Path) -> None:
         (("--out", "unit.pdf"), "unit.pdf: --out is a page (.html) or a figure (.png, .svg)"),
         (("--out", "unit.png"), "a figure shows units: name some with --unit, or a layer with"),
         (("--out", "unit.png", "--heatmap", "3"), "there is no layer 3: this model has 1"),
-        (("--watch",), "--watch colours by one unit: name it with --unit, such as --unit 1:1"),
+        (("--watch", "--unit", "1:1", "--unit", "1:2"), "--watch colours by one unit; name only"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -61,7 +61,12 @@ PAGE, FIGURES = (".html",), (".png", ".svg")
     help="Write a page (.html), or a figure (.png, .svg) of the units or of a layer.",
 )
 @click.option("--heatmap", type=int, metavar="LAYER", help="With --out: all units of a layer.")
-@click.option("--watch", is_flag=True, help="Write text with the model, coloured as it is written.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Write on from TEXT, coloured as it is written by the --unit, or by the one that tells "
+    "most of TEXT.",
+)
 @click.option(
     "-n", "--length", default=1000, show_default=True, help="With --watch: tokens to write."
 )
@@ -93,9 +98,7 @@ def command(model: Path, text: str | None, encoding: str, **flags: Any) -> None:
     tell_of_compiling()
     inspected = load(model)
     if flags["watch"]:
-        from rondel.cli.watching import watch
-
-        watch(inspected, flags["units"], text, flags["length"], flags["seed"])
+        _watch(model, inspected, text, encoding, flags)
         return
     read = _read(model, inspected, text, encoding)
     features = _features(inspected, read, flags["patterns"], flags["tracks"])
@@ -103,6 +106,27 @@ def command(model: Path, text: str | None, encoding: str, **flags: Any) -> None:
     flags["source"] = text or "validation part"
     with _traced(inspected, read, flags) as trace:
         _act(inspected, trace, features, flags)
+
+
+def _watch(
+    folder: Path, model: Model, text: str | None, encoding: str, flags: dict[str, Any]
+) -> None:
+    """Write on from the text, coloured by the unit that is named, or by its most telling one."""
+    from rondel.cli.watching import watch
+
+    names = flags["units"]
+    read = None if names and text is None else _read(folder, model, text, encoding)
+    if not names:
+        assert read is not None
+        features = _features(model, read, flags["patterns"], flags["tracks"])
+        with _traced(model, read, {**flags, "units": [], "ablated": []}) as trace:
+            finds = model.find_units(trace, features, tracks=["hidden"])
+        if not finds:
+            raise InputError("no unit stands out in this text; name one with --unit, such as 1:1")
+        names = (str(finds[0].unit),)
+        click.echo(f"rondel: coloured by unit {names[0]}: {finds[0].feature}", err=True)
+    prime = read if text is not None else None
+    watch(model, names, prime, flags["length"], flags["seed"])
 
 
 def _units(model: Model, names: tuple[str, ...]) -> list[Unit]:

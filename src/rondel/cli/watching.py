@@ -50,14 +50,17 @@ class WatchedEngine:
 def watch(
     model: Model, names: tuple[str, ...], prime: str | None, length: int, seed: int | None
 ) -> None:
-    """Write text after a prime, each token in the colour of what one unit does when it is read."""
+    """Write text after a prime, each token in the colour of what one unit does when it is read.
+
+    Of the prime its last line is shown.
+    """
     from rondel.cells import build_cell
     from rondel.generation.generate import GenerationSettings, generate
     from rondel.inspection.stack import STATES
     from rondel.inspection.trace import find_unit
 
     if len(names) != 1:
-        raise InputError("--watch colours by one unit: name it with --unit, such as --unit 1:1")
+        raise InputError("--watch colours by one unit; name only one with --unit")
     tracks = [STATES.get(state, state) for state in build_cell(model.config).states]
     shape = (model.config.num_layers, model.config.hidden_size)
     unit = find_unit(names[0], dict.fromkeys(tracks, shape))
@@ -65,7 +68,8 @@ def watch(
     settings = GenerationSettings(length, seed=seed)
     console = Console(highlight=False)
     start = prime or model.choose_prime(seed)
-    console.print(Text(start), end="")
+    *_, last = start.splitlines(keepends=True)
+    console.print(Text(last), end="")
     waiting = ""
     for piece in generate(engine, model.tokenizer, settings, start):
         # What has just come out is read by the next step: its value is known only then.
