@@ -3,7 +3,7 @@
     python benchmarks/imputation.py [CAPTIONS] [--minutes 3] [--sentences 200] [--json FILE]
 
 Four models are trained for the same time on the same sentences (one a line; the corpus
-coco-captions, if no file is named), as `rondel train` trains them: the three, and a language model
+coco, if no file is named), as `rondel train` trains them: the three, and a language model
 of another seed as the judge. From held-out sentences one word is taken, the last or one within, and
 each model says what it was: how often it is right, at once or among its first five. The judge says
 how likely the completed sentences are (Bowman et al. 2016 ask a classifier to tell them from true

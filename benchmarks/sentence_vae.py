@@ -4,7 +4,7 @@
         [--figure FILE]
 
 Three models of the same decoder, each trained for the same time on the same sentences (one a line;
-the corpus coco-captions, if no file is named) as `rondel train` trains them: a sentence VAE at its
+the corpus coco, if no file is named) as `rondel train` trains them: a sentence VAE at its
 defaults, one with the full KL term from the first step, no word dropout and no free bits, and a
 language model. All are judged on the last tenth of the lines, by nats per sentence, its end
 included: the language model line by line, each predicted from a line break; the VAEs by the
@@ -83,7 +83,7 @@ def _text(arguments: Namespace) -> str:
     elif arguments.captions:
         text = read_text([str(arguments.captions)])
     else:
-        text = corpora["coco-captions"].text()
+        text = corpora["coco"].text()
     lines = (" ".join(line.split()) for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line)
 
