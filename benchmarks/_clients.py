@@ -9,9 +9,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
@@ -71,7 +74,13 @@ def ask_for(port: int, clients: int, seconds: float, asked: dict[str, Any]) -> H
     in the number that stands in their prompt for {number}. What is heard in the first fifth of the
     time is not counted.
     """
-    return asyncio.run(_ask_for(port, clients, seconds, asked))
+    return run(_ask_for(port, clients, seconds, asked))
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """What it gives, in a thread of its own, as this one may have an event loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _ask_for(port: int, clients: int, seconds: float, asked: dict[str, Any]) -> Heard:

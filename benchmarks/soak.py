@@ -30,7 +30,7 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import _rondel
-from _clients import HOST, free_port, wait_for
+from _clients import HOST, free_port, run, wait_for
 from _race import Worker
 from _report import arguments_for, describe, machine, table, write_json
 from _rondel import Shape
@@ -70,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, Worker() as worker:
         folder = Path(scratch) / shape.model
         worker.call(_rondel.write_model, folder, shape)
-        seen = asyncio.run(soak(folder, arguments))
+        seen = run(soak(folder, arguments))
     row = row_of(seen, arguments)
     print(f"\n{table([row])}\n\n{describe(at)}")
     write_json(arguments.json, [row], at)

@@ -73,8 +73,9 @@ class Gate:
         if not self._key or OPEN.fullmatch(request.url.path) or _asks_for_page(request):
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        # In constant time, so that how long it takes says nothing of the key.
-        right = hmac.compare_digest(given.strip().encode(), self._key)
+        # In constant time, so that how long it takes says nothing of the key; by its bytes, which
+        # Starlette gives as Latin-1.
+        right = hmac.compare_digest(given.strip().encode("latin-1"), self._key)
         if not (right and kind.lower() == "bearer"):
             raise Refusal(
                 "this server asks for an API key: send it as Authorization: Bearer KEY",
