@@ -22,7 +22,7 @@ from rondel.generation.imputation import Imputed, impute
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
 from rondel.generation.settings import GenerationSettings
-from rondel.text.one_sentence import sentence_ids
+from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 from rondel.text.typed import check_text, check_texts
 
 LONGEST = 400
@@ -167,23 +167,31 @@ class SentenceVAE(Model):
     ) -> LatentEvaluation:
         """How likely the model finds sentences: ELBO, KL and the importance-weighted bound.
 
-        See `rondel.evaluation.latent.LatentEvaluation`. Raises `InputError` as `encode` does.
+        See `rondel.evaluation.latent.LatentEvaluation`. Raises `InputError` as `encode` does, but
+        for a sentence of unknown words only as long as another has one that is known.
         """
         check_texts(sentences, "the sentences")
-        return self.evaluate_ids(
-            list(map(self._ids, sentences)), iw_samples=iw_samples, seed=seed, watch=watch
-        )
+        ids = [self._ids(sentence, known=False) for sentence in sentences]
+        if ids and all(of_unknowns_only(one, self.tokenizer.unknown_id) for one in ids):
+            raise InputError(
+                f"the model knows no {self.tokenizer.token_noun} of any of the sentences; give it "
+                "some in the language of the text that it was trained on"
+            )
+        return self.evaluate_ids(ids, iw_samples=iw_samples, seed=seed, watch=watch)
 
     def evaluate_ids(self, sentences: Sequence[Ids], **settings: Any) -> LatentEvaluation:
         """As `evaluate_sentences`, for sentences as token ids, each with its line break."""
         return evaluate_sentences(self.latents, sentences, self.tokenizer.unknown_id, **settings)
 
-    def check(self, sentence: str) -> None:
-        """Raise `InputError` if a sentence is empty, too long, or of unknown words only."""
-        self._ids(sentence)
+    def check(self, sentence: str, *, known: bool = True) -> None:
+        """Raise `InputError` if a sentence is empty, too long, or of unknown words only.
 
-    def _ids(self, sentence: str) -> Ids:
-        return sentence_ids(self.tokenizer, sentence, self.longest)
+        The last of these is allowed if none has to be `known`.
+        """
+        self._ids(sentence, known=known)
+
+    def _ids(self, sentence: str, *, known: bool = True) -> Ids:
+        return sentence_ids(self.tokenizer, sentence, self.longest, known=known)
 
     def _chosen(self, settings: dict[str, Any]) -> GenerationSettings:
         """Settings as the keywords of `Model.stream` say them."""

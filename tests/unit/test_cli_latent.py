@@ -60,6 +60,34 @@ def test_eval_tells_the_bounds_of_every_line(folder: Path, tmp_path: Path) -> No
     assert "perplexity per word (importance-weighted bound, 10 samples)" in rows
 
 
+def test_eval_scores_what_has_no_known_word_and_says_so(folder: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join([*SENTENCES, "zebras gallop"]), encoding="utf-8")
+    told = rondel("eval", folder, text)
+    assert told.stderr == ""
+    (row,) = [line for line in told.stdout.splitlines() if "of unknown words only" in line]
+    assert row.split() == [
+        "1",
+        "of",
+        "the",
+        "sentences",
+        *["of", "unknown", "words", "only,", "scored", "too"],
+    ]
+    text.write_text("zebras gallop\n", encoding="utf-8")
+    with pytest.raises(InputError, match="the model knows no word of any of the sentences"):
+        rondel("eval", folder, text)
+
+
+def test_fill_prints_what_the_model_finds_and_its_bound(folder: Path) -> None:
+    done = rondel("fill", folder, "A ___ rides a ___", "--length", 1, "--best", 3, "--seed", 2)
+    head, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert head == ["log_probability_nats", "filling_1", "filling_2", "text"]
+    found = random_vae().fill("A ___ rides a ___", length=1, best=3, seed=2)
+    assert [row[1:] for row in rows] == [[*one.fillings, one.text] for one in found]
+    for row, one in zip(rows, found, strict=True):
+        assert float(row[0]) == pytest.approx(one.log_probability, rel=1e-6)
+
+
 def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Path) -> None:
     text, out = tmp_path / "text.txt", tmp_path / "latent.html"
     text.write_text("\n".join([*SENTENCES, A, "zebra", "man " * 20]), encoding="utf-8")
@@ -82,6 +110,7 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
         (("reconstruct", ""), "a sentence is empty; give it at least one word"),
         (("reconstruct", "zebras gallop"), "the model knows no word of 'zebras gallop'"),
         (("analogy", A, B, "man " * 15), "has 15 words, and this model reads sentences of up to"),
+        (("fill", A), "the text has no gap: mark one with '___'"),
         (("interpolate", A), "give two sentences to go between, or none for two random points"),
         (("sample", "--prime", "A man"), "is a sentence VAE, which goes on from no prime"),
         (("sample", "--mode", "gibbs"), "is a sentence VAE, which draws no text again"),

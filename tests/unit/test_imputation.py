@@ -98,6 +98,13 @@ def test_what_cannot_be_filled_is_refused(vae, sentence, told):
         vae.fill(sentence)
 
 
+def test_a_gap_longer_than_there_is_room_for_is_refused(vae):
+    room = LONGEST - 3
+    assert vae.fill("A man ___ horse", length=room, sweeps=0)
+    with pytest.raises(InputError, match=f"may have {room} together.*give a smaller length"):
+        vae.fill("A man ___ horse", length=room + 1)
+
+
 def test_a_gap_beside_many_words_has_no_more_than_there_is_room_for(vae):
     found = vae.fill(" ".join(["dog"] * (LONGEST - 1)) + " ___", best=50)
     assert {len(vae.tokenizer.encode(one.fillings[0])) for one in found} == {1}

@@ -104,6 +104,19 @@ def test_a_sentence_is_scored_alone() -> None:
     assert together.to_json()["iw_nll_per_sentence"] == together.iw_nll / len(SENTENCES)
 
 
+def test_a_sentence_of_unknown_words_only_is_scored_and_counted() -> None:
+    vae = random_vae()
+    found = vae.evaluate_sentences([*SENTENCES, "zebras gallop"])
+    without = vae.evaluate_sentences(SENTENCES)
+    assert (found.unknown_only, without.unknown_only) == (1, 0)
+    assert found.unknown == without.unknown + 2
+    unknown = vae.tokenizer.unknown_id
+    alone = vae.evaluate_ids([np.array([unknown, unknown, vae.tokenizer.encode("\n")[0]])])
+    assert found.iw_nll == pytest.approx(without.iw_nll + alone.iw_nll, rel=1e-6)
+    with pytest.raises(InputError, match="knows no word of any of the sentences"):
+        vae.evaluate_sentences(["zebras gallop", "zebras"])
+
+
 def test_nothing_to_evaluate_is_refused() -> None:
     vae = random_vae()
     with pytest.raises(InputError, match="no sentence to evaluate"):

@@ -26,7 +26,8 @@ def tell_of_sentences(
 
     with Waiting() as waiting:
         if text is not None:
-            lines = readable(vae, [line for line in text.splitlines() if line.strip()])
+            lines = [line for line in text.splitlines() if line.strip()]
+            lines = readable(vae, lines, known=False)
             figures = vae.evaluate_sentences(lines, iw_samples=samples, watch=waiting)
         else:
             stored = Sentences(open_store(folder).tokens(split), end_id(vae.tokenizer))
@@ -56,4 +57,5 @@ def _rows(figures: LatentEvaluation, token: str) -> list[tuple[str, str]]:
         (f"{count:,}", "sentences scored"),
         (f"{tokens:,}", f"{token}s scored, sentence ends counted"),
         (f"{figures.unknown:,}", f"of the {token}s unknown, scored as <unk>"),
+        (f"{figures.unknown_only:,}", f"of the sentences of unknown {token}s only, scored too"),
     ]

@@ -74,19 +74,21 @@ def tell_of_unknowns_in(model: SentenceVAE, *sentences: str) -> None:
     tell_of_unknowns(list(dict.fromkeys(found)))
 
 
-def readable(model: SentenceVAE, lines: Iterable[str]) -> list[str]:
-    """Those of the lines that the model can read; how many it cannot is told."""
+def readable(model: SentenceVAE, lines: Iterable[str], *, known: bool = True) -> list[str]:
+    """Those of the lines that the model can read; how many it cannot is told.
+
+    One of unknown words only is read where none has to be `known`.
+    """
     kept, left_out = [], 0
     for line in lines:
         try:
-            model.check(line)
+            model.check(line, known=known)
         except InputError:
             left_out += 1
         else:
             kept.append(line)
     if left_out:
         what = "sentence was" if left_out == 1 else "sentences were"
-        click.echo(
-            f"rondel: {left_out:,} {what} left out: too long, or of unknown words only", err=True
-        )
+        why = "too long, or of unknown words only" if known else "too long"
+        click.echo(f"rondel: {left_out:,} {what} left out: {why}", err=True)
     return kept

@@ -19,6 +19,7 @@ from rondel.engine.base import Floats, Ids
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.reading import Watch, unwatched
+from rondel.text.one_sentence import of_unknowns_only
 
 ACTIVE = 0.01
 """What the means of a dimension that is used vary by at least (Burda et al. 2016)."""
@@ -36,12 +37,14 @@ class LatentEvaluation:
     `nll` is the mean of -ln p(x|z) over `iw_samples` draws of z from q(z|x), `kl` the divergence
     of q(z|x) from N(0, I); together they are the negative ELBO. `iw_nll` is the importance-weighted
     bound of the same draws (Burda et al. 2016), which is never worse and comes to -ln p(x) itself
-    as they grow many. `tokens` counts every sentence's end too.
+    as they grow many. `tokens` counts every sentence's end too, `unknown` those that the model does
+    not know, and `unknown_only` the sentences that have no others: both are scored as any other.
     """
 
     sentences: int
     tokens: int
     unknown: int
+    unknown_only: int
     nll: float
     kl: float
     iw_nll: float
@@ -127,6 +130,7 @@ def evaluate_sentences(
         sentences=len(sentences),
         tokens=tokens,
         unknown=sum(int((ids == unknown_id).sum()) for ids in sentences),
+        unknown_only=sum(of_unknowns_only(ids, unknown_id) for ids in sentences),
         nll=float(nll_N.sum()),
         kl=float(kl_N.sum()),
         iw_nll=float(bound_N.sum()),

@@ -116,7 +116,13 @@ class _Search:
         gaps = len(parts) - 1
         self.room = (longest or known + gaps * self.lengths[-1]) - known
         """Tokens that all gaps may have together."""
-        if self.room < gaps * self.lengths[0]:
+        if gaps <= self.room < gaps * self.lengths[0]:
+            raise InputError(
+                f"beside the {known} {tokenizer.token_noun}s of the sentence, its gaps may have "
+                f"{self.room} together, since this model reads sentences of up to {longest}; give "
+                "a smaller length"
+            )
+        if self.room < gaps:
             raise InputError(
                 f"the sentence has {known} {tokenizer.token_noun}s beside its gaps, and this model "
                 f"reads sentences of up to {longest}; shorten it"

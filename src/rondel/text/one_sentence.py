@@ -29,11 +29,13 @@ def end_id(tokenizer: Tokenizer) -> int:
     return int(ids[0])
 
 
-def sentence_ids(tokenizer: Tokenizer, sentence: str, longest: int | None) -> Ids:
+def sentence_ids(
+    tokenizer: Tokenizer, sentence: str, longest: int | None, *, known: bool = True
+) -> Ids:
     """Token ids (N,) of a sentence and of the symbol that ends it.
 
     Raises `InputError` if the sentence is empty, is several lines, has more than `longest` tokens
-    or none that the model knows.
+    or, where one must be `known`, none that the model knows.
     """
     check_text(sentence, "a sentence")
     line = sentence.strip()
@@ -49,11 +51,16 @@ def sentence_ids(tokenizer: Tokenizer, sentence: str, longest: int | None) -> Id
             f"{shown(line)} has {len(own)} {tokenizer.token_noun}s, and this model reads sentences "
             f"of up to {longest}; shorten it"
         )
-    if tokenizer.unknown_id is not None and (own == tokenizer.unknown_id).all():
+    if known and of_unknowns_only(ids, tokenizer.unknown_id):
         raise InputError(
             f"the model knows no {tokenizer.token_noun} of {shown(line)}; write it in others"
         )
     return ids
+
+
+def of_unknowns_only(ids: Ids, unknown_id: int | None) -> bool:
+    """Whether no token of a sentence is known but the one that ends it."""
+    return unknown_id is not None and bool((ids[:-1] == unknown_id).all())
 
 
 def shown(line: str) -> str:
