@@ -119,7 +119,7 @@ def command(
 
     key = _key(key_source)
     settings = ServiceSettings(
-        models=tuple(_named(models).items()), host=host, port=port, api_key=bool(key), **options
+        models=tuple(_named(models).items()), host=host, port=port, **options
     )
     tell_of_compiling()
     opened = server.listen(host, port)

@@ -42,8 +42,6 @@ class ServiceSettings:
     """How long requests may go on after a signal to end."""
     cors_origins: tuple[str, ...] = ()
     log_prompts: bool = False
-    api_key: bool = False
-    """Whether a key is needed."""
 
     def to_json(self) -> str:
         """For another process; the inverse of `from_json`."""
