@@ -55,10 +55,14 @@ def require(module: str, extra: str) -> ModuleType:
         ) from None
 
 
-def warn_of(message: str) -> None:
+class SlowerWarning(RuntimeWarning):
+    """Something is done, and in a slower way than it could be."""
+
+
+def warn_of(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn, naming the nearest line that is not rondel's own: that of whoever called it."""
     package, level = __name__.partition(".")[0], 1
     frame = sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -20,7 +20,7 @@ from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.compiled_engine import CompiledEngine
 from rondel.engine.pace import ALONE, SECONDS_A_LOOK, STEPS_A_LOOK, Pace, Sharing, gathered
-from rondel.errors import InputError
+from rondel.errors import InputError, SlowerWarning
 
 TWO = Sharing(1, 2)
 NOTICE = "rondel: compiling for this processor, once (about 10 s) …\n"
@@ -88,8 +88,8 @@ def test_without_kernels_eight_bits_are_refused(trained: Path):
     answer = sample(trained, "--precision", "int8", RONDEL_NO_KERNELS="1")
     assert answer.returncode == 1
     assert answer.stderr == (
-        "rondel: --precision int8 takes compiled kernels, and this model runs without: "
-        "install numba, take RONDEL_NO_KERNELS away if it is set, or leave it out\n"
+        "rondel: --precision int8 takes compiled kernels, and there are none "
+        "(RONDEL_NO_KERNELS is set: unset it); leave it out to work without\n"
     )
 
 
@@ -192,8 +192,13 @@ def test_where_kernels_cannot_be_compiled_numpy_takes_their_place(monkeypatch):
 
     monkeypatch.setattr(CompiledEngine, "__init__", fail)
     config, weights = random_model("lstm")
-    with pytest.warns(RuntimeWarning, match="LLVM does not know this processor"):
+    with pytest.warns(SlowerWarning, match="LLVM does not know this processor"):
         assert isinstance(build_engine(config, weights), NumpyEngine)
+    with (
+        pytest.warns(SlowerWarning),
+        pytest.raises(InputError, match=r"there are none \(LLVM does not know this processor\)"),
+    ):
+        build_engine(config, weights, "int8")
 
 
 def test_eval_says_what_eight_bits_cost(trained: Path, coffee_file: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from rondel import kernels
 from rondel.engine.base import TokenBy
+from rondel.errors import SlowerWarning
 from rondel.kernels import running
 
 
@@ -26,14 +28,21 @@ def test_kernels_that_do_not_compile_are_not_used(monkeypatch: pytest.MonkeyPatc
         return plain(name, *others)
 
     monkeypatch.setattr(builtins, "__import__", failing)
-    assert not kernels.usable.__wrapped__()
+    with pytest.warns(SlowerWarning, match="no compiled kernels.*: LLVM cannot do that here"):
+        assert kernels.why_unusable.__wrapped__() == "LLVM cannot do that here"
 
 
 def test_kernels_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(kernels.DISABLING_VARIABLE, "1")
-    assert not kernels.usable.__wrapped__()
+    assert "NO_KERNELS is set" in kernels.why_unusable.__wrapped__()
     monkeypatch.setenv(kernels.DISABLING_VARIABLE, "0")
-    assert kernels.usable.__wrapped__()
+    assert kernels.why_unusable.__wrapped__() is None
+
+
+def test_without_numba_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.warns(SlowerWarning, match="numba is not installed: pip install numba"):
+        kernels.why_unusable.__wrapped__()
 
 
 def test_engine_and_kernels_number_the_ways_to_take_a_token_alike() -> None:

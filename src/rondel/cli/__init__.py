@@ -7,12 +7,13 @@ import importlib
 import io
 import re
 import sys
+import warnings
 from typing import NoReturn
 
 import click
 
 from rondel import __version__
-from rondel.errors import RondelError
+from rondel.errors import RondelError, SlowerWarning
 from rondel.threads import calm_threads
 
 # The module of each command is imported only for that command, so what the list of commands says
@@ -85,6 +86,7 @@ def main() -> NoReturn:
         # A terminal or file of another encoding gets a question mark, not a traceback.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    warnings.showwarning = _show_warning
     try:
         cli.main(prog_name="rondel")
     except RondelError as error:
@@ -99,6 +101,21 @@ def main() -> NoReturn:
             raise
         _fail("out of memory; lower --hidden-size, --num-layers, --batch-size or --seq-length")
     sys.exit(0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning; one of rondel's without the line of source that it comes from."""
+    text = warnings.formatwarning(message, category, filename, lineno, line)
+    if issubclass(category, SlowerWarning):
+        text = f"rondel: {message}\n"
+    click.echo(text, err=True, nl=False)
 
 
 def _fail(message: str) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 from rondel import kernels
@@ -11,7 +10,7 @@ from rondel.config import ModelConfig
 from rondel.engine.base import Engine, EngineState, Floats
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.numpy_engine import NumpyEngine
-from rondel.errors import InputError, RondelError
+from rondel.errors import InputError, RondelError, SlowerWarning, warn_of
 
 PRECISIONS = {
     "fp32": "as it was trained",
@@ -38,20 +37,23 @@ def build_engine(
     check_choices(precision, threads)
     if precision == "fp32" and tokens is not None and _is_little(tokens, weights):
         return NumpyEngine(config, weights)
-    if has_kernel(build_cell(config)) and kernels.usable():
-        try:
-            from rondel.engine.compiled_engine import CompiledEngine
+    reason = f"the cell {config.cell} has none"
+    if has_kernel(build_cell(config)):
+        reason = kernels.why_unusable() or ""
+        if not reason:
+            try:
+                from rondel.engine.compiled_engine import CompiledEngine
 
-            return CompiledEngine(config, weights, precision, threads)
-        except (RondelError, MemoryError):
-            raise
-        except Exception as error:  # Numba fails in ways of its own; NumPy does it all, only slower
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            warnings.warn(f"no compiled kernels: {reason}", RuntimeWarning, stacklevel=2)
+                return CompiledEngine(config, weights, precision, threads)
+            except (RondelError, MemoryError):
+                raise
+            except Exception as error:  # Numba fails in ways of its own; NumPy does it all, slower
+                reason = kernels.first_line(error)
+                warn_of(f"no compiled kernels, so all is slower: {reason}", SlowerWarning)
     if precision != "fp32":
         raise InputError(
-            f"--precision {precision} takes compiled kernels, and this model runs without: "
-            f"install numba, take {kernels.DISABLING_VARIABLE} away if it is set, or leave it out"
+            f"--precision {precision} takes compiled kernels, and there are none ({reason}); "
+            "leave it out to work without"
         )
     return NumpyEngine(config, weights)
 

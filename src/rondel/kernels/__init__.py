@@ -11,24 +11,43 @@ import os
 from collections.abc import Callable
 from functools import cache
 
+from rondel.errors import SlowerWarning, warn_of
+
 DISABLING_VARIABLE = "RONDEL_NO_KERNELS"
 
 
 @cache
+def why_unusable() -> str | None:
+    """Why kernels cannot be used, with what to do about it; None if they can.
+
+    Warns, once, unless the user forbade them with `RONDEL_NO_KERNELS=1`.
+    """
+    if os.environ.get(DISABLING_VARIABLE, "") not in ("", "0"):
+        return f"{DISABLING_VARIABLE} is set: unset it"
+    if importlib.util.find_spec("numba") is None:
+        reason = "numba is not installed: pip install numba"
+    else:
+        try:
+            if _to_tell:
+                _tell_of_compiling()
+            # What all other kernels call: compiled as it is imported, or taken from the disk.
+            from rondel.kernels import matmul  # noqa: F401
+        except Exception as error:  # Numba fails in ways of its own (ImportError, OSError …)
+            reason = first_line(error)
+        else:
+            return None
+    warn_of(f"no compiled kernels, so all is slower: {reason}", SlowerWarning)
+    return reason
+
+
 def usable() -> bool:
     """Whether Numba is here and works, and no `RONDEL_NO_KERNELS=1` forbids its use."""
-    if os.environ.get(DISABLING_VARIABLE, "") not in ("", "0"):
-        return False
-    if importlib.util.find_spec("numba") is None:
-        return False
-    try:
-        if _to_tell:
-            _tell_of_compiling()
-        # What all other kernels call: compiled as it is imported, or taken from the disk.
-        from rondel.kernels import matmul  # noqa: F401
-    except Exception:  # a Numba that cannot load fails in ways of its own (ImportError, OSError …)
-        return False
-    return True
+    return why_unusable() is None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or else its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 _to_tell: list[Callable[[], None]] = []

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from collections.abc import Callable
-from contextlib import suppress
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import llvmlite.binding as llvm
 import numba
 import numba.extending
-import platformdirs
 from llvmlite import ir
 from numba import types
 from numba.core import config
+from numba.core.caching import NullCache
+from numba.core.ccallback import CFunc
+
+from rondel.kernels.cache import KernelCache, tell_of_no_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 numba_config: Any = config
-VERSIONS_KEPT = 3
 
 
 @cache
@@ -34,31 +32,11 @@ def features() -> frozenset[str]:
     return frozenset(name for name, there in llvm.get_host_cpu_features().items() if there)
 
 
-@cache
-def cache_folder() -> Path:
-    """Where compiled kernels are kept: one folder for each version of their sources.
-
-    Numba looks at the age of the file a function is in, and not at that of the files it uses.
-    """
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = Path(platformdirs.user_cache_dir("rondel")) / "kernels" / digest
-    with suppress(OSError):
-        _remove_old(folder)
-    return folder
-
-
-def _remove_old(folder: Path) -> None:
-    """Remove what other versions compiled, but for the latest few, which may be in use."""
-    others = [other for other in folder.parent.glob("*") if other != folder]
-    others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
-    for other in others[VERSIONS_KEPT:]:
-        shutil.rmtree(other, ignore_errors=True)
-
-
 def compiled(function: F) -> F:
     """Compile a function on its first call; later processes take it from the disk."""
-    return cast("F", _cached(numba.njit, function, nogil=True, error_model="numpy"))
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher._cache = _cache_of(function)
+    return cast("F", dispatcher)
 
 
 def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
@@ -66,10 +44,13 @@ def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
 
     What a kernel calls in any other way is compiled anew as a part of it.
     """
-    signature = types.void(*[types.int64] * arguments)
+    signature = ((types.int64,) * arguments, types.void)
 
     def decorate(function: Callable[..., None]) -> Any:
-        result = _cached(partial(numba.cfunc, signature), function, error_model="numpy")
+        # As `numba.cfunc` does, with a cache of our own.
+        result: Any = CFunc(function, signature, {}, {"error_model": "numpy"})
+        result._cache = _cache_of(function)
+        result.compile()
         llvm.add_symbol(name, result.address)
         return result
 
@@ -90,16 +71,12 @@ def call_of_exported(name: str, arguments: int) -> Any:
     return types.void(*[types.int64] * arguments), generate
 
 
-def _cached(decorator: Callable[..., Any], function: Callable[..., Any], **options: Any) -> Any:
-    chosen = numba_config.CACHE_DIR
+def _cache_of(function: Callable[..., Any]) -> Any:
     try:
-        # Read by Numba here and now only: other users of Numba in this process keep their folder.
-        numba_config.CACHE_DIR = chosen or str(cache_folder())
-        return decorator(cache=True, **options)(function)
+        return KernelCache(function)
     except RuntimeError:  # no folder can be written: compile anew in each process
-        return decorator(**options)(function)
-    finally:
-        numba_config.CACHE_DIR = chosen
+        tell_of_no_cache("there is no folder that can be written")
+        return NullCache()
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
