@@ -278,3 +278,20 @@ def test_a_long_text_is_only_added_to(open_page: Callable[..., Page]) -> None:
     expect(page.locator("#status")).to_have_text(WRITTEN, timeout=60_000)
     assert page.locator("#paper span").count() == 10_004
     assert page.evaluate("one.isConnected")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "constructor=x",
+        "__proto__=x&toString=1&hasOwnProperty=x&valueOf&standard=x",
+        "model=nothing&mode=beam&colour=red&length=many&seed=-&temperature=warm&prime=%FF%00",
+        "colour=unit&model=constructor&top_k=__proto__",
+        "%&%E0%A4%A&===&&&#?/",
+        "x=" + "y" * 100_000,
+    ],
+)
+def test_whatever_an_address_says_is_data(open_page: Callable[..., Page], address: str) -> None:
+    page = open_page(f"#{address}&length=5")
+    page.click("#write")
+    expect(page.locator("#status")).to_have_text(WRITTEN)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,23 @@ from rondel.engine import PRECISIONS
 from rondel.errors import InputError, require
 
 KEY = "RONDEL_API_KEY"
+LONGEST_SECONDS, LONGEST_KEY = 1_000_000, 4_096
+
+
+class Seconds(click.FloatRange):
+    """A time from 0 on; NaN, which is within any range to Click, is none."""
+
+    def __init__(self, *, min_open: bool = False) -> None:
+        super().__init__(0, LONGEST_SECONDS, min_open=min_open)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The time, or a usage error."""
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no time in seconds.", param, ctx)
+        return seconds
 
 
 @click.command(cls=SectionedCommand)
@@ -47,6 +66,14 @@ KEY = "RONDEL_API_KEY"
     help="Let pages of this origin call the service; may be given several times.",
 )
 @click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer to this name too, where names are checked: without a key and on this machine "
+    "alone, or once a name is given; may be given several times.",
+)
+@click.option(
     "--batch-size",
     type=click.IntRange(1, 1024),
     default=64,
@@ -77,14 +104,14 @@ KEY = "RONDEL_API_KEY"
 )
 @click.option(
     "--request-seconds",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(min_open=True),
     default=120.0,
     show_default=True,
     help="After which a text ends where it is.",
 )
 @click.option(
     "--drain-seconds",
-    type=click.FloatRange(0),
+    type=Seconds(),
     default=30.0,
     show_default=True,
     help="How long requests may go on after SIGTERM or Ctrl-C.",
@@ -118,16 +145,17 @@ def command(
     from rondel.serving.settings import ServiceSettings
 
     key = _key(key_source)
-    settings = ServiceSettings(
-        models=tuple(_named(models).items()), host=host, port=port, **options
-    )
+    served = tuple(_named(models).items())
     tell_of_compiling()
     opened = server.listen(host, port)
-    address = f"http://{host}:{opened.getsockname()[1]}"
+    local = ipaddress.ip_address(opened.getsockname()[0]).is_loopback
+    settings = ServiceSettings(models=served, host=host, port=port, local=local, **options)
+    named = f"[{host}]" if ":" in host else host
+    address = f"http://{named}:{opened.getsockname()[1]}"
 
     def ready() -> None:
-        click.echo(f"rondel: serving {', '.join(_named(models))} at {address}", err=True)
-        if not key and host not in ("127.0.0.1", "::1", "localhost"):
+        click.echo(f"rondel: serving {', '.join(dict(served))} at {address}", err=True)
+        if not key and not settings.local:
             click.echo("rondel: anybody who reaches this may use it: see --api-key", err=True)
 
     with opened:
@@ -153,17 +181,48 @@ def _name_of(folder: Path) -> str:
 
 
 def _key(source: str | None) -> str:
-    """The key, without white space around it. Raises `InputError` if there is none where told."""
+    """The key, without white space around it; empty if none is asked for.
+
+    Raises `InputError` where a source that was given holds none, or what no client could send.
+    """
     if source is None:
-        return os.environ.get(KEY, "").strip()
+        return _checked_key(os.environ.get(KEY, ""), f"the environment variable {KEY}")
     if source.startswith("env:"):
         name = source.removeprefix("env:")
-        key, where = os.environ.get(name, ""), f"the environment variable {name}"
+        where = f"the environment variable {name}"
+        key = _checked_key(os.environ.get(name, ""), where)
     else:
-        path = Path(source)
-        if not path.is_file():
-            raise InputError(f"--api-key: there is no file {source}; give one, or env:NAME")
-        key, where = path.read_text(encoding="utf-8", errors="replace"), f"the file {source}"
-    if not key.strip():
+        where = f"the file {source}"
+        key = _checked_key(_read_key(Path(source)), where)
+    if not key:
         raise InputError(f"--api-key: {where} holds no key")
-    return key.strip()
+    return key
+
+
+def _read_key(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"--api-key: there is no file {path}; give one, or env:NAME")
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST_KEY + 1).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(
+            f"--api-key: the file {path} is not UTF-8; save the key as plain text"
+        ) from None
+    except OSError as error:
+        raise InputError(f"--api-key: cannot read {path}: {error.strerror}") from None
+
+
+def _checked_key(given: str, where: str) -> str:
+    """A key without white space around it. Raises `InputError` for what fits in no header."""
+    key = given.strip()
+    if len(key.splitlines()) > 1:
+        raise InputError(f"--api-key: {where} holds several lines; a key is one")
+    if len(key) > LONGEST_KEY:
+        raise InputError(f"--api-key: {where} holds more than {LONGEST_KEY:,} characters")
+    if not all(character.isprintable() for character in key):
+        raise InputError(
+            f"--api-key: {where} holds characters that cannot be printed; save the key as plain "
+            "text, in UTF-8"
+        )
+    return key

@@ -32,6 +32,9 @@ GUESSES = 5
 MEMORY = 512_000_000
 """Bytes of tracks that are kept in memory; more are kept in files until the trace is closed."""
 
+LONGEST_NAME = 40
+"""Characters of a unit's name that are worth repeating, and digits of a number in it."""
+
 LARGEST_PASS = 4_000_000
 """Logits worked out at a time: as many as take 16 MB."""
 
@@ -112,17 +115,20 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
     """A unit by name, out of tracks of shapes (L, H); `InputError` says what there is."""
     *track, layer, index = name.rsplit(":", 2) if ":" in name else ("", "")
     chosen = track[0] if track else "hidden"
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
     if chosen not in shapes:
         raise InputError(
-            f"unit {name}: no track is called {chosen!r}; there are: {', '.join(shapes)}"
+            f"unit {shown}: no track is called {chosen[:LONGEST_NAME]!r}; there are: "
+            f"{', '.join(shapes)}"
         )
     layers, size = shapes[chosen]
-    if not (layer.isdecimal() and index.isdecimal()):
-        raise InputError(f"unit {name!r} is no LAYER:UNIT, such as 1:{size}")
+    # Python reads no number of some thousand digits.
+    if not all(n.isdecimal() and len(n) <= LONGEST_NAME for n in (layer, index)):
+        raise InputError(f"unit {shown!r} is no LAYER:UNIT, such as 1:{size}")
     if not (1 <= int(layer) <= layers and 1 <= int(index) <= size):
         have = "layer" if layers == 1 else "layers"
         raise InputError(
-            f"there is no unit {name}: this model has {layers} {have} of {size} units, and both "
+            f"there is no unit {shown}: this model has {layers} {have} of {size} units, and both "
             "are counted from 1"
         )
     return Unit(chosen, int(layer) - 1, int(index) - 1)
@@ -241,7 +247,9 @@ def _known_ids(tokenizer: Tokenizer, text: str) -> Ids:
 def _chosen(tracks: Sequence[str] | None, names: list[str]) -> list[str]:
     for name in tracks or ():
         if name not in names:
-            raise InputError(f"no track is called {name!r}; there are: {', '.join(names)}")
+            raise InputError(
+                f"no track is called {name[:LONGEST_NAME]!r}; there are: {', '.join(names)}"
+            )
     return names if tracks is None else [name for name in names if name in tracks]
 
 

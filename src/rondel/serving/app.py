@@ -53,6 +53,7 @@ def create_app(service: Service, key: str = "") -> FastAPI:
         description="Recurrent language models: write, score and look inside.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # redirections name the host that the client claims to ask
         responses={"4XX": ERROR},
     )
     app.state.service = service

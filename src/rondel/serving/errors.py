@@ -13,7 +13,12 @@ from starlette.exceptions import HTTPException
 from rondel.errors import InputError, RondelError
 from rondel.serving.scheduler import Busy
 
-TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 
 class Refusal(Exception):
@@ -79,7 +84,7 @@ def handle_errors(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         message = str(error.detail)
         if error.status_code == 404:
-            message = f"there is no {request.url.path} here; /docs lists what there is"
+            message = f"there is no {request.scope['path']} here; /docs lists what there is"
         headers = dict(error.headers or {})
         return JSONResponse(error_body(message, error.status_code), error.status_code, headers)
 

@@ -1,4 +1,8 @@
-"""What every request passes: the key, the size of its body, the log and the counters."""
+"""What every request passes: its host, the key, the size of its body, the log and the counters.
+
+A path is always `scope["path"]`, the one that routes are chosen by. `Request.url` is not: Starlette
+builds that from the Host header, which is the client's to write.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ access = logging.getLogger("rondel.access")
 OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|page/.*)")
 """What needs no key: it tells nothing of the models."""
 BODY_SECONDS = 30
-LONGEST_HEAD = 32_768
+LONGEST_HEAD, LONGEST_NAME = 32_768, 100
 SECURITY = [
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'"),
     (b"x-content-type-options", b"nosniff"),
@@ -35,42 +39,59 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service, key: str) -> None:
         self._app, self._service, self._key = app, service, key.encode()
+        self._hosts = service.settings.hosts(with_key=bool(key))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        arrived, status = time.perf_counter(), 0
-        scope.setdefault("state", {})
+        arrived, status, head = time.perf_counter(), 0, scope["method"] == "HEAD"
+        scope.setdefault("state", {})["head"] = head
+        # HEAD is answered as GET is, without the body.
+        routed = {**scope, "method": "GET"} if head else scope
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": [*message["headers"], *SECURITY]}
+            elif head and "body" in message:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             try:
                 _check_head(scope)
+                self._check_host(Request(scope))
                 self._check_key(Request(scope))
                 body = await self._body(Request(scope), receive)
             except Refusal as refusal:
                 answer = JSONResponse(refusal.body(), refusal.status, refusal.headers)
-                await answer(scope, receive, sent)
+                await answer(routed, receive, sent)
             else:
-                await self._app(scope, _replayed(body, receive), sent)
+                await self._app(routed, _replayed(body, receive), sent)
         except asyncio.CancelledError:
             # The time to drain is over.
             if not status:
                 ending = error_body("the server is shutting down", 503, code="shutting_down")
-                await JSONResponse(ending, 503)(scope, receive, sent)
+                await JSONResponse(ending, 503)(routed, receive, sent)
         finally:
-            self._note(scope, status, time.perf_counter() - arrived)
+            self._note(scope, routed.get("route"), status, time.perf_counter() - arrived)
+
+    def _check_host(self, request: Request) -> None:
+        # Of what a browser sends, only this tells that a page has had its own name point here.
+        given = request.headers.get("host", "")
+        if self._hosts and given and _name_of(given) not in self._hosts:
+            raise Refusal(
+                f"this server does not answer as {given[:LONGEST_NAME]!r}; if it is meant to, "
+                "start it with --allow-host NAME",
+                status=403,
+                code="unknown_host",
+            )
 
     def _check_key(self, request: Request) -> None:
-        if not self._key or OPEN.fullmatch(request.url.path) or _asks_for_page(request):
+        if not self._key or OPEN.fullmatch(request.scope["path"]) or _asks_for_page(request):
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
         # In constant time, so that how long it takes says nothing of the key; by its bytes, which
@@ -86,16 +107,15 @@ class Gate:
 
     async def _body(self, request: Request, receive: Receive) -> bytes:
         most = self._service.settings.max_body
-        told = request.headers.get("content-length", "0")
-        if told.isdecimal() and int(told) > most:
+        # h11 let through nothing but up to 20 digits.
+        if int(request.headers.get("content-length", "0")) > most:
             raise _too_large(most)
         try:
             return await asyncio.wait_for(_whole(receive, most), BODY_SECONDS)
         except asyncio.TimeoutError:
             raise Refusal("the body did not come in time", status=408) from None
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope.get("route")
+    def _note(self, scope: Scope, route: object, status: int, seconds: float) -> None:
         path = getattr(route, "path", "other")
         self._service.metrics.requests.labels(_method(scope), path, str(status)).inc()
         self._service.metrics.seconds.labels(path).observe(seconds)
@@ -111,6 +131,12 @@ class Gate:
         if not self._service.settings.log_prompts:
             told.pop("prompts", None)
         access.info(json.dumps(told))
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header, without the port."""
+    name = host if host.endswith("]") else re.sub(r":\d*$", "", host)
+    return name.strip("[]").rstrip(".").lower()
 
 
 def _check_head(scope: Scope) -> None:
@@ -144,8 +170,8 @@ def _method(scope: Scope) -> str:
 
 def _asks_for_page(request: Request) -> bool:
     return (
-        request.url.path == "/"
-        and not request.url.query
+        request.scope["path"] == "/"
+        and not request.scope["query_string"]
         and "text/html" in request.headers.get("accept", "")
     )
 

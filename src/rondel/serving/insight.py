@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import Columns, ScoringSettings
+from rondel.inspection.trace import LONGEST_NAME
 from rondel.latent_api import SentenceVAE
 from rondel.serving.answers import unless_gone
 from rondel.serving.completions import clean
@@ -140,7 +141,7 @@ def _check_length(length: int, most: int) -> None:
 def _track_of(unit: str) -> str:
     parts = unit.rsplit(":", 2)
     if len(parts) < 2:
-        raise InputError(f"unit {unit!r} is no LAYER:UNIT, such as 1:1")
+        raise InputError(f"unit {unit[:LONGEST_NAME]!r} is no LAYER:UNIT, such as 1:1")
     return parts[0] if len(parts) == 3 else "hidden"
 
 

@@ -66,10 +66,11 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             opened.close()
             raise
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # A name of labels too long, or of bytes that are no text, is no UnicodeError to a person.
+        reason = error.strerror if isinstance(error, OSError) else "that is no name of a host"
         raise InputError(
-            f"cannot listen at {host}, port {port}: {error.strerror}; name others with --host and "
-            "--port"
+            f"cannot listen at {host}, port {port}: {reason}; name others with --host and --port"
         ) from None
     # Workers that are started anew get it by inheritance.
     opened.set_inheritable(True)

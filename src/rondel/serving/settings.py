@@ -25,6 +25,8 @@ class ServiceSettings:
     """Names and folders."""
     host: str = "127.0.0.1"
     port: int = 8080
+    local: bool = True
+    """Whether that address is one that only this machine reaches."""
     workers: int = 1
     threads: int | None = None
     precision: str = "fp32"
@@ -41,7 +43,20 @@ class ServiceSettings:
     drain_seconds: float = 30.0
     """How long requests may go on after a signal to end."""
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that it may be asked for by, beside this machine's own."""
     log_prompts: bool = False
+
+    def hosts(self, *, with_key: bool) -> frozenset[str]:
+        """The names that a request's Host header may have; if there are none, any.
+
+        What asks for no key since only this machine reaches it has to check them: a web page whose
+        name is made to point here could read all of it otherwise, in any browser on the machine.
+        """
+        if not self.allowed_hosts and (with_key or not self.local):
+            return frozenset()
+        names = {name.strip("[]").rstrip(".").lower() for name in self.allowed_hosts}
+        return frozenset(names | {"localhost", "127.0.0.1", "::1", self.host.lower()})
 
     def to_json(self) -> str:
         """For another process; the inverse of `from_json`."""
@@ -52,5 +67,6 @@ class ServiceSettings:
         """What `to_json` wrote."""
         told = json.loads(text)
         told["models"] = tuple((name, folder) for name, folder in told["models"])
-        told["cors_origins"] = tuple(told["cors_origins"])
+        for name in ("cors_origins", "allowed_hosts"):
+            told[name] = tuple(told[name])
         return cls(**told)

@@ -6,11 +6,14 @@ const $ = id => document.getElementById(id);
 // Fields in the address beside those of the rules, and the elements that hold them.
 const FIELDS = { model: "model", prime: "prime", length: "length", seed: "seed", mode: "mode", until: "until", colour: "colour", a: "first", b: "second" };
 
-let rules = {};
+// Without a prototype, so that a name is there only if it was put there: names come from addresses.
+const named = fields => Object.assign(Object.create(null), fields);
+
+let rules = named({});
 
 export function makeRules(schema) {
   const fields = schema.components.schemas.CompletionRequest.properties;
-  rules = Object.fromEntries(Object.entries(fields).filter(([, field]) => field["x-sampling-rule"]));
+  rules = named(Object.fromEntries(Object.entries(fields).filter(([, field]) => field["x-sampling-rule"])));
   const order = name => (name in SLIDERS ? 0 : 1);
   const names = Object.keys(rules).sort((a, b) => order(a) - order(b));
   $("rules").replaceChildren(...names.map(name => field(name, rules[name])));
@@ -43,7 +46,7 @@ function field(name, schema) {
 }
 
 const element = name => $(name in rules ? `rule-${name}` : FIELDS[name]);
-const standard = {};
+const standard = named({});
 
 export function readAddress() {
   for (const name of [...Object.keys(FIELDS), ...Object.keys(rules)]) standard[name] = element(name).value;
