@@ -13,7 +13,7 @@ from rondel.cells import build_cell
 from rondel.engine import NumpyEngine, build_engine, compiled_engine
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.compiled_engine import CompiledEngine
-from rondel.engine.pace import ALONE, Pace, Sharing
+from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split
 
 STEPS, BATCH = 9, 7
 # Sizes that do and do not fill columns of 16 units and panels of 16 tokens; inputs of each kind.
@@ -23,7 +23,7 @@ SHAPES: list[dict[str, Any]] = [
     {"layers": 3, "hidden": 20, "vocab": 33, "embedding": 20, "tied": True},
     {"layers": 2, "hidden": 33, "vocab": 40, "embedding": 19, "large": True},
 ]
-WAYS = [ALONE, Sharing(1, 2), Sharing(2, 1)]
+SPLITS = [ALONE, Split(1, 2), Split(2, 1)]
 
 
 @pytest.fixture(params=list(variants()), ids="-".join)
@@ -106,10 +106,10 @@ def test_its_bits_are_the_same_alone_and_in_a_batch(engine, tokens_TB, state):
         assert_same(own_last, tuple(part[:, one] for part in last))
 
 
-@pytest.mark.parametrize("way", WAYS[1:], ids=["members", "blocks"])
-def test_its_bits_are_the_same_on_two_threads(engine, tokens_TB, state, way, monkeypatch):
+@pytest.mark.parametrize("split", SPLITS[1:], ids=["workers", "blocks"])
+def test_its_bits_are_the_same_on_two_threads(engine, tokens_TB, state, split, monkeypatch):
     expected = engine.sequence(tokens_TB, state)
-    monkeypatch.setattr(Pace, "choose", lambda self, kind, ways, steps: (way, steps))
+    monkeypatch.setattr(Autotuner, "choose", lambda self, kind, splits, steps: (split, steps))
     assert_same(engine.sequence(tokens_TB, state), expected)
 
 

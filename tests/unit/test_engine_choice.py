@@ -19,10 +19,17 @@ from rondel.cells.lstm import LSTM
 from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.compiled_engine import CompiledEngine
-from rondel.engine.pace import ALONE, SECONDS_A_LOOK, STEPS_A_LOOK, Pace, Sharing, gathered
 from rondel.errors import InputError, SlowerWarning
+from rondel.kernels.threads.autotuner import (
+    ALONE,
+    TRIAL_SECONDS,
+    TRIAL_STEPS,
+    Autotuner,
+    Split,
+    acquired,
+)
 
-TWO = Sharing(1, 2)
+TWO = Split(1, 2)
 NOTICE = "rondel: compiling for this processor, once (about 10 s) …\n"
 
 
@@ -137,53 +144,53 @@ def test_any_processor_comes_to_the_same(tmp_path: Path):
     np.testing.assert_allclose(*logits, rtol=0, atol=5e-6)
 
 
-# Pace
+# Autotuner
 
 
-def seconds_of(pace: Pace, seconds: dict[Sharing, float], pieces: int) -> list[Sharing]:
-    """The ways chosen for pieces of work of 64 steps, each taking so long."""
+def seconds_of(autotuner: Autotuner, seconds: dict[Split, float], pieces: int) -> list[Split]:
+    """The splits chosen for pieces of work of 64 steps, each taking so long."""
     chosen = []
     for _ in range(pieces):
-        way, steps = pace.choose("work", [ALONE, TWO], 64)
-        chosen.append(way)
-        pace.note("work", way, steps, steps * seconds[way])
+        split, steps = autotuner.choose("work", [ALONE, TWO], 64)
+        chosen.append(split)
+        autotuner.record("work", split, steps, steps * seconds[split])
     return chosen
 
 
 def test_the_faster_way_is_taken_and_the_other_looked_at_now_and_then():
-    chosen = seconds_of(Pace(), {ALONE: 1.0, TWO: 2.0}, 200)
+    chosen = seconds_of(Autotuner(), {ALONE: 1.0, TWO: 2.0}, 200)
     # The first time of each says nothing: threads start then, and code is loaded.
     assert chosen[:5] == [ALONE, ALONE, TWO, TWO, ALONE]
     assert 4 <= chosen.count(TWO) <= 9
 
 
 def test_what_has_become_faster_is_found():
-    pace = Pace()
-    seconds_of(pace, {ALONE: 1.0, TWO: 2.0}, 100)
-    assert seconds_of(pace, {ALONE: 1.0, TWO: 0.5}, 200)[-50:].count(TWO) > 45
-    assert seconds_of(pace, {ALONE: 1.0, TWO: 5.0}, 100)[-50:].count(ALONE) > 45
+    autotuner = Autotuner()
+    seconds_of(autotuner, {ALONE: 1.0, TWO: 2.0}, 100)
+    assert seconds_of(autotuner, {ALONE: 1.0, TWO: 0.5}, 200)[-50:].count(TWO) > 45
+    assert seconds_of(autotuner, {ALONE: 1.0, TWO: 5.0}, 100)[-50:].count(ALONE) > 45
 
 
 def test_a_look_is_short_and_what_is_too_short_says_nothing():
-    pace = Pace()
+    autotuner = Autotuner()
     for steps, seconds in ((1, 1e-5), (500, 0.01)):
-        pace.note("work", ALONE, steps, seconds)
-        assert pace.choose("work", [ALONE, TWO], 500) == (ALONE, 500)
-    pace.note("work", ALONE, 500, 0.01)
-    assert pace.choose("work", [ALONE, TWO], 4) == (ALONE, 4)
+        autotuner.record("work", ALONE, steps, seconds)
+        assert autotuner.choose("work", [ALONE, TWO], 500) == (ALONE, 500)
+    autotuner.record("work", ALONE, 500, 0.01)
+    assert autotuner.choose("work", [ALONE, TWO], 4) == (ALONE, 4)
     # As many steps as take the time of a look, or a few that take long.
-    assert pace.choose("work", [ALONE, TWO], 500) == (TWO, round(SECONDS_A_LOOK / 2e-5))
+    assert autotuner.choose("work", [ALONE, TWO], 500) == (TWO, round(TRIAL_SECONDS / 2e-5))
     for _ in range(2):
-        assert pace.choose("slow", [ALONE, TWO], 500) == (ALONE, 500)
-        pace.note("slow", ALONE, 500, 5.0)
-    assert pace.choose("slow", [ALONE, TWO], 500) == (TWO, STEPS_A_LOOK)
+        assert autotuner.choose("slow", [ALONE, TWO], 500) == (ALONE, 500)
+        autotuner.record("slow", ALONE, 500, 5.0)
+    assert autotuner.choose("slow", [ALONE, TWO], 500) == (TWO, TRIAL_STEPS)
 
 
 def test_members_of_two_runs_are_never_at_work_together():
-    with gathered(TWO) as way, gathered(TWO) as other, gathered(Sharing(2, 1)) as third:
-        assert (way, other, third) == (TWO, ALONE, Sharing(2, 1))
-    with gathered(TWO) as way:
-        assert way == TWO
+    with acquired(TWO) as split, acquired(TWO) as other, acquired(Split(2, 1)) as third:
+        assert (split, other, third) == (TWO, ALONE, Split(2, 1))
+    with acquired(TWO) as split:
+        assert split == TWO
 
 
 def test_where_kernels_cannot_be_compiled_numpy_takes_their_place(monkeypatch):

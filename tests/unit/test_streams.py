@@ -12,11 +12,11 @@ from _models import random_model
 from rondel.config import TextConfig
 from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.base import WritingEngine
-from rondel.engine.pace import Pace, Sharing
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.start import PrimeReading, read_prime, read_together
 from rondel.generation.streams import Request, StreamBatch, write_many
+from rondel.kernels.threads.autotuner import Autotuner, Split
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
 
@@ -108,16 +108,16 @@ def test_a_generic_engine_keeps_them_apart_too(generic):
     assert joined(write_many(generic, TOKENIZER, requests(9), 4)) == alone
 
 
-@pytest.mark.parametrize("way", [Sharing(1, 2), Sharing(2, 1)], ids=["members", "blocks"])
-def test_two_threads_write_the_same(way, engine, monkeypatch):
+@pytest.mark.parametrize("split", [Split(1, 2), Split(2, 1)], ids=["workers", "blocks"])
+def test_two_threads_write_the_same(split, engine, monkeypatch):
     expected = joined(write_many(engine, TOKENIZER, requests()))
     shared = build_engine(*model_of(), threads=2)
 
-    def choose(self, kind, ways, steps):
-        blocks = min(way.blocks, max(1, kind[1]))
-        return Sharing(blocks, way.members), steps
+    def choose(self, kind, splits, steps):
+        blocks = min(split.blocks, max(1, kind[1]))
+        return Split(blocks, split.workers), steps
 
-    monkeypatch.setattr(Pace, "choose", choose)
+    monkeypatch.setattr(Autotuner, "choose", choose)
     assert joined(write_many(shared, TOKENIZER, requests())) == expected
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rondel.kernels.compiling import VERSIONS_KEPT, _remove_old
-from rondel.kernels.team import Team, team
+from rondel.kernels.cache import VERSIONS_KEPT, _remove_old
+from rondel.kernels.threads.team import Team, team
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -15,7 +15,7 @@ def has_kernel(cell: Cell) -> bool:
 
 def kernel_of(cell: Cell) -> int:
     """The number by which kernels know a cell."""
-    from rondel.kernels import pointwise
+    from rondel.kernels.simd import pointwise
 
     if isinstance(cell, RNN):
         return pointwise.RNN_RELU if cell.nonlinearity == "relu" else pointwise.RNN_TANH

@@ -16,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.cells import build_cell
+from rondel.cells.base import LayerParameters
 from rondel.config import ModelConfig
 from rondel.engine.base import EngineState, Floats, Ids, TokenBy
 from rondel.engine.cell_kernels import kernel_of
 from rondel.engine.numpy_engine import LARGEST_TABLE
-from rondel.engine.pace import ALONE, Pace, Sharing, gathered
 from rondel.errors import ModelFolderError
-from rondel.kernels.plan import Plan
-from rondel.kernels.runs import Passage, Slots
-from rondel.kernels.team import Task, team
-from rondel.kernels.workspace import Parameters
+from rondel.kernels.inference.packed_model import Plan
+from rondel.kernels.inference.runs import Passage, Slots
+from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split, acquired
+from rondel.kernels.threads.team import Task, team
 
 ROWS_AT_A_TIME = 256
 """Steps times streams of a pass: as many as keep its gates in the nearer caches."""
@@ -61,10 +61,7 @@ class CompiledEngine:
         self.config = config
         self.cell = build_cell(config)
         self.threads = threads or processors()
-        layers = [
-            Parameters(*(weights[f"core.{name}_l{layer}"] for name in Parameters._fields))
-            for layer in range(config.num_layers)
-        ]
+        layers = [LayerParameters.of(weights, layer, "core.") for layer in range(config.num_layers)]
         if precision == "int8" and not all(np.isfinite(array).all() for array in weights.values()):
             raise ModelFolderError(NOT_FINITE)
         self._plan = Plan(
@@ -76,7 +73,7 @@ class CompiledEngine:
             int8=precision == "int8",
             largest_table=LARGEST_TABLE,
         )
-        self._pace = Pace()
+        self._autotuner = Autotuner()
         self._kept = threading.local()
 
     def initial_state(self, batch_size: int = 1) -> EngineState:
@@ -105,7 +102,7 @@ class CompiledEngine:
 
     def streams(self, capacity: int, forbidden: int | None) -> Streams:
         """Room for so many streams that write, and never the forbidden token."""
-        return Streams(self._plan, self._pace, self.threads, capacity, forbidden)
+        return Streams(self._plan, self._autotuner, self.threads, capacity, forbidden)
 
     def _read(
         self,
@@ -117,18 +114,18 @@ class CompiledEngine:
         steps, rows = tokens_TB.shape
         if tokens_TB.size and not 0 <= tokens_TB.min() <= tokens_TB.max() < self.config.vocab_size:
             raise IndexError("a token that is not in the vocabulary")
-        ways = sharings(self._plan, rows, self.threads)
+        splits = possible_splits(self._plan, rows, self.threads)
         kind = ("read", rows)
         length = max(1, ROWS_AT_A_TIME // max(1, rows))
         begin = 0
         while begin < steps:
-            chosen, count = self._pace.choose(kind, ways, min(length, steps - begin))
+            chosen, count = self._autotuner.choose(kind, splits, min(length, steps - begin))
             part = slice(begin, begin + count)
             begin += count
-            with gathered(chosen) as way:
+            with acquired(chosen) as split:
                 started = time.perf_counter()
-                passages = self._pass(tokens_TB[part], state, way, logits=logits is not None)
-            self._pace.note(kind, way, count, time.perf_counter() - started)
+                passages = self._pass(tokens_TB[part], state, split, logits=logits is not None)
+            self._autotuner.record(kind, split, count, time.perf_counter() - started)
             for columns, passage in passages:
                 if logits is not None:
                     logits[part, columns] = passage.logits()
@@ -142,33 +139,35 @@ class CompiledEngine:
         return tuple(part.copy() for part in state) if steps == 0 else state
 
     def _pass(
-        self, tokens_TB: Ids, state: EngineState, way: Sharing, *, logits: bool
+        self, tokens_TB: Ids, state: EngineState, split: Split, *, logits: bool
     ) -> list[tuple[slice, Passage]]:
         rows = tokens_TB.shape[1]
         passages: list[tuple[slice, Passage]] = []
         tasks: list[Task] = []
-        for begin, end in itertools.pairwise(rows * i // way.blocks for i in range(way.blocks + 1)):
+        for begin, end in itertools.pairwise(
+            rows * i // split.blocks for i in range(split.blocks + 1)
+        ):
             own = slice(begin, end)
-            passage = self._passage(len(tokens_TB), end - begin, own, way.members, logits=logits)
+            passage = self._passage(len(tokens_TB), end - begin, own, split.workers, logits=logits)
             passage.begin(tuple(part[:, own] for part in state))
             passages.append((own, passage))
             tokens = tokens_TB[:, own].reshape(-1).astype(np.int64)
-            tasks += [partial(passage.read, member, tokens) for member in range(way.members)]
-        team(way.blocks * way.members).run(tasks)
+            tasks += [partial(passage.read, worker, tokens) for worker in range(split.workers)]
+        team(split.blocks * split.workers).run(tasks)
         return passages
 
     def _passage(
-        self, steps: int, rows: int, columns: slice, members: int, *, logits: bool
+        self, steps: int, rows: int, columns: slice, workers: int, *, logits: bool
     ) -> Passage:
         """Arrays to read with: of single steps they are kept, by each thread for itself."""
         if steps > 1:
-            return Passage(self._plan, steps, rows, members, logits)
+            return Passage(self._plan, steps, rows, workers, logits)
         kept: dict[object, Passage] = self._kept.__dict__.setdefault("passages", {})
-        key = rows, columns.start, members, logits
+        key = rows, columns.start, workers, logits
         if key not in kept:
             if len(kept) == MOST_KEPT:
                 kept.clear()
-            kept[key] = Passage(self._plan, steps, rows, members, logits)
+            kept[key] = Passage(self._plan, steps, rows, workers, logits)
         return kept[key]
 
 
@@ -176,9 +175,9 @@ class Streams:
     """Streams that the kernels write; see `WritingStreams`."""
 
     def __init__(
-        self, plan: Plan, pace: Pace, threads: int, capacity: int, forbidden: int | None
+        self, plan: Plan, autotuner: Autotuner, threads: int, capacity: int, forbidden: int | None
     ) -> None:
-        self._plan, self._pace, self._threads = plan, pace, threads
+        self._plan, self._autotuner, self._threads = plan, autotuner, threads
         self._slots = Slots(plan, capacity, threads, forbidden)
         self.rows = 0
 
@@ -206,19 +205,20 @@ class Streams:
         `uniforms` is (rows, steps). Raises `ModelFolderError` if the model's output is no number.
         """
         out = np.zeros((steps, self.rows), np.int64)
-        ways, kind = sharings(self._plan, self.rows, self._threads), ("write", self.rows)
+        splits = possible_splits(self._plan, self.rows, self._threads)
+        kind = "write", self.rows
         begin = 0
         used = np.zeros(self.rows, np.int64)
         while begin < steps:
-            chosen, count = self._pace.choose(kind, ways, steps - begin)
+            chosen, count = self._autotuner.choose(kind, splits, steps - begin)
             part = slice(begin, begin + count)
             begin += count
-            with gathered(chosen) as way:
+            with acquired(chosen) as split:
                 started = time.perf_counter()
                 self._slots.used[:, : self.rows] = used
-                tasks = self._slots.tasks(self.rows, *way, uniforms, begins_word, out[part])
-                team(way.blocks * way.members).run(tasks)
-            self._pace.note(kind, way, count, time.perf_counter() - started)
+                tasks = self._slots.tasks(self.rows, *split, uniforms, begins_word, out[part])
+                team(split.blocks * split.workers).run(tasks)
+            self._autotuner.record(kind, split, count, time.perf_counter() - started)
             used = self._slots.used[0, : self.rows].copy()
         if (out < 0).any():
             raise ModelFolderError(NOT_FINITE)
@@ -237,14 +237,14 @@ class Streams:
         return self._slots.state(place)
 
 
-def sharings(plan: Plan, rows: int, threads: int) -> list[Sharing]:
-    """The ways to share out a step of so many rows, the plainest first."""
-    ways = [ALONE]
+def possible_splits(plan: Plan, rows: int, threads: int) -> list[Split]:
+    """The ways to split a step of so many rows among threads, the simplest first."""
+    splits = [ALONE]
     if threads > 1 and rows * plan.numbers_a_step > SMALLEST_SHARED:
-        ways += [Sharing(1, min(threads, plan.units))] if plan.units > 1 else []
+        splits += [Split(1, min(threads, plan.units))] if plan.units > 1 else []
         blocks = min(threads, rows // FEWEST_ROWS)
-        ways += [Sharing(blocks, 1)] if blocks > 1 else []
-    return ways
+        splits += [Split(blocks, 1)] if blocks > 1 else []
+    return splits
 
 
 def processors() -> int:

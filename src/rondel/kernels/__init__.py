@@ -31,7 +31,7 @@ def why_unusable() -> str | None:
             if _to_tell:
                 _tell_of_compiling()
             # What all other kernels call: compiled as it is imported, or taken from the disk.
-            from rondel.kernels import matmul  # noqa: F401
+            from rondel.kernels.simd import matmul  # noqa: F401
         except Exception as error:  # Numba fails in ways of its own (ImportError, OSError …)
             reason = first_line(error)
         else:

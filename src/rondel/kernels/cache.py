@@ -20,7 +20,6 @@ import numba
 import platformdirs
 from numba.core import caching, config, serialize
 
-from rondel import kernels
 from rondel.errors import SlowerWarning, warn_of
 from rondel.files import write_atomically
 
@@ -118,7 +117,7 @@ def tell_of_no_cache(reason: str) -> None:
 @cache
 def sources_sum() -> str:
     """The sum of all that is compiled: a function's code holds that of those it calls."""
-    sources = sorted(Path(kernels.__file__).parent.rglob("*.py"))
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

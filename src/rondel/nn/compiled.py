@@ -16,18 +16,19 @@ from torch import Tensor
 
 from rondel import kernels
 from rondel.cells import Cell
+from rondel.cells.base import LayerParameters
 from rondel.engine.cell_kernels import has_kernel, kernel_of
 from rondel.nn.workspaces import Workspaces
 
 if TYPE_CHECKING:
-    from rondel.kernels.head_pass import HeadWorkspace
-    from rondel.kernels.workspace import StackShape, Workspace
+    from rondel.kernels.training.head_workspace import HeadWorkspace
+    from rondel.kernels.training.workspace import StackShape, Workspace
 
 Floats = npt.NDArray[np.float32]
 
 # Of larger vocabularies, the logits of a batch are better not all held at once.
 LARGEST_FUSED_VOCABULARY = 1024
-PARAMETERS_A_LAYER = 4
+PARAMETERS_A_LAYER = len(LayerParameters._fields)
 
 
 def applies(cell: Cell, *tensors: Tensor) -> bool:
@@ -63,7 +64,7 @@ def _shape(
     vocabulary: int,
     embedded: bool,
 ) -> StackShape:
-    from rondel.kernels.workspace import StackShape
+    from rondel.kernels.training.workspace import StackShape
 
     return StackShape(
         kernel_of(cell),
@@ -78,12 +79,10 @@ def _shape(
     )
 
 
-def _layers(parameters: Sequence[Tensor]) -> list[Any]:
-    from rondel.kernels.workspace import Parameters
-
+def _layers(parameters: Sequence[Tensor]) -> list[LayerParameters]:
     arrays = _arrays(parameters)
     return [
-        Parameters(*arrays[i : i + PARAMETERS_A_LAYER])
+        LayerParameters(*arrays[i : i + PARAMETERS_A_LAYER])
         for i in range(0, len(arrays), PARAMETERS_A_LAYER)
     ]
 
@@ -132,9 +131,9 @@ class _Stack(torch.autograd.Function):
         count: int,
         *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        from rondel.kernels import passes
-        from rondel.kernels.team import team
-        from rondel.kernels.workspace import Workspace
+        from rondel.kernels.threads.team import team
+        from rondel.kernels.training import passes
+        from rondel.kernels.training.workspace import Workspace
 
         state, parameters = tensors[:count], tensors[count:]
         steps, batch, _ = x_TBE.shape
@@ -164,8 +163,8 @@ class _Stack(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_out_TBH: Tensor, *d_state: Tensor | None) -> Any:
-        from rondel.kernels import passes
-        from rondel.kernels.team import team
+        from rondel.kernels.threads.team import team
+        from rondel.kernels.training import passes
 
         work, shape = _used_up(ctx), ctx.shape
         crew = team(shape.threads)
@@ -273,9 +272,9 @@ class _LossStep:
         embedded: bool,
         parameters: Sequence[Any],
     ) -> None:
-        from rondel.kernels.head_pass import HeadWorkspace
-        from rondel.kernels.team import team
-        from rondel.kernels.workspace import Workspace
+        from rondel.kernels.threads.team import team
+        from rondel.kernels.training.head_workspace import HeadWorkspace
+        from rondel.kernels.training.workspace import Workspace
 
         vocabulary = len(head)
         steps, batch = tokens_TB.shape
@@ -302,7 +301,7 @@ class _LossStep:
         back: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
         """The mean loss, the last state, and the gradients of embedding, head and layers."""
-        from rondel.kernels import passes
+        from rondel.kernels.training import passes
 
         work, targets = self.work, targets_TB.numpy()
         vectors = None if embedding is None else _arrays([embedding])[0]
@@ -322,7 +321,7 @@ class _LossStep:
     def _pass_blocks(
         self, targets: npt.NDArray[np.int64], scale: float, *, back: bool
     ) -> list[float]:
-        from rondel.kernels import passes
+        from rondel.kernels.training import passes
 
         blocks = self.work.blocks.tolist()
         totals = [0.0] * len(blocks)
@@ -338,8 +337,8 @@ class _LossStep:
         return totals
 
     def _gradients(self, embedded: bool) -> list[Tensor | None]:
-        from rondel.kernels import passes
-        from rondel.kernels.head_pass import HeadGradients
+        from rondel.kernels.training import passes
+        from rondel.kernels.training.head_workspace import HeadGradients
 
         sums, head = passes.Gradients(self.work, self.tokens_TB), HeadGradients(self.head)
         self.team.run(head.tasks() + sums.tasks())

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 from numba import types
 
-from rondel.kernels import vectors as v
 from rondel.kernels.compiling import features, intrinsic
-from rondel.kernels.matmul import PANEL
-from rondel.kernels.vectors import FLOAT, INT8, INT16, INT32, INT64, LANES, Value, Vector
+from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd.matmul import PANEL
+from rondel.kernels.simd.vectors import FLOAT, INT8, INT16, INT32, INT64, LANES, Value, Vector
 
 TOGETHER = 4  # k of a column
 MOST_PANELS = 4

@@ -1,4 +1,4 @@
-"""A model's weights, packed as `rondel.kernels.running` reads them.
+"""A model's weights, packed as `rondel.kernels.inference.running` reads them.
 
 V vocabulary, E input size, H hidden size, L layers.
 """
@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.kernels import running as r
-from rondel.kernels.matmul import PANEL, aligned
-from rondel.kernels.packing import columns_of, slot_bias
-from rondel.kernels.pointwise import SLOTS
-from rondel.kernels.quantised import FORM, LARGEST_WEIGHT, largest_activation
-from rondel.kernels.workspace import Parameters
+from rondel.kernels.inference import running as r
+from rondel.kernels.simd.int8 import FORM, LARGEST_WEIGHT, largest_activation
+from rondel.kernels.simd.matmul import PANEL, aligned
+from rondel.kernels.simd.packing import columns_of, slot_bias
+from rondel.kernels.simd.pointwise import SLOTS
+
+if TYPE_CHECKING:
+    from rondel.cells.base import LayerParameters
 
 Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -86,7 +89,7 @@ class Plan:
     def __init__(
         self,
         cell: int,
-        layers: Sequence[Parameters],
+        layers: Sequence[LayerParameters],
         embedding: Array | None,
         head: Array,
         head_bias: Array,
@@ -121,7 +124,7 @@ class Plan:
         self.lines = self._lines()
 
     def _first_input(
-        self, layer: Parameters, embedding: Array | None, largest_table: int
+        self, layer: LayerParameters, embedding: Array | None, largest_table: int
     ) -> Panels | None:
         """A table of what each token brings to the gates; or its vector, and panels for that."""
         if embedding is not None and self.vocabulary * len(layer.weight_ih) > largest_table:

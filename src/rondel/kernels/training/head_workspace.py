@@ -9,13 +9,13 @@ from functools import partial
 
 import numpy as np
 
-from rondel.kernels import packing
-from rondel.kernels.head import head_gradient, head_loss
-from rondel.kernels.matmul import PANEL, aligned
-from rondel.kernels.packing import columns_of
-from rondel.kernels.recurrence import Tokens
-from rondel.kernels.team import Task
-from rondel.kernels.workspace import Array, Workspace
+from rondel.kernels.simd import packing
+from rondel.kernels.simd.matmul import PANEL, aligned
+from rondel.kernels.simd.packing import columns_of
+from rondel.kernels.threads.team import Task
+from rondel.kernels.training.head import head_gradient, head_loss
+from rondel.kernels.training.recurrence import Tokens
+from rondel.kernels.training.workspace import Array, Workspace
 
 ONE_GATE = np.zeros(1, np.int64)
 # A padded logit, whose exponential is nothing.

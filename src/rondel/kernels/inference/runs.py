@@ -11,13 +11,13 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from rondel.kernels import running as r
-from rondel.kernels.matmul import PANEL, aligned
-from rondel.kernels.packing import from_columns, to_columns
-from rondel.kernels.plan import LINE, Array, Integers, Plan
-from rondel.kernels.pointwise import LSTM
-from rondel.kernels.running import FLOAT
-from rondel.kernels.team import Task
+from rondel.kernels.inference import running as r
+from rondel.kernels.inference.packed_model import LINE, Array, Integers, Plan
+from rondel.kernels.inference.running import FLOAT
+from rondel.kernels.simd.matmul import PANEL, aligned
+from rondel.kernels.simd.packing import from_columns, to_columns
+from rondel.kernels.simd.pointwise import LSTM
+from rondel.kernels.threads.team import Task
 
 
 class Passage:

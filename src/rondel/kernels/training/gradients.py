@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import BYTES, PANEL, multiply
-from rondel.kernels.recurrence import Tokens
-from rondel.kernels.rows import add_row
+from rondel.kernels.simd.matmul import BYTES, PANEL, multiply
+from rondel.kernels.simd.rows import add_row
+from rondel.kernels.training.recurrence import Tokens
 
 Array = npt.NDArray[np.float32]
 Blocks = npt.NDArray[np.int64]

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from numba import types
 
-from rondel.kernels import vectors as v
 from rondel.kernels.compiling import intrinsic
-from rondel.kernels.matmul import PANEL
-from rondel.kernels.vectors import INT64, LANES, Value, Vector, relu, sigmoid, tanh
+from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd.matmul import PANEL
+from rondel.kernels.simd.vectors import INT64, LANES, Value, Vector, relu, sigmoid, tanh
 
 RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 
-from rondel.kernels import vectors as v
 from rondel.kernels.compiling import call_of_exported, compiled, exported, intrinsic
-from rondel.kernels.vectors import INT64, LANES, Value
+from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd.vectors import INT64, LANES, Value
 
 PANEL = 16
 BYTES = 4  # of a number: addresses count bytes, distances numbers

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import BYTES, PANEL, multiply
-from rondel.kernels.recurrence import ROWS_AT_A_TIME, Tokens
-from rondel.kernels.rows import (
+from rondel.kernels.simd.matmul import BYTES, PANEL, multiply
+from rondel.kernels.simd.rows import (
     add_row,
     copy_row,
     exponentiate_row,
@@ -19,6 +18,7 @@ from rondel.kernels.rows import (
     scale_row,
     set_number,
 )
+from rondel.kernels.training.recurrence import ROWS_AT_A_TIME, Tokens
 
 
 @compiled

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rondel.kernels import gradients, packing, recurrence
-from rondel.kernels.matmul import PANEL
-from rondel.kernels.packing import columns_of, from_columns, to_columns
-from rondel.kernels.recurrence import Tokens
-from rondel.kernels.team import Task
-from rondel.kernels.workspace import Array, Parameters, Workspace
+from rondel.kernels.simd import packing
+from rondel.kernels.simd.matmul import PANEL
+from rondel.kernels.simd.packing import columns_of, from_columns, to_columns
+from rondel.kernels.threads.team import Task
+from rondel.kernels.training import gradients, recurrence
+from rondel.kernels.training.recurrence import Tokens
+from rondel.kernels.training.workspace import Array, Workspace
+
+if TYPE_CHECKING:
+    from rondel.cells.base import LayerParameters
 
 NO_TOKENS: Tokens = np.zeros((0, 0), np.int64)
 # Columns of units that one task packs, or sums the gradients of.
@@ -27,7 +32,9 @@ def unit_ranges(units: int) -> list[tuple[int, int]]:
     return [(begin, min(begin + UNITS_A_TASK, units)) for begin in range(0, units, UNITS_A_TASK)]
 
 
-def prepare(work: Workspace, layers: Sequence[Parameters], embedding: Array | None) -> list[Task]:
+def prepare(
+    work: Workspace, layers: Sequence[LayerParameters], embedding: Array | None
+) -> list[Task]:
     """Tasks that pack the weights, and make the table of what each token adds to the gates."""
     shape = work.shape
     for layer, parameters in enumerate(layers):
@@ -44,7 +51,7 @@ def prepare(work: Workspace, layers: Sequence[Parameters], embedding: Array | No
 
 
 def _prepare_units(
-    work: Workspace, layer: int, parameters: Parameters, begin: int, end: int
+    work: Workspace, layer: int, parameters: LayerParameters, begin: int, end: int
 ) -> None:
     shape, hidden, inputs = work.shape, work.gates_of_hidden, work.gates_of_input
     size = shape.hidden_size
@@ -281,12 +288,12 @@ class Gradients:
                 units = slice(begin * PANEL, end * PANEL)
                 self.input[0][gate, units, : shape.vocabulary] = rows
 
-    def layer(self, layer: int) -> Parameters:
-        """One layer's gradients as PyTorch has the parameters."""
+    def layer(self, layer: int) -> tuple[Array, Array, Array, Array]:
+        """One layer's gradients, shaped and ordered as its `LayerParameters`."""
         shape = self._work.shape
         size = shape.hidden_size
         inputs = shape.input_size if layer == 0 else size
-        return Parameters(
+        return (
             self.input[layer][:, :size, :inputs].reshape(-1, inputs),
             self.hidden[layer][:, :size, :size].reshape(-1, size),
             *packing.bias_gradients(shape.cell, self.sums[layer], size),

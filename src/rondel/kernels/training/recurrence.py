@@ -8,7 +8,7 @@ row by row: `h[unit // 16, row, unit % 16]`. The rows of a block are together, s
     states               row  (T + 1) * begin + t * rows + i, where step 0 is the initial state
 
 for the block's row i of `rows`, the batch's row `begin + i`. A `Layer` is a line of numbers, most
-of them addresses: the arrays are kept by `rondel.kernels.workspace`.
+of them addresses: the arrays are kept by `rondel.kernels.training.workspace`.
 
 T steps, B batch rows; S slots, of which a matmul feeds those of its own (see `pointwise.SLOTS`).
 """
@@ -18,11 +18,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rondel.kernels import pointwise
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import BYTES, PANEL, multiply
-from rondel.kernels.pointwise import GRU, LSTM, RNN_TANH
-from rondel.kernels.rows import copy_row, multiply_row
+from rondel.kernels.simd import pointwise
+from rondel.kernels.simd.matmul import BYTES, PANEL, multiply
+from rondel.kernels.simd.pointwise import GRU, LSTM, RNN_TANH
+from rondel.kernels.simd.rows import copy_row, multiply_row
 
 Layer = npt.NDArray[np.int64]
 Tokens = npt.NDArray[np.int64]

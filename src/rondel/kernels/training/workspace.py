@@ -7,27 +7,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.kernels import recurrence
-from rondel.kernels.matmul import PANEL, aligned
-from rondel.kernels.packing import columns_of
-from rondel.kernels.pointwise import LSTM, SLOTS
+from rondel.kernels.simd.matmul import PANEL, aligned
+from rondel.kernels.simd.packing import columns_of
+from rondel.kernels.simd.pointwise import LSTM, SLOTS
+from rondel.kernels.training import recurrence
 
 Array = npt.NDArray[np.float32]
 FEWEST_ROWS = 4
-
-
-class Parameters(NamedTuple):
-    """One layer's parameters, named and shaped as PyTorch's."""
-
-    weight_ih: Array
-    weight_hh: Array
-    bias_ih: Array
-    bias_hh: Array
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.matmul import BYTES, PANEL
-from rondel.kernels.pointwise import SLOTS, Slots
-from rondel.kernels.rows import copy_row, transpose_square
-from rondel.kernels.vectors import LANES
+from rondel.kernels.simd.matmul import BYTES, PANEL
+from rondel.kernels.simd.pointwise import SLOTS, Slots
+from rondel.kernels.simd.rows import copy_row, transpose_square
+from rondel.kernels.simd.vectors import LANES
 
 Array = npt.NDArray[np.float32]
 Order = npt.NDArray[np.int64]

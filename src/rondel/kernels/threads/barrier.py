@@ -9,9 +9,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from rondel.kernels import vectors as v
 from rondel.kernels.compiling import compiled, intrinsic
-from rondel.kernels.vectors import INT32, INT64, Value
+from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd.vectors import INT32, INT64, Value
 
 # Looks before a thread gives its time to others: longer than a step of the others takes.
 PATIENCE = 100

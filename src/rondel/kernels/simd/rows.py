@@ -11,9 +11,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from rondel.kernels import vectors as v
 from rondel.kernels.compiling import intrinsic
-from rondel.kernels.vectors import FLOAT, INT64, LANES, Value, Vector, exp
+from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd.vectors import FLOAT, INT64, LANES, Value, Vector, exp
 
 Body = Callable[[Any, Value, list[Value]], list[Vector]]
 

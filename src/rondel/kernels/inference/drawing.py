@@ -9,11 +9,11 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 
-from rondel.kernels import vectors as v
 from rondel.kernels.compiling import compiled, intrinsic
-from rondel.kernels.matmul import PANEL
-from rondel.kernels.rows import largest_of_row, number_at
-from rondel.kernels.vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
+from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd.matmul import PANEL
+from rondel.kernels.simd.rows import largest_of_row, number_at
+from rondel.kernels.simd.vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
 
 FLOAT = 4
 NO_DISTRIBUTION = -1

@@ -1,7 +1,7 @@
 """A recurrent stack run forward only: whole sequences, and text that feeds itself.
 
 A `Job` is a line of numbers, sizes first and then addresses; each layer has a line of its own. The
-arrays are kept by `rondel.kernels.runs`. T steps, B rows (streams), units of 16.
+arrays are kept by `rondel.kernels.inference.runs`. T steps, B rows (streams), units of 16.
 
 Layer `l`'s hidden states before step `t` begin at `H + 4 (t H_STEP + l H_LAYER)`; there a unit of a
 row lies at `unit H_UNIT + row H_ROW`. Gates of one layer at a time lie as
@@ -14,14 +14,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from rondel.kernels import pointwise
-from rondel.kernels.barrier import wait_for_all
 from rondel.kernels.compiling import compiled
-from rondel.kernels.drawing import draw, likeliest
-from rondel.kernels.matmul import PANEL, multiply
-from rondel.kernels.pointwise import GRU, LSTM, RNN_RELU, RNN_TANH
-from rondel.kernels.quantised import add_product, largest_activity, quantise_row
-from rondel.kernels.rows import copy_row, number_at, set_number
+from rondel.kernels.inference.drawing import draw, likeliest
+from rondel.kernels.simd import pointwise
+from rondel.kernels.simd.int8 import add_product, largest_activity, quantise_row
+from rondel.kernels.simd.matmul import PANEL, multiply
+from rondel.kernels.simd.pointwise import GRU, LSTM, RNN_RELU, RNN_TANH
+from rondel.kernels.simd.rows import copy_row, number_at, set_number
+from rondel.kernels.threads.barrier import wait_for_all
 
 Line = npt.NDArray[np.int64]
 Integers = npt.NDArray[np.int64]

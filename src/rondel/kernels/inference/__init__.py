@@ -1,0 +1,1 @@
+"""A recurrent stack run forward only: reading tokens, and streams that write."""

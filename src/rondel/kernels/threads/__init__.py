@@ -1,0 +1,1 @@
+"""Sharing work among threads: tasks, a barrier, and measuring which way is the fastest."""
