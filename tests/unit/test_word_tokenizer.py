@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import time
+import unicodedata
 from pydoc_data.topics import topics
 
 import numpy as np
@@ -139,3 +142,41 @@ def test_any_text_with_nothing_unknown_comes_back(
         assume(False)
     assert tokenizer.decode(tokenizer.encode(text)) == (text.lower() if lowercase else text)
     assert tokenizer.unknowns(text) == []
+
+
+# What words are cut by, written plainly, and far slower.
+MARKS = "".join(c for c in map(chr, range(0x300, 0xE01F0)) if unicodedata.category(c)[0] == "M")
+LETTER = rf"[\w{MARKS}\u200c\u200d]"
+PLAIN = re.compile(
+    rf"(?P<word>(?<!{LETTER})(?<!<unk>)<unk>(?!{LETTER})|{LETTER}+(?:['’]{LETTER}+)*)"
+    rf"|\uffed|(?P<mark>[^\s\w{MARKS}\u200c\u200d])(?P=mark)*[{MARKS}]*"
+)
+ODD = [*"aé'’-(<>”“_1😀", "<unk>", "\uffed", "\u200d", "\u0301", "\U000e0100", "\U00011001"]
+
+
+@given(parts=st.lists(st.sampled_from(ODD) | st.characters(), max_size=20))
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+def test_words_are_cut_as_they_are_described(parts: list[str]) -> None:
+    chunk = "".join("".join(parts).split())
+    found = [(match.span(), match.lastgroup) for match in PLAIN.finditer(chunk)]
+    own = word._word_or_punctuation().finditer(chunk)
+    assert [(match.span(), match.lastgroup) for match in own] == found
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["'-", "a'", "-'a", "<unk>", "\uffed-", "é\u0301", "a ", "\n ", "  ", "((", "\U000e0100-"],
+)
+def test_a_text_of_eight_times_the_length_takes_about_eight_times_the_work(part: str) -> None:
+    tokenizer = train_tokenizer("a b - ' <unk>", PUNCTUATION)
+
+    def work(length: int) -> float:
+        text = (part * length)[:length]
+        begin = time.thread_time()
+        tokenizer.encode(text)
+        tokenizer.spans(text)
+        tokenizer.unknowns(text)
+        return time.thread_time() - begin
+
+    short, long = (min(work(length) for _ in range(3)) for length in (2_000, 16_000))
+    assert long < 32 * max(short, 1e-4)

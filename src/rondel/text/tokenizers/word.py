@@ -41,6 +41,9 @@ LITERAL_JOINER = "<U+FFED>"
 # Whatever is not an implied space: the text between white space, or a run of one white space.
 CHUNK = re.compile(r"\S+|(?!(?<=\S) (?=\S))(\s)\1*")
 
+MARKS_RANGE = "\u0300-\U000e01ef"
+"""From the first combining mark to the last, as a range of `re`."""
+
 CACHED_CHUNKS = 500_000
 """Different chunks whose tokens are remembered while a text is encoded."""
 
@@ -224,18 +227,19 @@ def split_punctuation(chunk: str) -> list[str]:
     Of two punctuation tokens that touch, the second carries the joiner, unless the first is an
     opening bracket or quote, which leans on what follows.
     """
-    matches = list(_word_or_punctuation().finditer(chunk))
-    is_word = [match.lastgroup == "word" for match in matches]
-    leans_on = [_is_opening(match.group()) for match in matches]
-    tokens = []
-    for i, match in enumerate(matches):
-        token = match.group()
+    tokens: list[str] = []
+    is_word: list[bool] = []
+    # One by one, so that other threads have their turn meanwhile.
+    for match in _word_or_punctuation().finditer(chunk):
+        tokens.append(match.group())
+        is_word.append(match.lastgroup == "word")
+    leans_on = [_is_opening(token) for token in tokens]
+    for i, token in enumerate(tokens):
         if not is_word[i]:
             before = i > 0 and (is_word[i - 1] or not leans_on[i - 1])
-            after = i + 1 < len(matches) and (is_word[i + 1] or leans_on[i])
-            token = LITERAL_JOINER if token == JOINER else token
-            token = JOINER * before + token + JOINER * after
-        tokens.append(token)
+            after = i + 1 < len(tokens) and (is_word[i + 1] or leans_on[i])
+            spelled = LITERAL_JOINER if token == JOINER else token
+            tokens[i] = JOINER * before + spelled + JOINER * after
     return tokens
 
 
@@ -276,18 +280,29 @@ def _word_or_punctuation() -> re.Pattern[str]:
     Two words never touch, or no joiner could say so; so a `<unk>` counts as one word only where it
     stands clear of other words.
     """
-    marks = "".join(_combining_marks())
-    # The zero-width joiners are written inside words in Persian and the scripts of India.
-    letter = rf"[\w{marks}\u200c\u200d]"
+    # A class of rare letters is a list that is searched to its end: what is no letter never comes
+    # to it where a look at the range of letters can tell. And what no word begins with is a mark.
+    marks = _combining_marks()
+    letter = rf"[\w{marks}\u200c\u200d]"  # the zero-width joiners of Persian and Indian scripts
     return re.compile(
-        rf"(?P<word>(?<!{letter})(?<!{UNKNOWN}){UNKNOWN}(?!{letter})|{letter}+(?:['’]{letter}+)*)"
-        rf"|{JOINER}|(?P<mark>[^\s\w{marks}\u200c\u200d])(?P=mark)*[{marks}]*"
+        rf"(?P<word>(?=<)(?<!{letter})(?<!{UNKNOWN}){UNKNOWN}(?!{letter})"
+        rf"|(?=[\w{MARKS_RANGE}]){letter}+(?:['’]{letter}+)*)"
+        rf"|{JOINER}|(?P<mark>\S)(?P=mark)*(?:(?=[{MARKS_RANGE}])[{marks}]+)?"
     )
 
 
-def _combining_marks() -> Iterator[str]:
-    """Every combining mark (Unicode's Mn, Mc and Me), none of which `\\w` takes for a letter."""
+def _combining_marks() -> str:
+    """Every combining mark (Unicode's Mn, Mc and Me), none of which `\\w` takes for a letter.
+
+    They are written as the ranges of a class in `re`.
+    """
     # Outside these ranges there is none; looking at all of Unicode would take ten times as long.
-    for code in itertools.chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0)):
+    codes = itertools.chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0))
+    ranges: list[list[int]] = []
+    for code in codes:
         if unicodedata.category(chr(code)).startswith("M"):
-            yield chr(code)
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
