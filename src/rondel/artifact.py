@@ -4,11 +4,15 @@
 
     model.json             format, shape (`ModelConfig`), a few excerpts of its text
     tokenizer.json         the vocabulary
-    weights.safetensors    the arrays; in its header, how far training had come, and two sums
+    weights.safetensors    the arrays; in its header, how far training had come, and three sums
 
-The header's `fingerprint` sums the shape and vocabulary that the weights were trained with, its
-`digest` the arrays and that progress: parts that do not belong together, or were changed, are
-refused. No pickle is read or written. A training run adds files of its own beside these.
+Parts that do not belong together, or were changed, are refused. Of the sums in the header,
+`fingerprint` is of the shape and vocabulary that the weights were trained with, `digest` of the
+arrays and that progress, and `whole` of both JSON files with all that is in them, as values: how
+they are spaced does not matter. A folder whose header has no `whole` was written before there was
+one, and is read without. The arrays are those that `rondel.model_arrays` names for the shape.
+
+No pickle is read or written. A training run adds files of its own beside these.
 """
 
 from __future__ import annotations
@@ -16,24 +20,35 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
 import safetensors.numpy
 
 from rondel import __version__
-from rondel.cells import build_cell
 from rondel.config import ModelConfig, from_mapping
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder, write_atomically
+from rondel.folder_files import (
+    all_arrays,
+    check_is_file,
+    is_number,
+    open_arrays,
+    parse_json,
+    read_json,
+    reading,
+    sum_of,
+)
+from rondel.model_arrays import check_arrays, check_is_whole
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
 
-LATENT_MAPS = ("mean", "log_variance")
 FORMAT, VERSION = "rondel-model", 1
 HEADER = ("format", "fingerprint", "digest", "progress")
 MODEL, TOKENIZER, WEIGHTS = "model.json", "tokenizer.json", "weights.safetensors"
@@ -81,7 +96,7 @@ def fingerprint(config: dict[str, Any], tokenizer: dict[str, Any]) -> str:
 
     As they stand, so that a later rondel with more settings finds the same sum.
     """
-    return hashlib.sha256(json.dumps([config, tokenizer], sort_keys=True).encode()).hexdigest()
+    return sum_of(config, tokenizer)
 
 
 def digest(weights: Weights, *texts: str) -> str:
@@ -101,7 +116,7 @@ def save(path: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
 
     Raises `InputError` if something is there already, unless it is a model and `overwrite` is set.
     """
-    _check_sizes(artifact, path)
+    _check_parts(artifact, path)
     if path.exists() and not (overwrite and is_model(path)):
         raise InputError(f"{path} is there already; choose another folder")
     if path.exists():
@@ -112,6 +127,32 @@ def save(path: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
 
 def write_parts(folder: Path, artifact: Artifact) -> None:
     """Write a model's three files into an existing folder."""
+    _write_description(folder, artifact)
+    write_weights(folder, artifact)
+
+
+def write_weights(folder: Path, artifact: Artifact) -> None:
+    """Replace a model folder's weights, and its progress with them, in one move.
+
+    The sums are of the JSON files as they stand, which an earlier rondel may have written, with
+    fewer settings. If they do not say what `artifact` says, they are written anew.
+    """
+    if not _is_described(folder, artifact):
+        _write_description(folder, artifact)
+    description, vocabulary = read_json(folder / MODEL), read_json(folder / TOKENIZER)
+    arrays = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
+    progress = json.dumps(artifact.progress)
+    header = {
+        "format": FORMAT,
+        "fingerprint": fingerprint(description["config"], vocabulary),
+        "digest": digest(arrays, progress),
+        "whole": sum_of(description, vocabulary),
+        "progress": progress,
+    }
+    write_atomically(folder / WEIGHTS, safetensors.numpy.save(arrays, metadata=header))
+
+
+def _write_description(folder: Path, artifact: Artifact) -> None:
     description = {
         "format": FORMAT,
         "version": VERSION,
@@ -119,24 +160,22 @@ def write_parts(folder: Path, artifact: Artifact) -> None:
         "config": dataclasses.asdict(artifact.config),
         "excerpts": list(artifact.excerpts),
     }
-    _write_json(folder / MODEL, description)
-    _write_json(folder / TOKENIZER, tokenizer_to_json(artifact.tokenizer))
-    write_weights(folder, artifact)
+    for name, values in (
+        (MODEL, description),
+        (TOKENIZER, tokenizer_to_json(artifact.tokenizer)),
+    ):
+        write_atomically(folder / name, (json.dumps(values, indent=1) + "\n").encode())
 
 
-def write_weights(folder: Path, artifact: Artifact) -> None:
-    """Replace a model folder's weights, and its progress with them, in one move."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
-    progress = json.dumps(artifact.progress)
-    header = {
-        "format": FORMAT,
-        "fingerprint": fingerprint(
-            dataclasses.asdict(artifact.config), tokenizer_to_json(artifact.tokenizer)
-        ),
-        "digest": digest(arrays, progress),
-        "progress": progress,
-    }
-    write_atomically(folder / WEIGHTS, safetensors.numpy.save(arrays, metadata=header))
+def _is_described(folder: Path, artifact: Artifact) -> bool:
+    """Whether the JSON files in a folder say what `artifact` says."""
+    try:
+        config, excerpts, _ = _read_description(folder)
+        vocabulary = read_json(folder / TOKENIZER)
+    except ModelFolderError:
+        return False
+    said = (config, excerpts, vocabulary)
+    return said == (artifact.config, artifact.excerpts, tokenizer_to_json(artifact.tokenizer))
 
 
 def load(path: Path) -> Artifact:
@@ -145,14 +184,15 @@ def load(path: Path) -> Artifact:
     Raises `ModelFolderError`, with the reason, if it is missing, damaged, changed, of a newer
     format, or if its parts do not belong together.
     """
-    description = _read_description(path)
-    config = _config_of(description, path)
-    vocabulary = _read_json(path / TOKENIZER)
+    config, excerpts, description = _read_description(path)
+    vocabulary = read_json(path / TOKENIZER)
     try:
         tokenizer = tokenizer_from_json(vocabulary)
     except ModelFolderError as error:
         raise ModelFolderError(f"{path / TOKENIZER}: {error}") from None
-    header, weights = _read_weights(path / WEIGHTS)
+    with _open_weights(path / WEIGHTS) as file:
+        header = _header(file, path / WEIGHTS)
+        weights = all_arrays(file, path / WEIGHTS)
     if header["fingerprint"] != fingerprint(description["config"], vocabulary):
         raise ModelFolderError(
             f"{path}: the weights were not trained with this {MODEL} and {TOKENIZER}; "
@@ -162,92 +202,80 @@ def load(path: Path) -> Artifact:
         raise ModelFolderError(
             f"{path / WEIGHTS} was changed or damaged after it was written; copy it again"
         )
-    excerpts = description.get("excerpts", [])
-    if not isinstance(excerpts, list) or not all(isinstance(text, str) for text in excerpts):
-        raise ModelFolderError(f"{path / MODEL}: its excerpts are no list of texts; copy it again")
-    model = Artifact(config, tokenizer, weights, json.loads(header["progress"]), tuple(excerpts))
-    _check_sizes(model, path)
+    if header.get("whole", whole := sum_of(description, vocabulary)) != whole:
+        raise ModelFolderError(
+            f"{path / MODEL} was changed or damaged after it was written; copy it again"
+        )
+    progress = _progress(header, path / WEIGHTS)
+    model = Artifact(config, tokenizer, weights, progress, excerpts)
+    _check_parts(model, path)
     return model
 
 
-def _check_sizes(model: Artifact, path: Path) -> None:
-    """Refuse parts whose sizes cannot go together: `ModelFolderError`."""
-    config, weights = model.config, model.weights
-    rows = len(build_cell(config).gates) * config.hidden_size
-    heads, cores = ["head"], ["core"]
-    if config.is_bidirectional:
-        heads, cores = ["head", "cloze"], ["core", "backward"]
-    last = f"weight_hh_l{config.num_layers - 1}"
-    expected: dict[str, tuple[int, ...]] = {f"{h}.bias": (config.vocab_size,) for h in heads}
-    if config.is_sentence_vae:
-        expected |= {f"latent.{name}.bias": (config.latent_size or 0,) for name in LATENT_MAPS}
-    expected |= {f"{core}.{last}": (rows, config.hidden_size) for core in cores}
-    found = {name: weights[name].shape if name in weights else None for name in expected}
-    if found != expected or model.tokenizer.vocab_size != config.vocab_size:
+def _check_parts(model: Artifact, path: Path) -> None:
+    """Refuse parts that cannot go together: `ModelFolderError`."""
+    if model.tokenizer.vocab_size != model.config.vocab_size:
         raise ModelFolderError(
-            f"{path}: shape, vocabulary and weights do not go together (a vocabulary of "
-            f"{model.tokenizer.vocab_size}, where {config.vocab_size} is said; arrays {found}, "
-            f"where {expected} is said)"
+            f"{path}: shape and vocabulary do not go together (a vocabulary of "
+            f"{model.tokenizer.vocab_size}, where {model.config.vocab_size} is said); "
+            "copy the whole folder again"
         )
+    try:
+        check_arrays(model.config, model.weights)
+    except (ModelFolderError, InputError) as error:
+        raise ModelFolderError(
+            f"{path}: shape and weights do not go together ({error}); copy the whole folder again"
+        ) from None
 
 
 def read_progress(path: Path) -> dict[str, Any]:
     """How far the training of the model at `path` had come, without reading its arrays."""
     with _open_weights(path / WEIGHTS) as file:
-        progress: dict[str, Any] = json.loads(_header(file, path / WEIGHTS)["progress"])
-    return progress
+        return _progress(_header(file, path / WEIGHTS), path / WEIGHTS)
 
 
-def _read_description(path: Path) -> dict[str, Any]:
-    if path.is_file():
+def _read_description(path: Path) -> tuple[ModelConfig, tuple[str, ...], dict[str, Any]]:
+    """The shape and the excerpts of a model, and all of its description as it stands."""
+    with reading(path):
+        mode = path.stat().st_mode if os.path.lexists(path) else None
+    if mode is None:
+        raise ModelFolderError(f"{path}: there is no such folder")
+    if not stat.S_ISDIR(mode):
         _refuse_pickle(path)
         raise ModelFolderError(f"{path} is a file; a model is a folder, with {MODEL} in it")
-    if not path.is_dir():
-        raise ModelFolderError(f"{path}: there is no such folder")
-    if not is_model(path):
+    if not os.path.lexists(path / MODEL):
         raise ModelFolderError(f"{path} is not a model folder: it has no {MODEL}")
-    description = _read_json(path / MODEL)
+    description = read_json(path / MODEL)
     if description.get("format") != FORMAT:
         raise ModelFolderError(f"{path / MODEL} is not a rondel model's description")
     if description.get("version") != VERSION:
         raise ModelFolderError(
-            f"{path} has format version {description.get('version')}, and this rondel "
+            f"{path} has format version {description.get('version')!r}, and this rondel "
             f"({__version__}) reads version {VERSION}; use the rondel that made it"
         )
-    return description
+    excerpts = description.get("excerpts", [])
+    if not isinstance(excerpts, list) or not all(isinstance(text, str) for text in excerpts):
+        raise ModelFolderError(f"{path / MODEL}: its excerpts are no list of texts; copy it again")
+    return _config_of(description, path), tuple(excerpts), description
 
 
 def _config_of(description: dict[str, Any], path: Path) -> ModelConfig:
+    values = description.get("config")
     try:
-        return from_mapping(ModelConfig, description.get("config", {}), "its config")
-    except (InputError, TypeError) as error:
+        if not isinstance(values, dict):
+            raise InputError("its config is no object")
+        config = from_mapping(ModelConfig, values, "its config")
+        check_is_whole(config)
+    except InputError as error:
         raise ModelFolderError(f"{path / MODEL} cannot be read ({error}); copy it again") from None
+    return config
 
 
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(values, indent=1) + "\n").encode())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelFolderError(f"{path} is missing; copy the whole folder again") from None
-    except ValueError as error:
-        raise ModelFolderError(f"{path} is damaged ({error}); copy it again") from None
-    if not isinstance(values, dict):
-        raise ModelFolderError(f"{path} is damaged (no JSON object); copy it again")
-    return values
-
-
-def _open_weights(path: Path) -> Any:
-    if not path.is_file():
-        raise ModelFolderError(f"{path} is missing; copy the whole folder again")
-    try:
-        return safetensors.safe_open(path, framework="numpy")
-    except safetensors.SafetensorError as error:
+def _open_weights(path: Path) -> AbstractContextManager[Any]:
+    check_is_file(path)
+    with reading(path):
         _refuse_pickle(path)
-        raise ModelFolderError(f"{path} is truncated or damaged ({error}); copy it again") from None
+    return open_arrays(path)
 
 
 def _header(file: Any, path: Path) -> dict[str, str]:
@@ -257,13 +285,18 @@ def _header(file: Any, path: Path) -> dict[str, str]:
     return header
 
 
-def _read_weights(path: Path) -> tuple[dict[str, str], dict[str, npt.NDArray[Any]]]:
-    with _open_weights(path) as file:
-        return _header(file, path), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+def _progress(header: dict[str, str], path: Path) -> dict[str, Any]:
+    progress = parse_json(header["progress"], path)
+    for name, value in progress.items():
+        if not is_number(value) and not (value is None and name.endswith("_loss")):
+            raise ModelFolderError(f"{path} is damaged ({name!r} is {value!r}); copy it again")
+    return progress
 
 
 def _refuse_pickle(path: Path) -> None:
     """Old PyTorch files are pickles, newer ones zip archives of pickles: reading one runs code."""
+    if not path.is_file():
+        return
     with path.open("rb") as file:
         start = file.read(9)
     # A pickle of protocol 2 or later begins with these two bytes, an archive with these four. So

@@ -60,7 +60,7 @@ def test_it_finds_a_text_as_likely_as_it_did(folder: Path) -> None:
     if model.config.is_bidirectional:
         figures |= model.evaluate_cloze(UNSEEN).to_json()
     # There may be more figures by now.
-    assert {name: figures[name] for name in then} == pytest.approx(then, abs=1e-5)
+    assert {name: figures[name] for name in then} == pytest.approx(then, rel=1e-6, abs=1e-5)
 
 
 def test_torch_finds_the_same(folder: Path) -> None:

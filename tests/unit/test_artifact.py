@@ -124,6 +124,14 @@ def edit_weights(
     return tamper
 
 
+def replace_by_link(target: str, name: str) -> Callable[[Path], None]:
+    def tamper(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).symlink_to(target)
+
+    return tamper
+
+
 def swap_names(arrays: dict[str, Any], header: dict[str, str]) -> None:
     a, b = "core.weight_hh_l0", "core.weight_hh_l1"
     arrays[a], arrays[b] = arrays[b], arrays[a]
@@ -150,6 +158,39 @@ TAMPERED = {
     "a vocabulary out of order": (
         edit_json(TOKENIZER, lambda v: v.update(characters="cba")),
         "not in order",
+    ),
+    "its config under another name": (
+        edit_json(MODEL, lambda v: v.update(confih=v.pop("config"))),
+        "its config is no object",
+    ),
+    "no number of layers": (
+        edit_json(MODEL, lambda v: v["config"].update(num_layers=None)),
+        "num_layers is not said",
+    ),
+    "an excerpt changed": (
+        edit_json(MODEL, lambda v: v["excerpts"].__setitem__(0, "The cuq")),
+        "model.json was changed or damaged after it was written",
+    ),
+    "no excerpts": (edit_json(MODEL, lambda v: v.pop("excerpts")), "model.json was changed"),
+    "made by another": (
+        edit_json(MODEL, lambda v: v.update(made_by="?")),
+        "model.json was changed",
+    ),
+    "nested too deep": (
+        lambda folder: (folder / MODEL).write_text('{"a":' * 100_000 + "1" + "}" * 100_000),
+        "nested too deep",
+    ),
+    "a number of 5,000 digits": (
+        lambda folder: (folder / MODEL).write_text('{"format": ' + "9" * 5000 + "}"),
+        "is damaged",
+    ),
+    "a device for a vocabulary": (replace_by_link("/dev/zero", TOKENIZER), "is no file"),
+    "a device for a description": (replace_by_link("/dev/zero", MODEL), "is no file"),
+    "a link to itself": (replace_by_link(WEIGHTS, WEIGHTS), "cannot be read"),
+    "a link to nowhere": (replace_by_link("nowhere", WEIGHTS), "is missing"),
+    "no progress that can be read": (
+        edit_weights(lambda _, header: header.update(progress="[")),
+        "changed or damaged",
     ),
     "no vocabulary": (lambda folder: (folder / TOKENIZER).unlink(), "tokenizer.json is missing"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "weights.safetensors is missing"),
@@ -212,8 +253,42 @@ def test_what_is_no_folder_of_a_model_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match=r"it has no model\.json"):
         artifact.load(tmp_path)
     (tmp_path / "file").write_text("text")
-    with pytest.raises(ModelFolderError, match="is a file; a model is a folder"):
-        artifact.load(tmp_path / "file")
+    for file in (tmp_path / "file", Path("/dev/zero")):
+        with pytest.raises(ModelFolderError, match="is a file; a model is a folder"):
+            artifact.load(file)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ModelFolderError, match="cannot be read"):
+        artifact.load(tmp_path / "loop")
+    with pytest.raises(ModelFolderError, match="there is no such folder"):
+        artifact.load(tmp_path / ("long" * 1000))
+
+
+def test_a_folder_from_before_there_was_a_sum_of_everything_is_read(tmp_path: Path) -> None:
+    artifact.save(tmp_path / "m", make())
+    edit_weights(lambda _, header: header.pop("whole"))(tmp_path / "m")
+    assert artifact.load(tmp_path / "m").excerpts == ("The cup", "A “bean”")
+
+
+def test_weights_go_into_a_folder_of_an_earlier_rondel_with_fewer_settings(tmp_path: Path) -> None:
+    model = make()
+    artifact.save(tmp_path / "m", model)
+    drop = edit_json(MODEL, lambda v: (v["config"].pop("latent_size"), v.update(made_by="old")))
+    drop(tmp_path / "m")
+    before = (tmp_path / "m" / MODEL).read_bytes()
+    artifact.write_weights(tmp_path / "m", model)
+    assert (tmp_path / "m" / MODEL).read_bytes() == before
+    assert artifact.load(tmp_path / "m").config == model.config
+
+
+def test_what_was_damaged_since_is_written_anew_with_the_weights(tmp_path: Path) -> None:
+    model = make()
+    artifact.save(tmp_path / "m", model)
+    for name in (MODEL, TOKENIZER):
+        whole = (tmp_path / "m" / name).read_bytes()
+        (tmp_path / "m" / name).write_bytes(whole.replace(b"a", b"b", 1))
+        artifact.write_weights(tmp_path / "m", model)
+        assert (tmp_path / "m" / name).read_bytes() == whole
+    assert artifact.load(tmp_path / "m").excerpts == model.excerpts
 
 
 def test_no_file_of_a_run_says_where_it_lay(trained: Path, coffee_file: Path) -> None:

@@ -60,11 +60,51 @@ def test_a_store_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match=r"train.bin holds 799 tokens and should hold 800"):
         TokenStore.open(folder)
     (folder / "train.bin").unlink()
-    with pytest.raises(ModelFolderError, match=r"train.bin cannot be read"):
+    with pytest.raises(ModelFolderError, match=r"train.bin is missing"):
         TokenStore.open(folder)
     (folder / "train.bin").write_bytes(whole)
     TokenStore.open(folder)
-    for damaged in ("{", "[]", '{"dtype": "<u2"}', '{"dtype": "<u2", "splits": {"a": 1}}'):
-        (folder / "splits.json").write_text(damaged)
-        with pytest.raises(ModelFolderError, match=r"splits.json is damaged"):
+    page = folder / "splits.json"
+    sealed = page.read_text()
+    for old, new, reason in (
+        ("1600", "1601", "was changed after it was written"),
+        ('"<u2"', '"<u4"', "was changed after it was written"),
+        ('"train"', '"trein"', "splits.json is damaged"),
+        (sealed, "{", "splits.json is damaged"),
+        (sealed, "[]", "no JSON object"),
+        (sealed, "[" * 100_000, "nested too deep"),
+        (sealed, '{"dtype": ' + "9" * 5000, "splits.json is damaged"),
+    ):
+        page.write_text(sealed.replace(old, new))
+        with pytest.raises(ModelFolderError, match=reason):
             TokenStore.open(folder)
+
+
+def test_the_page_of_an_earlier_rondel_has_no_sum_of_itself(tmp_path: Path) -> None:
+    write(tmp_path / "tokens")
+    page = tmp_path / "tokens" / "splits.json"
+    index = json.loads(page.read_text())
+    del index["whole"]
+    page.write_text(json.dumps(index))
+    assert TokenStore.open(tmp_path / "tokens").splits["train"] == Split(0, 1600, 800)
+    for part, value in (
+        ("splits", {**index["splits"], "train": None}),
+        ("splits", {"train": index["splits"]["train"]}),
+        ("splits", {**index["splits"], "train": {"begin": 9, "end": 1, "tokens": 800}}),
+        ("splits", {**index["splits"], "train": {"begin": 0, "end": 1e9, "tokens": 800}}),
+        ("splits", [1]),
+        ("sha256", None),
+        ("dtype", "O"),
+        ("dtype", "<f4"),
+        ("dtype", []),
+    ):
+        page.write_text(json.dumps({**index, part: value}))
+        with pytest.raises(ModelFolderError, match=r"splits.json is damaged"):
+            TokenStore.open(tmp_path / "tokens")
+
+
+def test_tokens_beyond_the_vocabulary_are_refused(tmp_path: Path) -> None:
+    store = write(tmp_path / "tokens")
+    store.check_vocabulary(300)
+    with pytest.raises(ModelFolderError, match=r"train.bin holds tokens that this model does not"):
+        store.check_vocabulary(299)

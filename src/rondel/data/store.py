@@ -1,7 +1,8 @@
 """The token store: one flat file of token ids for each split, and a page of JSON beside them.
 
 Ids take the smallest unsigned type that holds the vocabulary (uint8 up to 256 tokens), and are read
-through a memory map, so a text larger than memory costs a resume nothing.
+through a memory map, so a text larger than memory costs a resume nothing. The page, `splits.json`,
+has the sum of each file, and of itself but for that sum (`whole`; an earlier rondel wrote none).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.errors import ModelFolderError
+from rondel.folder_files import check_is_file, from_values, read_json, reading, sum_of
 
 INDEX = "splits.json"
+PARTS = ("train", "validation", "test")
 Ids = npt.NDArray[np.integer[Any]]
 
 
@@ -62,35 +65,56 @@ class TokenStore:
             "sha256": sums,
             "splits": {name: asdict(split) for name, split in splits.items()},
         }
+        index["whole"] = sum_of(index)
         (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         return cls(folder, dtype.str, splits)
 
     @classmethod
     def open(cls, folder: Path) -> TokenStore:
         """Open what `write` wrote; `ModelFolderError` if it is missing or damaged."""
-        try:
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            splits = {name: Split(**split) for name, split in index["splits"].items()}
-            sums = {name: str(index["sha256"][name]) for name in splits}
-            store = cls(folder, str(np.dtype(index["dtype"]).str), splits)
-        except FileNotFoundError:
+        if not folder.is_dir():
             raise ModelFolderError(
                 f"{folder} is missing: this is a model without the text it was trained on"
+            )
+        index = read_json(folder / INDEX)
+        try:
+            whole = index.pop("whole", None)
+            if whole not in (None, sum_of(index)):
+                raise ValueError("it was changed after it was written")
+            splits = {name: from_values(Split, index["splits"][name]) for name in PARTS}
+            sums = {name: index["sha256"][name] for name in PARTS}
+            dtype = np.dtype(index["dtype"])
+            if dtype.kind != "u" or not all(0 <= s.begin <= s.end for s in splits.values()):
+                raise ValueError("its numbers are not those of a text")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelFolderError(
+                f"{folder / INDEX} is damaged ({error!r}); copy it again"
             ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelFolderError(f"{folder / INDEX} is damaged ({error!r})") from None
+        store = cls(folder, dtype.str, splits)
         for name, expected in sums.items():
-            data = np.ascontiguousarray(store.tokens(name)).data
+            with reading(folder / f"{name}.bin"):
+                data = np.ascontiguousarray(store.tokens(name)).data
             if hashlib.sha256(data).hexdigest() != expected:
                 raise ModelFolderError(
                     f"{folder / name}.bin was changed or damaged since it was written; copy it"
                 )
         return store
 
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Raise `ModelFolderError` if a token is none of so many: kernels read where it points."""
+        for name in PARTS:
+            tokens = self.tokens(name)
+            if len(tokens) and int(tokens.max()) >= vocab_size:
+                raise ModelFolderError(
+                    f"{self.folder / name}.bin holds tokens that this model does not have; copy "
+                    "the whole folder again"
+                )
+
     def tokens(self, name: str) -> Ids:
         """The ids (N,) of one split, as a read-only memory map."""
         path, expected = self.folder / f"{name}.bin", self.splits[name].tokens
-        if expected == 0:
+        check_is_file(path)
+        if expected == 0 and not path.stat().st_size:
             return np.empty(0, self.dtype)
         try:
             ids = np.memmap(path, dtype=self.dtype, mode="r")
