@@ -13,9 +13,10 @@ import numpy.typing as npt
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import ModelConfig
+from rondel.data.store import TokenStore
 from rondel.engine import Engine, build_engine, check_choices
 from rondel.engine.bidirectional import BidirectionalEngine
-from rondel.errors import InputError, ModelFolderError, require, warn_of
+from rondel.errors import InputError, require, warn_of
 from rondel.evaluation.adapting import DynamicSettings
 from rondel.evaluation.cache import Cache
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
@@ -24,16 +25,25 @@ from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.rescoring import Hypothesis, rescore
 from rondel.evaluation.scoring import Columns, ScoringSettings, refuse_unknown, score
+from rondel.generation.beam import BeamText, best_texts
 from rondel.generation.filling import Filled, FillSettings, fill
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.gibbs import gibbs
-from rondel.generation.start import without_implied_space
-from rondel.generation.streams import Event, Request, write_many
+from rondel.generation.listing import KnownTexts, SampleList, Sieve, written_in_order
+from rondel.generation.opening import Opening, choose_opening, opening_with
+from rondel.generation.settings import require_count
+from rondel.generation.shaping import Shaper
+from rondel.generation.start import check_prime, read_prime, without_implied_space
+from rondel.generation.streams import Event, Request, write_as_asked, write_many
 from rondel.inspection import ablation, control, finding
 from rondel.inspection import trace as tracing
 from rondel.inspection.features import Feature, features_of
+from rondel.text.reading import read_text
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.typed import check_text, check_texts
+
+TRAINING = "training"
+"""What the text of a model's own run is called, among files. One of that name is `./training`."""
 
 
 class Model:
@@ -45,6 +55,7 @@ class Model:
         self._parts = parts
         self._precision, self._threads = precision, threads
         self._expected_tokens: int | None = None
+        self._folder: Path | None = None
         check_choices(precision, threads)
         if precision != "fp32" and self.config.is_bidirectional:
             raise InputError(f"a bidirectional model runs in fp32 only; leave {precision} out")
@@ -91,12 +102,15 @@ class Model:
     def sample(self, prime: str | None = None, **settings: Any) -> str:
         """Write a text that begins with `prime`; see `stream` for the settings.
 
-        Without a prime it begins as some line of the model's own training text does.
+        Without a prime it begins after a line break, which is not shown; or, if the model's text
+        had no lines, with a few of that text's characters or words: see `choose_opening`.
         """
         if prime is None:
-            prime = self.choose_prime(settings.get("seed"), settings.get("index", 0))
-        check_text(prime, "the prime")
-        return prime + "".join(self.stream(prime, **settings))
+            opening = self.choose_opening(settings.get("seed"), settings.get("index", 0))
+        else:
+            check_text(prime, "the prime")
+            opening = opening_with(prime)
+        return opening.shown + "".join(self.stream(opening.prime, **settings))
 
     def stream(
         self,
@@ -127,7 +141,9 @@ class Model:
         """Write a text for each of the primes, all together, which is much faster than in turn.
 
         `settings` are those of `stream`; the first text has `index` (0, if it is not told), and the
-        others those that follow, so that each is the one that `sample` gives by itself.
+        others those that follow, so that each is the one that `sample` gives by itself. Modes
+        `argmax` and `beam` draw nothing: with them, equal primes give equal texts. The several
+        likeliest for one prime are given by `beam_search`.
         """
         check_texts(primes, "the primes")
         texts = [[prime] for prime in primes]
@@ -137,7 +153,7 @@ class Model:
 
     def stream_many(
         self,
-        primes: Sequence[str],
+        primes: Sequence[str] | Iterator[str],
         *,
         length: int = 500,
         mode: str = "sample",
@@ -150,12 +166,16 @@ class Model:
         """Yield the pieces of `sample_many`'s texts as they are made, without their primes.
 
         Of an event, `handle` is the prime's place, `piece` more of its text, and `finished` whether
-        that was the last. Settings and errors are those of `stream`.
+        that was the last. Settings and errors are those of `stream`. Primes may also come from an
+        iterator, however many, which is asked for the next as there is room to write on from it.
         """
-        check_texts(primes, "the primes")
         chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
-        self._warn_of_unknowns(primes)
+        if not isinstance(primes, Iterator):
+            check_texts(primes, "the primes")
+            self._warn_of_unknowns(primes)
         requests = (Request(prime, chosen, number) for number, prime in enumerate(primes, index))
+        if isinstance(primes, Iterator):
+            return write_as_asked(self._engine, self.tokenizer, lambda: next(requests, None))
         return write_many(self._engine, self.tokenizer, requests)
 
     def _warn_of_unknowns(self, primes: Iterable[str]) -> None:
@@ -169,13 +189,130 @@ class Model:
         check_text(prime, "the prime")
         return self.tokenizer.unknowns(without_implied_space(self.tokenizer, prime))
 
-    def choose_prime(self, seed: int | None = None, index: int = 0) -> str:
-        """The beginning of some line of the model's own training text."""
-        excerpts = self._parts.excerpts
-        if not excerpts:
-            raise ModelFolderError("this model carries no excerpts of its text; give it a prime")
-        draw = np.random.default_rng(None if seed is None else [seed, index])
-        return excerpts[int(draw.integers(len(excerpts)))]
+    def choose_opening(self, seed: int | None = None, index: int = 0) -> Opening:
+        """What text `index` of a seed begins with where no prime is given.
+
+        Of an opening, `prime` is what the model reads first, and `shown` what of it is part of the
+        text: nothing of a line break. Raises `ModelFolderError` if the model carries no excerpts.
+        """
+        return choose_opening(self.tokenizer, self._parts.excerpts, seed, index)
+
+    def samples(
+        self,
+        count: int,
+        prime: str | None = None,
+        *,
+        unique: bool = False,
+        not_in: str | Path | Sequence[str | Path] = (),
+        encoding: str = "utf-8",
+        length: int = 500,
+        mode: str = "sample",
+        seed: int | None = None,
+        index: int = 0,
+        stop: str | Sequence[str] = (),
+        **rules: float,
+    ) -> SampleList:
+        """A list of `count` texts, given one by one as they are ready, in order, for any `count`.
+
+        They are what `stream` writes for numbers `index` and following of the `seed`, without the
+        `prime`; blank ones are left out. With `unique` each comes once; with `not_in`, none that
+        stands in these files (read in `encoding`), or in the text of the model's own run, which is
+        called "training". `rondel.generation.listing.KnownTexts` says what stands in a text.
+
+        Of the `SampleList`, `left_out` says how many texts were left out and why; `missing` is
+        above 0 at its end if the model could not give so many: a thousand in a row were left out.
+        Other settings, and errors, are those of `stream`.
+        """
+        chosen = _generation_settings(length, mode, seed, stop, 1, rules)
+        self.check_copies(count, prime, chosen)
+        if prime is not None:
+            check_text(prime, "the prime")
+            check_prime(prime)
+            self._warn_of_unknowns([prime])
+        sieve = self.sieve(unique=unique, not_in=not_in, after=prime or "", encoding=encoding)
+
+        def request(number: int) -> tuple[str, Request]:
+            if prime is not None:
+                return "", Request(prime, chosen, index + number)
+            opening = self.choose_opening(seed, index + number)
+            return opening.shown, Request(opening.prime, chosen, index + number)
+
+        write = functools.partial(written_in_order, self._engine, self.tokenizer, request)
+        return SampleList(count, write, sieve)
+
+    def check_copies(self, count: int, prime: str | None, settings: GenerationSettings) -> None:
+        """Raise `InputError` if `count` texts would all be the same one, as nothing is drawn."""
+        require_count(count)
+        same = prime is not None or len(set(self._parts.excerpts)) == 1
+        if count > 1 and same and not settings.draws:
+            how = "mode beam" if settings.mode == "beam" else "taking the likeliest token"
+            raise InputError(
+                f"{how} draws nothing, so that all {count} texts would be the same; leave the "
+                "count out, or draw (--mode sample, a --temperature above 0)"
+            )
+
+    def beam_search(
+        self,
+        prime: str | None = None,
+        count: int = 1,
+        *,
+        length: int = 500,
+        stop: str | Sequence[str] = (),
+        beam_width: int | None = None,
+        **rules: float,
+    ) -> list[BeamText]:
+        """The `count` likeliest texts that a beam search finds, likeliest first, each once.
+
+        Each has its `text`, without the prime, its `log_probability` in nats (of the whole text,
+        not divided by its length: where texts may stop early, short ones are favoured) and how many
+        `tokens` that is of. `beam_width` texts are kept at a time: `None` is 4, or `count` if that
+        is more. Texts are fewer if so many different ones were not kept. Other settings, and
+        errors, are those of `stream`.
+        """
+        require_count(count)
+        width = max(4, count) if beam_width is None else beam_width
+        chosen = _generation_settings(length, "beam", None, stop, width, rules)
+        if prime is None:
+            prime = self.choose_opening(0).prime
+        check_text(prime, "the prime")
+        check_prime(prime)
+        self._warn_of_unknowns([prime])
+        shaper = Shaper(self.tokenizer, chosen.rules)
+        start = read_prime(self._engine, self.tokenizer, prime)
+        return best_texts(self._engine, self.tokenizer, chosen, start, shaper, count)
+
+    def sieve(
+        self,
+        *,
+        unique: bool = False,
+        not_in: str | Path | Sequence[str | Path] = (),
+        after: str = "",
+        encoding: str = "utf-8",
+    ) -> Sieve:
+        """What leaves texts out of a list, as `samples` has it; `after` is their prime."""
+        files = [not_in] if isinstance(not_in, str | Path) else list(not_in)
+        as_bytes = self.tokenizer.level == "byte"
+        texts = [
+            self.training_text()
+            if file == TRAINING
+            else read_text([str(file)], encoding, as_bytes=as_bytes)
+            for file in files
+        ]
+        return Sieve(unique=unique, known=KnownTexts(texts) if texts else None, after=after)
+
+    def training_text(self) -> str:
+        """The text of the run that the model's folder is or lies in, all parts of it.
+
+        Raises `InputError` if the model was not loaded from one, or the folder was moved away.
+        """
+        store = None if self._folder is None else TokenStore.of_model(self._folder)
+        if store is None:
+            raise InputError(
+                "this model is without the text it was trained on, which lies in the folder of its "
+                "run; give that text's file instead"
+            )
+        store.check_vocabulary(self.tokenizer.vocab_size)
+        return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
 
     def evaluate(
         self,
@@ -458,8 +595,12 @@ def load(path: str | Path, *, precision: str = "fp32", threads: int | None = Non
     scores do not depend on `threads`, of which it takes as many as help, if it is not told.
     """
     parts = artifact.load(Path(path))
+    model: Model
     if parts.config.model == "sentence-vae":
         from rondel.latent_api import SentenceVAE
 
-        return SentenceVAE(parts, precision=precision, threads=threads)
-    return Model(parts, precision=precision, threads=threads)
+        model = SentenceVAE(parts, precision=precision, threads=threads)
+    else:
+        model = Model(parts, precision=precision, threads=threads)
+    model._folder = Path(path)
+    return model

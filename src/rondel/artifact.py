@@ -2,7 +2,7 @@
 
 ::
 
-    model.json             format, shape (`ModelConfig`), a few excerpts of its text
+    model.json             format, shape (`ModelConfig`), what texts begin by
     tokenizer.json         the vocabulary
     weights.safetensors    the arrays; in its header, how far training had come, and three sums
 
@@ -65,7 +65,8 @@ class Artifact:
 
     `weights` maps names such as `core.weight_ih_l0` to arrays; `progress` says how far training had
     come (step, epoch, tokens, seconds, train_loss, val_loss; losses in nats per token);
-    `excerpts` are beginnings of lines from the training text.
+    `excerpts` are what a text without a prime begins by: a line break, or beginnings of sentences
+    of the training text (see `rondel.generation.opening`).
     """
 
     config: ModelConfig

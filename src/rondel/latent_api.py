@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from rondel.generation.filling import FillSettings
 from rondel.generation.imputation import Imputed, impute
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.listing import SampleList
+from rondel.generation.settings import GenerationSettings, require_count
+from rondel.generation.streams import CAPACITY
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 from rondel.text.typed import check_text, check_texts
 
@@ -92,9 +95,35 @@ class SentenceVAE(Model):
 
         `settings` are those of `decode`. Sentence k of a `seed` is the same however many there are.
         """
-        _at_least_one("count", count)
+        require_count(count)
         points = self.random_points(count, settings.get("seed"), first)
         return self.decode(points, first=first, **{"mode": "sample", **settings})
+
+    def samples(  # type: ignore[override]  # it takes no prime
+        self,
+        count: int,
+        prime: None = None,
+        *,
+        unique: bool = False,
+        not_in: str | Path | Sequence[str | Path] = (),
+        encoding: str = "utf-8",
+        index: int = 0,
+        **settings: Any,
+    ) -> SampleList:
+        """As `Model.samples`, of what `sample_sentences` writes. A prime is refused."""
+        require_count(count)
+        if prime is not None:
+            raise InputError("a sentence VAE goes on from no prime; leave it out")
+        self._chosen(settings)
+
+        def write(wanted: Callable[[], int]) -> Iterator[str]:
+            first = index
+            while number := min(CAPACITY, wanted()):
+                yield from self.sample_sentences(number, first=first, **settings)
+                first += number
+
+        sieve = self.sieve(unique=unique, not_in=not_in, encoding=encoding)
+        return SampleList(count, write, sieve)
 
     def random_points(self, count: int, seed: int | None = None, first: int = 0) -> Floats:
         """Points (N, Z) drawn from N(0, I)."""
@@ -102,7 +131,7 @@ class SentenceVAE(Model):
 
     def reconstruct(self, sentence: str, count: int = 1, **settings: Any) -> list[str]:
         """What a sentence's point is written as: first the mean of q(z|x), then draws from it."""
-        _at_least_one("count", count)
+        require_count(count)
         means, log_variances = self.encode([sentence])
         seed = settings.get("seed")
         points = latent.posterior_draws(means[0], log_variances[0], count, seed)
@@ -203,8 +232,3 @@ class SentenceVAE(Model):
         # The line break is a token too.
         settings = {"length": self.longest + 1, "mode": "argmax", **own}
         return GenerationSettings(**settings, rules=rules)
-
-
-def _at_least_one(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}")

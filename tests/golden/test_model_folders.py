@@ -45,7 +45,7 @@ def test_it_opens_as_what_it_was(folder: Path) -> None:
         if name in settings:
             assert getattr(model.config, name) == settings[name]
     assert model.progress["step"] == expected(folder)["step"]
-    assert model.choose_prime(seed=1).strip()
+    assert model.choose_opening(seed=1).shown.strip()
 
 
 def test_it_writes_what_it_wrote(folder: Path) -> None:

@@ -97,15 +97,26 @@ def test_what_a_model_says_of_itself(trained: Path) -> None:
     assert model.weights["head.weight"].shape == (model.tokenizer.vocab_size, 32)
 
 
-def test_a_prime_is_a_beginning_of_its_own_text(trained: Path, coffee: str) -> None:
+def test_a_text_without_a_prime_begins_a_line(trained: Path) -> None:
     model = rondel.load(trained)
-    primes = [model.choose_prime(seed=5, index=i) for i in range(20)]
-    assert primes == [model.choose_prime(seed=5, index=i) for i in range(20)]
-    assert len(set(primes)) > 2
-    assert all(prime in coffee for prime in primes)
+    assert model.choose_opening(seed=5, index=3) == ("\n\n", "")
     text = model.sample(length=30, seed=5, index=3)
-    assert text.startswith(primes[3])
-    assert len(text) == len(primes[3]) + 30
+    assert "\n\n" + text == model.sample("\n\n", length=30, seed=5, index=3)
+
+
+def test_samples_are_those_of_sample_one_after_the_other(trained: Path) -> None:
+    model = rondel.load(trained)
+    samples = model.samples(20, "The ", length=3, seed=2, index=4)
+    expected = ["".join(model.stream("The ", length=3, seed=2, index=4 + n)) for n in range(30)]
+    assert list(samples) == [text for text in expected if text.strip()][:20]
+    unique = model.samples(20, "The ", length=3, seed=2, unique=True, not_in="training")
+    assert len(set(unique)) == 20
+    assert unique.missing == 0
+    assert unique.left_out["repeated"] > 0
+    with pytest.raises(InputError, match="count must be a whole number"):
+        model.samples(0)
+    with pytest.raises(InputError, match="no such file"):
+        model.samples(2, not_in=["nowhere.txt"])
 
 
 def test_text_streams_as_it_is_made(trained: Path) -> None:

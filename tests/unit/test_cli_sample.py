@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -46,11 +47,87 @@ def test_several_samples_are_numbered_and_each_is_its_own(trained: Path) -> None
     assert sample(*flags) == texts[0]
 
 
-def test_a_prime_is_drawn_from_the_text_where_none_is_given(trained: Path, coffee: str) -> None:
-    text = sample(trained, "-n", 5, "--seed", 8)
-    assert text[:-5] == package.load(trained).choose_prime(8)
-    assert text[:-5] in coffee
-    assert text == sample(trained, "-n", 5, "--seed", 8)
+def test_a_text_without_a_prime_begins_after_a_line_break_that_is_not_shown(trained: Path) -> None:
+    text = sample(trained, "-n", 50, "--seed", 8)
+    assert len(text) == 50
+    # The text has paragraphs of a line each.
+    assert "\n\n" + text == package.load(trained).sample("\n\n", length=50, seed=8)
+    assert text == package.load(trained).sample(length=50, seed=8)
+    assert text == sample(trained, "-n", 50, "--seed", 8)
+
+
+def test_lines_are_written_alone_each_once_and_none_of_the_training_text(
+    trained: Path, coffee: str, tmp_path: Path
+) -> None:
+    flags = (trained, "-n", 4, "--count", 30, "--seed", 3)
+    lines = rondel("sample", *flags, "--format", "lines").stdout.splitlines()
+    assert len(lines) == 30
+    model = package.load(trained)
+    every = (model.sample(length=4, seed=3, stop="\n", index=i) for i in range(10))
+    kept = [text for text in every if text.strip()]
+    assert lines[: len(kept)] == kept
+    done = rondel("sample", *flags, "--format", "lines", "--unique", "--not-in", "training")
+    written = done.stdout.splitlines()
+    assert len(set(written)) == 30
+    assert not set(written) & {line.strip() for line in coffee.split("\n")}
+    # What was written once can be kept out another time.
+    (tmp_path / "before.txt").write_text(done.stdout, encoding="utf-8")
+    again = rondel("sample", *flags, "--format", "jsonl", "--stop", "\n", "--unique")
+    rows = [json.loads(line) for line in again.stdout.splitlines()]
+    assert len({row["text"] for row in rows}) == 30
+    assert all(
+        row["text"] == model.sample(length=4, seed=3, stop="\n", index=row["index"])
+        for row in rows[:3]
+    )
+    other = rondel("sample", *flags, "--format", "lines", "--not-in", tmp_path / "before.txt")
+    assert not set(other.stdout.splitlines()) & set(written)
+    assert "in the given texts" in other.stderr
+
+
+def test_a_list_goes_without_the_prime_which_counts_when_it_is_looked_for(
+    trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "known.txt").write_text("x\nThe and\nThe the\n", encoding="utf-8")
+    flags = (trained, "--prime", "The ", "-n", 3, "--seed", 1, "--count", 40, "--temperature", 0.3)
+    written = rondel("sample", *flags, "--format", "lines").stdout.splitlines()
+    assert {"and", "the"} < set(written)
+    done = rondel("sample", *flags, "--format", "lines", "--not-in", tmp_path / "known.txt")
+    assert not {"and", "the"} & set(done.stdout.splitlines())
+
+
+def test_a_list_that_the_model_cannot_give_ends_and_says_so(trained: Path) -> None:
+    flags = (trained, "-n", 1, "--seed", 1, "--format", "lines", "--unique", "--count", 500)
+    with pytest.raises(InputError, match=r"of 500 texts: the last 1,000 were all left out"):
+        rondel("sample", *flags)
+
+
+def test_a_model_without_its_run_has_no_training_text(trained: Path, tmp_path: Path) -> None:
+    package.load(trained).save(tmp_path / "alone")
+    with pytest.raises(InputError, match="without the text it was trained on"):
+        rondel("sample", tmp_path / "alone", "--not-in", "training")
+
+
+def test_beam_search_gives_as_many_as_are_asked_for_best_first(trained: Path) -> None:
+    flags = (trained, "--prime", "The c", "-n", 12, "--mode", "beam", "--stop", "\n")
+    done = sample(*flags, "--count", 4, "--format", "jsonl").split("\n")
+    rows = [json.loads(line) for line in done]
+    assert len({row["text"] for row in rows}) == 4
+    scores = [row["log_probability_nats"] for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    found = package.load(trained).beam_search("The c", 4, length=12, stop="\n")
+    assert [text.text for text in found] == [row["text"] for row in rows]
+    lines = sample(*flags, "--count", 4).split("\n")
+    assert lines[0] == f"--- 1 of 4: {scores[0]:.3f} nats, {rows[0]['tokens']} tokens"
+    assert lines[1] == "The c" + rows[0]["text"]
+    with pytest.raises(InputError, match=r"raise the beam width \(--beam-width\) to 9"):
+        rondel("sample", *flags, "--count", 9)
+
+
+@pytest.mark.parametrize("flags", [("--mode", "argmax"), ("--temperature", 0)])
+def test_copies_of_one_text_are_refused(flags: tuple[object, ...], trained: Path) -> None:
+    for how in ("text", "lines"):
+        with pytest.raises(InputError, match="draws nothing"):
+            rondel("sample", trained, "--prime", "The ", "--count", 4, "--format", how, *flags)
 
 
 def test_a_prime_from_a_file_or_standard_input(trained: Path, tmp_path: Path) -> None:

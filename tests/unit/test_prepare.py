@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from _runs import configured, start
 
 from rondel.config import RunConfig, TextConfig
-from rondel.data.prepare import choose_excerpts, prepare_text, split_bounds
+from rondel.data.prepare import prepare_text, split_bounds
 from rondel.errors import InputError
 
 
@@ -151,17 +150,3 @@ def test_parts_just_large_enough_will_do() -> None:
     settings = {"batch_size": 4, "seq_length": 16, "validation_fraction": 17 / 82}
     prepared = prepare_text("ab" * 41, config(**settings))
     assert [split.tokens for split, _ in prepared.parts.values()] == [65, 17, 0]
-
-
-def test_excerpts_are_beginnings_of_lines_or_sentences_without_words_cut(prose: str) -> None:
-    excerpts = choose_excerpts(prose, seed=3)
-    assert 10 < len(excerpts) <= 32
-    assert len(set(excerpts)) == len(excerpts)
-    for excerpt in excerpts:
-        assert 0 < len(excerpt) <= 48
-        places = [i for i in range(len(prose)) if prose.startswith(excerpt, i)]
-        assert any(i == 0 or re.search(r"(\n|[.!?][\"')]? +)$", prose[:i]) for i in places)
-        assert any(not prose[i + len(excerpt) :][:1].isalnum() for i in places)
-    assert excerpts == choose_excerpts(prose, seed=3)
-    assert excerpts != choose_excerpts(prose, seed=4)
-    assert choose_excerpts("\n\n \n", seed=1) == ("\n\n \n",)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rondel.cli.runs import find_store
 from rondel.cli.tables import per_word
+from rondel.data.store import TokenStore
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _training_ids(
 ) -> Ids:
     if baseline_texts:
         return model.tokenizer.encode(read(model, baseline_texts))
-    store = find_store(folder)
+    store = TokenStore.of_model(folder)
     if store is None:
         raise InputError(
             f"{folder} was moved away from the text of its run; name a text to count n-grams in "

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rondel.cli.runs import find_store, open_store
+from rondel.cli.runs import open_store
 from rondel.cli.tables import per_word
+from rondel.data.store import TokenStore
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 
@@ -104,7 +105,7 @@ def command(
         ids, characters = _tokens_of_split(model, split or "validation")
     with Waiting() as waiting:
         if dynamic is not None:
-            store = find_store(model)
+            store = TokenStore.of_model(model)
             training_ids = None if store is None else store.tokens("train")
             figures = judged.evaluate_dynamically(
                 ids, characters, dynamic, training_ids=training_ids, watch=waiting, text=whole

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rondel.cli.options import SectionedCommand, rule_options
-from rondel.cli.printing import printable
+from rondel.cli.samples import FORMATS, print_in_order, write_found, write_list
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rondel.api import Model
-    from rondel.generation.streams import Event
+    from rondel.generation.opening import Opening
 
-GIBBS = "gibbs"
+GIBBS, TRAINING = "gibbs", "training"
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--prime", help="Text to go on from (left out: a line's beginning of the model's own)."
+    "--prime",
+    help="Text to go on from (left out: after a line break, or, if the model's text had no lines, "
+    "a few of its characters or words).",
 )
 @click.option(
     "--prime-file",
@@ -63,6 +67,24 @@ GIBBS = "gibbs"
 )
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")
 @click.option(
+    "--format",
+    "how",
+    type=click.Choice(list(FORMATS)),
+    default="text",
+    show_default=True,
+    help="; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items()),
+)
+@click.option(
+    "--unique", is_flag=True, help="Each text once; how many were left out is told at the end."
+)
+@click.option(
+    "--not-in",
+    multiple=True,
+    metavar="FILE",
+    help="No text that stands in FILE: as a whole line or several, or, in a FILE of one line, "
+    f'anywhere. "{TRAINING}" is the text of the model\'s own run. May be given several times.',
+)
+@click.option(
     "--precision",
     type=click.Choice(list(PRECISIONS)),
     default="fp32",
@@ -85,11 +107,21 @@ def command(
     count: int,
     seed: int | None,
     stop: tuple[str, ...],
+    how: str,
+    unique: bool,
+    not_in: tuple[str, ...],
     precision: str,
     threads: int | None,
     **rules: Any,
 ) -> None:
     """Write text with the model in the folder MODEL, on standard output as it is made.
+
+    A --prime is printed before its text in --format text only. With --mode beam, --count gives so
+    many of the likeliest texts, best first, with the log-probability of each in nats: of all that
+    was written after the prime, not divided by its length.
+
+    \b
+      rondel sample runs/names --count 300 --format lines --unique --not-in training
 
     A sentence VAE writes sentences from points drawn in its latent space, one a line.
     """
@@ -100,71 +132,113 @@ def command(
 
     if prime is not None and prime_file is not None:
         raise InputError("give --prime or --prime-file, not both")
+    if mode == GIBBS and how == "lines":
+        raise InputError("mode gibbs draws whole texts, of any lines; use --format jsonl")
     tell_of_compiling()
     writer = load(model, precision=precision, threads=threads)
+    stops = (*stop, "\n") if how == "lines" else stop
+    settings: dict[str, Any] = {"length": length, "mode": mode, "stop": stops, **rules}
+    wanted = Wanted(count, seed, how, {"unique": unique, "not_in": not_in, "encoding": encoding})
     if isinstance(writer, SentenceVAE):
         if prime is not None or prime_file is not None or mode == GIBBS:
             what = "draws no text again" if mode == GIBBS else "goes on from no prime"
             raise InputError(f"{model} is a sentence VAE, which {what}; leave it out")
-        drawn = {"mode": mode, "seed": seed, "stop": stop, "beam_width": beam_width, **rules}
-        length = min(length, writer.longest + 1)
-        for sentence in writer.sample_sentences(count, length=length, **drawn):
-            click.echo(printable(sentence))
+        settings |= {"length": min(length, writer.longest + 1), "beam_width": beam_width}
+        samples = writer.samples(count, seed=seed, **wanted.sieve, **settings)
+        write_list(samples, "lines" if how == "text" else how, count)
         return
     if prime_file is not None:
         prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.level == "byte")
-    if prime:
+    if prime is not None:
         tell_of_unknowns(writer.unknowns(prime))
-    primes = [
-        writer.choose_prime(seed, index) if prime is None else prime for index in range(count)
-    ]
     if mode == GIBBS:
-        for index, start in enumerate(primes):
-            _print_heading(index, count)
-            drawn = {"seed": seed, "index": index}
-            text = writer.sample(start, length=length, **drawn) if prime is None else start
-            click.echo(printable(_redrawn(writer, text, sweeps, {**drawn, **rules})))
+        _redraw(writer, prime, length, sweeps, wanted, rules)
         return
     width = beam_width if mode == "beam" else 1
-    writer._expect(width * sum(length + len(start) for start in primes))
-    chosen: dict[str, Any] = {
-        "length": length,
-        "mode": mode,
-        "seed": seed,
-        "stop": stop,
-        "beam_width": beam_width,
-    }
+    writer._expect(width * count * (length + len(prime or "")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # told above, once
-        events = writer.stream_many(primes, **chosen, **rules)
-        _print_in_order(events, primes)
+        if mode == "beam" and (count > 1 or wanted.listed):
+            del settings["mode"]
+            _search(writer, prime, {**settings, "beam_width": beam_width}, wanted)
+        elif wanted.listed:
+            samples = writer.samples(count, prime, seed=seed, **wanted.sieve, **settings)
+            write_list(samples, how, count, prime or "")
+        else:
+            _write(writer, prime, {**settings, "beam_width": beam_width}, wanted)
 
 
-def _print_heading(index: int, count: int) -> None:
-    if count > 1:
-        click.secho(f"--- {index + 1} of {count}", dim=True)
+@dataclass(frozen=True)
+class Wanted:
+    """How many texts, of which seed, written how, and what leaves some of them out."""
+
+    count: int
+    seed: int | None
+    how: str
+    sieve: dict[str, Any]
+
+    @property
+    def listed(self) -> bool:
+        """Whether texts are written whole, once it is known that they stay."""
+        return self.how != "text" or self.sieve["unique"] or bool(self.sieve["not_in"])
 
 
-def _print_in_order(events: Iterator[Event], primes: list[str]) -> None:
-    """Print texts one after the other, the first that is not finished as it is made."""
-    pieces: list[list[str]] = [[] for _ in primes]
-    finished: set[int] = set()
-    first = next(events, None)
-    for shown, prime in enumerate(primes):
-        _print_heading(shown, len(primes))
-        click.secho(printable(prime), bold=True, nl=False)
-        while True:
-            if text := "".join(pieces[shown]):
-                click.echo(printable(text), nl=False)
-                pieces[shown].clear()
-            if shown in finished:
-                break
-            event = first or next(events)
-            first = None
-            pieces[event.handle].append(event.piece)
-            if event.finished:
-                finished.add(event.handle)
-        click.echo()
+def _opening(writer: Model, prime: str | None, seed: int | None, index: int = 0) -> Opening:
+    from rondel.generation.opening import opening_with
+
+    return writer.choose_opening(seed, index) if prime is None else opening_with(prime)
+
+
+def _write(writer: Model, prime: str | None, settings: dict[str, Any], wanted: Wanted) -> None:
+    """Print texts as they are made."""
+    from rondel.generation.settings import GenerationSettings
+
+    chosen = GenerationSettings(
+        mode=settings["mode"], rules={"temperature": settings["temperature"]}
+    )
+    writer.check_copies(wanted.count, prime, chosen)
+    openings: dict[int, Opening] = {}
+
+    def primes() -> Iterator[str]:
+        for index in range(wanted.count):
+            openings[index] = _opening(writer, prime, wanted.seed, index)
+            yield openings[index].prime
+
+    events = writer.stream_many(primes(), seed=wanted.seed, **settings)
+    print_in_order(events, openings, wanted.count)
+
+
+def _search(writer: Model, prime: str | None, settings: dict[str, Any], wanted: Wanted) -> None:
+    """Print the likeliest texts that a beam search finds."""
+    opening = _opening(writer, prime, wanted.seed)
+    sieve = writer.sieve(after=opening.prime, **wanted.sieve)
+    # What is left out makes room for others.
+    asked = settings["beam_width"] if wanted.sieve["not_in"] else wanted.count
+    found = writer.beam_search(opening.prime, asked, **settings)
+    begun = opening.shown if prime is None or wanted.how == "text" else ""
+    write_found(found, sieve, wanted.how, wanted.count, begun)
+
+
+def _redraw(
+    writer: Model,
+    prime: str | None,
+    length: int,
+    sweeps: int,
+    wanted: Wanted,
+    rules: dict[str, Any],
+) -> None:
+    """Print texts whose tokens were all drawn again."""
+
+    def redrawn(more: Callable[[], int]) -> Iterator[str]:
+        for index in itertools.count():
+            drawn: dict[str, Any] = {"seed": wanted.seed, "index": index}
+            text = writer.sample(length=length, **drawn) if prime is None else prime
+            yield _redrawn(writer, text, sweeps, {**drawn, **rules})
+
+    from rondel.generation.listing import SampleList
+
+    samples = SampleList(wanted.count, redrawn, writer.sieve(**wanted.sieve))
+    write_list(samples, wanted.how, wanted.count)
 
 
 def _redrawn(writer: Model, text: str, sweeps: int, settings: dict[str, Any]) -> str:

@@ -56,6 +56,7 @@ def watch(
     """
     from rondel.cells import build_cell
     from rondel.generation.generate import GenerationSettings, generate
+    from rondel.generation.opening import opening_with
     from rondel.inspection.stack import STATES
     from rondel.inspection.trace import find_unit
 
@@ -67,11 +68,11 @@ def watch(
     engine = WatchedEngine(model.engine)
     settings = GenerationSettings(length, seed=seed)
     console = Console(highlight=False)
-    start = prime or model.choose_prime(seed)
-    *_, last = start.splitlines(keepends=True)
+    opening = opening_with(prime) if prime else model.choose_opening(seed)
+    last = "".join(opening.shown.splitlines(keepends=True)[-1:])
     console.print(Text(last), end="")
     waiting = ""
-    for piece in generate(engine, model.tokenizer, settings, start):
+    for piece in generate(engine, model.tokenizer, settings, opening.prime):
         # What has just come out is read by the next step: its value is known only then.
         if waiting:
             _print(console, waiting, engine.state, tracks.index(unit.track), unit)

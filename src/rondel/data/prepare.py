@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,9 +19,15 @@ from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that is read character by character."""
-EXCERPTS, EXCERPT_LENGTH = 32, 48
+EXCERPTS, EXCERPT_LENGTH, EXCERPT_TOKENS = 32, 100, 8
+LINES, LOOKED_AT = 8, 1_000_000
+"""A text has lines from so many line breaks on, among so many of its first characters."""
+REACH = 1_000
+"""Characters in which a sentence or a word has to begin to be an excerpt."""
 SHORTEST_REACH = 100
+LINE_BREAKS = re.compile(r"\n+(?=[^\n])")
 BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +|(?<=[.!?][\"')]) +")
+BOUNDARIES = (BOUNDARY, re.compile(r"\s+"))
 
 
 @dataclass(frozen=True)
@@ -60,9 +67,7 @@ def prepare_text(
         parts[name] = (Split(begin, end, len(ids)), ids)
     check_sizes({name: split.tokens for name, (split, _) in parts.items()}, config)
     begin, end = bounds["train"]
-    excerpts = choose_excerpts(text[begin:end], config.training.seed)
-    # A prime whose words are all known is better, where there is one.
-    excerpts = tuple(line for line in excerpts if not tokenizer.unknowns(line, 1)) or excerpts
+    excerpts = choose_excerpts(text[begin:end], tokenizer, config.training.seed)
     return PreparedText(tokenizer, parts, excerpts, dropped)
 
 
@@ -89,8 +94,8 @@ def _prepare_sentences(
     lengths = [Sentences(ids, end_id(tokenizer)).lengths for _, ids in parts.values()]
     # Words and what is in one are not counted alike: "don't stop." has more tokens than two.
     found = max((int(part.max()) - 1 for part in lengths if len(part)), default=0)
-    excerpts = choose_excerpts(joined["train"], config.training.seed)
-    return PreparedText(tokenizer, parts, excerpts, dropped, blank, max(longest, found))
+    # Its texts begin at points of its space, and need no excerpt.
+    return PreparedText(tokenizer, parts, (), dropped, blank, max(longest, found))
 
 
 def _line_bounds(lines: list[str], settings: TextConfig) -> dict[str, tuple[int, int]]:
@@ -183,17 +188,38 @@ def check_sizes(tokens: dict[str, int], config: RunConfig) -> None:
             )
 
 
-def choose_excerpts(text: str, seed: int) -> tuple[str, ...]:
-    """Beginnings of lines and sentences, drawn from the text: a prime when the user gives none."""
+def choose_excerpts(text: str, tokenizer: Tokenizer, seed: int) -> tuple[str, ...]:
+    """What a text may begin with where no prime is given.
+
+    Of a text of lines, its usual line break alone. Of another, the first few tokens of sentences,
+    or of places drawn at random where it has none; never a whole one if there is any longer.
+    """
+    line_break = _usual_line_break(text)
+    if line_break is not None and not tokenizer.unknowns(line_break, 1):
+        return (line_break,)
     draw = np.random.default_rng(seed)
-    chosen = []
-    for place in sorted(draw.integers(0, len(text), EXCERPTS).tolist()):
-        boundary = BOUNDARY.search(text, place)
-        begin = boundary.end() if boundary else 0
-        line = text[begin : begin + EXCERPT_LENGTH].split("\n")[0]
-        words = line.split(" ")
-        # A line cut in the middle of a word would make a poor prime.
-        whole = " ".join(words[:-1]) if len(line) == EXCERPT_LENGTH and len(words) > 1 else line
-        if whole.strip() and whole not in chosen:
-            chosen.append(whole)
-    return tuple(chosen) or (text[:EXCERPT_LENGTH],)
+    places = sorted(draw.integers(0, len(text), EXCERPTS).tolist())
+    found = dict.fromkeys(_excerpt(text, tokenizer, place) for place in places)
+    written = [excerpt for excerpt in found if excerpt.strip()]
+    # Those whose words are all known are better, where there are any.
+    known = [excerpt for excerpt in written if not tokenizer.unknowns(excerpt, 1)]
+    return tuple(known or written or text[:1])
+
+
+def _usual_line_break(text: str) -> str | None:
+    """The commonest run of line breaks that something follows; `None` if the text has no lines."""
+    runs = Counter(match.group() for match in LINE_BREAKS.finditer(text[:LOOKED_AT]))
+    return max(runs, key=lambda run: (runs[run], -len(run))) if runs.total() >= LINES else None
+
+
+def _excerpt(text: str, tokenizer: Tokenizer, place: int) -> str:
+    """The first tokens of the sentence, the word or else the character at or after a place."""
+    window = text[place : place + REACH]
+    begins = (match.end() for pattern in BOUNDARIES if (match := pattern.search(window)))
+    begin = next((begin for begin in begins if begin < len(window)), 0)
+    passage = window[begin : begin + EXCERPT_LENGTH]
+    sentence = BOUNDARY.split(passage, maxsplit=1)[0]
+    ends = tokenizer.spans(sentence)[:, 1]
+    if sentence == passage and len(ends) > 1:
+        ends = ends[:-1]  # which may be a word cut in two
+    return sentence[: ends[:EXCERPT_TOKENS][-1]] if len(ends) else ""

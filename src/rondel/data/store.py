@@ -110,6 +110,14 @@ class TokenStore:
                     "the whole folder again"
                 )
 
+    @classmethod
+    def of_model(cls, folder: Path) -> TokenStore | None:
+        """The tokens of the run that a model folder is or lies in; `None` if it was moved away."""
+        # The best model of a run lies in a folder inside the run's.
+        places = [folder / "tokens", folder.resolve().parent / "tokens"]
+        here = next((place for place in places if place.is_dir()), None)
+        return None if here is None else cls.open(here)
+
     def tokens(self, name: str) -> Ids:
         """The ids (N,) of one split, as a read-only memory map."""
         path, expected = self.folder / f"{name}.bin", self.splits[name].tokens

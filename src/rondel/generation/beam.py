@@ -8,11 +8,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from rondel.engine import Engine
 from rondel.engine.base import Floats
+from rondel.errors import InputError
 from rondel.generation.distributions import largest, log_softmax
 from rondel.generation.history import History
 from rondel.generation.settings import GenerationSettings
@@ -20,6 +22,18 @@ from rondel.generation.shaping import Shaper
 from rondel.generation.start import Start
 from rondel.generation.stopping import StopScanner
 from rondel.text.tokenizers import Decoder, Tokenizer
+
+
+class BeamText(NamedTuple):
+    """A text that a search has found."""
+
+    text: str
+    """What follows the prime, without the stop string that may have ended it."""
+    log_probability: float
+    """The sum of its tokens', a stop string's among them, after the rules, in nats: not divided by
+    the length."""
+    tokens: int
+    """How many it has, a stop string's among them."""
 
 
 @dataclass
@@ -58,8 +72,57 @@ def beam_search(
     A text's log-probability is the sum of its tokens', after the rules; it is not divided by the
     length. Texts end at `settings.length` tokens or a stop string.
     """
-    logits_BV, state = start.logits_V[None], start.state
     history = History(start.ids)
+    beams: list[Beam] = []
+    for beams in _searched(engine, tokenizer, settings, start, shaper, history, 1):
+        if agreed := _take_agreed(beams, history)[0]:
+            yield agreed
+    if rest := beams[0].rest():
+        yield rest
+
+
+def best_texts(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    settings: GenerationSettings,
+    start: Start,
+    shaper: Shaper,
+    count: int,
+) -> list[BeamText]:
+    """The `count` likeliest texts found by one such search, likeliest first, each once.
+
+    They are fewer if the beams do not hold so many different ones. Raises `InputError` if there are
+    fewer beams.
+    """
+    if count > settings.beam_width:
+        raise InputError(
+            f"{count} texts are asked for, and the search keeps {settings.beam_width}; raise the "
+            f"beam width (--beam-width) to {count} or more"
+        )
+    history, agreed_text, agreed_tokens = History(start.ids), "", 0
+    beams: list[Beam] = []
+    for beams in _searched(engine, tokenizer, settings, start, shaper, history, count):
+        text, tokens = _take_agreed(beams, history)
+        agreed_text, agreed_tokens = agreed_text + text, agreed_tokens + tokens
+    found: dict[str, BeamText] = {}
+    for beam in beams:
+        text = agreed_text + beam.rest()
+        tokens = agreed_tokens + len(beam.tokens)
+        found.setdefault(text, BeamText(text, beam.log_probability, tokens))
+    return list(found.values())[:count]
+
+
+def _searched(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    settings: GenerationSettings,
+    start: Start,
+    shaper: Shaper,
+    history: History,
+    best: int,
+) -> Iterator[list[Beam]]:
+    """The beams after each token, best first, until the `best` of them are finished."""
+    logits_BV, state = start.logits_V[None], start.state
     stops = StopScanner(settings.stop)
     beams = [Beam(0.0, int(start.ids[-1]), [], "", start.decoder, stops)]
     for position in range(settings.length):
@@ -69,13 +132,22 @@ def beam_search(
             last_B = np.array([beam.last for beam in going_on])
             logits_BV, state = engine.step(last_B, tuple(part[:, rows] for part in state))
         beams = _grown(beams, logits_BV, history, settings.beam_width, shaper, tokenizer)
-        if agreed := _take_agreed(beams, history):
-            yield agreed
+        yield beams
         # A text only gets less likely as it goes on: none can overtake.
-        if beams[0].finished:
-            break
-    if rest := beams[0].rest():
-        yield rest
+        if all(beam.finished for beam in _different(beams, best)):
+            return
+
+
+def _different(beams: list[Beam], count: int) -> list[Beam]:
+    """The first `count` beams, not counting those that are finished with the text of another."""
+    texts: set[str] = set()
+    different = []
+    for beam in beams:
+        if not (beam.finished and beam.text in texts):
+            different.append(beam)
+        if beam.finished:
+            texts.add(beam.text)
+    return different[:count]
 
 
 def _grown(
@@ -120,8 +192,8 @@ def _fork(decoder: Decoder, tokenizer: Tokenizer) -> Decoder:
     return copy.deepcopy(decoder, {id(thing): thing for thing in shared})
 
 
-def _take_agreed(beams: list[Beam], history: History) -> str:
-    """Take the text that all beams begin with off them, and their first tokens likewise."""
+def _take_agreed(beams: list[Beam], history: History) -> tuple[str, int]:
+    """Take the text that all beams begin with off them, and their first tokens: how many."""
     characters = _count_agreed([beam.text for beam in beams])
     tokens = _count_agreed([beam.tokens for beam in beams])
     text = beams[0].text[:characters]
@@ -129,7 +201,7 @@ def _take_agreed(beams: list[Beam], history: History) -> str:
     for beam in beams:
         beam.text = beam.text[characters:]
         beam.tokens = beam.tokens[tokens:]
-    return text
+    return text, tokens
 
 
 def _count_agreed(sequences: Sequence[Sequence[object]]) -> int:

@@ -51,6 +51,16 @@ class GenerationSettings:
         object.__setattr__(self, "rules", dict(self.rules))
         active_rules(self.rules)
 
+    @property
+    def draws(self) -> bool:
+        """Whether chance has a part in the text, so that another number's is another one."""
+        return self.mode not in ("argmax", "beam") and self.rules.get("temperature") != 0
+
+
+def require_count(count: Any) -> None:
+    """Raise `InputError` if this is no number of texts."""
+    _whole("count", count, 1)
+
 
 def _whole(name: str, value: Any, at_least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:

@@ -6,7 +6,7 @@ stream writes depends on its own request only: its prime, seed, rules and stops.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -193,14 +193,24 @@ def write_many(
     for request in asked:
         check_prime(request.prime)
         Shaper(tokenizer, request.settings.rules)
-    return _events(StreamBatch(engine, tokenizer, capacity), _Primes(engine, tokenizer, asked))
+    return write_as_asked(engine, tokenizer, partial(next, iter(asked), None), capacity)
 
 
-def _events(batch: StreamBatch, primes: _Primes) -> Iterator[Event]:
-    waiting = iter(primes.requests)
+def write_as_asked(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    ask: Callable[[], Request | None],
+    capacity: int = CAPACITY,
+) -> Iterator[Event]:
+    """The events of requests that are asked for as there is room, however many they are.
+
+    `ask` gives the next request, or `None` if there is none at present; it ends when there is none
+    and all texts are finished. Handles are the requests' numbers.
+    """
+    batch, primes = StreamBatch(engine, tokenizer, capacity), _Primes(engine, tokenizer, capacity)
     while True:
         # No more primes are read ahead than there is room for.
-        while len(batch) < batch.capacity and (request := next(waiting, None)) is not None:
+        while len(batch) < batch.capacity and (request := ask()) is not None:
             batch.add(request, primes.read(request.prime))
         if not len(batch):
             return
@@ -208,18 +218,16 @@ def _events(batch: StreamBatch, primes: _Primes) -> Iterator[Event]:
 
 
 class _Primes:
-    """Reads each different prime of some requests once, and keeps it while others need it."""
+    """Reads primes, and keeps the latest, which many texts may go on from."""
 
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, requests: list[Request]) -> None:
-        self.requests = requests
-        self._engine, self._tokenizer = engine, tokenizer
-        self._needed = Counter(request.prime for request in requests)
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, kept: int) -> None:
+        self._engine, self._tokenizer, self._kept = engine, tokenizer, kept
         self._read: dict[str, Start] = {}
 
     def read(self, prime: str) -> Start:
         """Where the next text that goes on from a prime starts."""
         start = self._read.pop(prime, None) or read_prime(self._engine, self._tokenizer, prime)
-        self._needed[prime] -= 1
-        if self._needed[prime]:
-            self._read[prime] = start.again()
-        return start
+        self._read[prime] = start
+        if len(self._read) > self._kept:
+            del self._read[next(iter(self._read))]
+        return start.again()

@@ -78,7 +78,7 @@ def _prompts(served: Served, body: CompletionRequest) -> list[Prompt]:
             raise Refusal("a sentence VAE goes on from no prompt; leave it out", param="prompt")
         return [""]
     if given is None:
-        return [served.model.choose_prime(seed_of(body.seed))]
+        return [served.model.choose_opening(seed_of(body.seed)).prime]
     if isinstance(given, str):
         return [given]
     if given and isinstance(given[0], int):

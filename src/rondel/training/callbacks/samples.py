@@ -9,6 +9,7 @@ from rondel.engine import NumpyEngine
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.latent import decode, draw_latents
+from rondel.generation.opening import opening_of
 from rondel.training.callbacks.base import Callback
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
@@ -46,14 +47,15 @@ class Samples(Callback):
         if model.config.is_sentence_vae:
             self._show_sentences(model, run.config.training.seed + step)
             return
-        prime = model.excerpts[step % len(model.excerpts)]
+        opening = opening_of(model.tokenizer, model.excerpts[step % len(model.excerpts)])
         settings = GenerationSettings(
             length=LENGTHS.get(model.tokenizer.level, OTHER_LENGTH),
             seed=run.config.training.seed + step,
             rules={"temperature": TEMPERATURE},
         )
         engine = NumpyEngine(model.config, model.weights)
-        text = prime + "".join(generate(engine, model.tokenizer, settings, prime))
+        written = generate(engine, model.tokenizer, settings, opening.prime)
+        text = opening.shown + "".join(written)
         self._print(text.strip())
 
     def _show_sentences(self, model: Artifact, seed: int) -> None:

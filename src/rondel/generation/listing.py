@@ -1,0 +1,178 @@
+"""Lists of texts: each once, none that stands in given texts, and why the others were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from rondel.engine import Engine
+from rondel.generation.streams import CAPACITY, Request, write_as_asked
+from rondel.text.tokenizers import Tokenizer
+
+PATIENCE = 1_000
+"""Texts that may be left out one after the other before a list is given up."""
+AHEAD = 16 * CAPACITY
+"""Texts that may be begun before the first of them is finished."""
+
+
+class KnownTexts:
+    """Texts that no sample may stand in: of lines, as whole lines; of one line, anywhere.
+
+    White space at either end of a line or a sample does not count, and all else does.
+
+    >>> known = KnownTexts(["anna\\nbert\\ncarl\\n"])
+    >>> "anna" in known, "ann" in known, "bert\\ncarl" in known
+    (True, False, True)
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._lines: set[str] = set()
+        self._of_lines: list[str] = []
+        self._of_one_line: list[str] = []
+        for text in texts:
+            lines = _stripped(text)
+            if len(lines) == 1:
+                self._of_one_line += lines
+            else:
+                self._lines.update(lines)
+                self._of_lines.append(_between_breaks(lines))
+
+    def __contains__(self, sample: str) -> bool:
+        lines = _stripped(sample)
+        if len(lines) == 1:
+            return lines[0] in self._lines or any(lines[0] in text for text in self._of_one_line)
+        whole = _between_breaks(lines)
+        return any(whole in text for text in self._of_lines)
+
+
+def _stripped(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().split("\n")]
+
+
+def _between_breaks(lines: list[str]) -> str:
+    return "\n".join(["", *lines, ""])
+
+
+class Sieve:
+    """Says of each text of a list, in order, whether it stays.
+
+    Blank ones never do; with `unique`, none that came before; with `known`, none that stands in
+    those texts. A text stands in them together with what it goes on from: `after`, of which the
+    last line counts.
+    """
+
+    def __init__(
+        self,
+        *,
+        unique: bool = False,
+        known: KnownTexts | None = None,
+        after: str = "",
+        patience: int = PATIENCE,
+    ) -> None:
+        self._unique, self._known, self._patience = unique, known, patience
+        self._after = after.rpartition("\n")[2]
+        self._seen: set[str] = set()
+        self.in_a_row = 0
+        """How many were left out since one stayed."""
+        self.left_out = {"blank": 0, "repeated": 0, "known": 0}
+        """How many texts were left out, by the reason."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether so many were left out one after the other that more hardly help."""
+        return self.in_a_row >= self._patience
+
+    def keeps(self, text: str) -> bool:
+        """Whether this text stays; if so, it has come before from here on."""
+        reason = self._reason(text)
+        if reason is None:
+            self.in_a_row = 0
+            return True
+        self.left_out[reason] += 1
+        self.in_a_row += 1
+        return False
+
+    def describe(self) -> str:
+        """How many were left out and why, in words; nothing if none were."""
+        reasons = {"blank": "blank", "repeated": "there already", "known": "in the given texts"}
+        counts = [(self.left_out[name], word) for name, word in reasons.items()]
+        total = sum(self.left_out.values())
+        parts = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+        return f"left out {total:,} {'text' if total == 1 else 'texts'}: {parts}" if total else ""
+
+    def _reason(self, text: str) -> str | None:
+        bare = text.strip()
+        if not bare:
+            return "blank"
+        if self._known is not None and self._after + text in self._known:
+            return "known"
+        if self._unique:
+            if bare in self._seen:
+                return "repeated"
+            self._seen.add(bare)
+        return None
+
+
+class SampleList(Iterator[str]):
+    """Up to `count` texts of a source, in its order, that a sieve keeps.
+
+    `source` is called with a function that says how many texts are still wanted, and gives at least
+    so many, one after the other, if it can.
+    """
+
+    def __init__(
+        self, count: int, source: Callable[[Callable[[], int]], Iterator[str]], sieve: Sieve
+    ) -> None:
+        self.sieve = sieve
+        self.missing = count
+        """How many texts are still to come; if it ends before none are, they were not found."""
+        self.index = -1
+        """The number in the source of the text that came last, counted from 0."""
+        self._texts = source(lambda: self.missing)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many texts were left out so far: `blank`, `repeated` and `known` ones."""
+        return self.sieve.left_out
+
+    def __next__(self) -> str:
+        while self.missing and not self.sieve.exhausted:
+            text = next(self._texts)
+            self.index += 1
+            if self.sieve.keeps(text):
+                self.missing -= 1
+                return text
+        raise StopIteration
+
+
+def written_in_order(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    request: Callable[[int], tuple[str, Request]],
+    wanted: Callable[[], int],
+) -> Iterator[str]:
+    """Texts 0, 1, 2 …, many written at a time; ends when no more are `wanted`.
+
+    `request` gives what a text begins with, and what it is to be.
+    """
+    texts: dict[int, list[str]] = {}
+    finished: set[int] = set()
+    asked = given = 0
+
+    def ask() -> Request | None:
+        nonlocal asked
+        if asked - given >= min(AHEAD, wanted()):
+            return None
+        begun, requested = request(asked)
+        texts[asked] = [begun]
+        asked += 1
+        return requested
+
+    for event in write_as_asked(engine, tokenizer, ask):
+        texts[event.handle].append(event.piece)
+        if event.finished:
+            finished.add(event.handle)
+        while given in finished:
+            finished.remove(given)
+            text = "".join(texts.pop(given))
+            given += 1
+            yield text
