@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
+from rondel.engine.probability import softmax
 from rondel.errors import InputError
-from rondel.generation.distributions import softmax
 from rondel.generation.rules import active_rules, rules
 
 FIELDS = [

@@ -10,7 +10,7 @@ import pytest
 
 from rondel.config import ModelConfig, TextConfig
 from rondel.engine import NumpyEngine
-from rondel.generation.distributions import log_softmax
+from rondel.engine.probability import log_softmax
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.rules import active_rules
 from rondel.text.tokenizers import tokenizers, train_tokenizer

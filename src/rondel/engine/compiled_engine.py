@@ -21,6 +21,7 @@ from rondel.config import ModelConfig
 from rondel.engine.base import EngineState, Floats, Ids, TokenBy
 from rondel.engine.cell_kernels import kernel_of
 from rondel.engine.numpy_engine import LARGEST_TABLE
+from rondel.engine.probability import NOT_FINITE, require_finite
 from rondel.errors import ModelFolderError
 from rondel.kernels.inference.packed_model import Plan
 from rondel.kernels.inference.runs import Passage, Slots
@@ -36,11 +37,6 @@ SMALLEST_SHARED = 100_000
 
 
 MOST_KEPT = 8
-
-NOT_FINITE = (
-    "the model's output is not a finite number: its weights are damaged or its training "
-    "diverged; use another model folder, such as RUN/best"
-)
 
 
 class CompiledEngine:
@@ -62,8 +58,9 @@ class CompiledEngine:
         self.cell = build_cell(config)
         self.threads = threads or processors()
         layers = [LayerParameters.of(weights, layer, "core.") for layer in range(config.num_layers)]
-        if precision == "int8" and not all(np.isfinite(array).all() for array in weights.values()):
-            raise ModelFolderError(NOT_FINITE)
+        if precision == "int8":
+            for array in weights.values():
+                require_finite(array)
         self._plan = Plan(
             kernel_of(self.cell),
             layers,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import Floats, Ids
+from rondel.engine.probability import chosen, log_sum_exp
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.reading import Watch, unwatched
@@ -121,7 +122,7 @@ def evaluate_sentences(
             noise_BKZ,
         )
         nll_N[batch] = nll_BK.mean(axis=1)
-        bound_N[batch] = math.log(iw_samples) - _log_sum(log_ratio_BK - nll_BK)
+        bound_N[batch] = math.log(iw_samples) - log_sum_exp(log_ratio_BK - nll_BK)
         read += sum(len(sentences[i]) for i in batch)
         watch(read / tokens)
     means, log_variances = means_NZ.astype(np.float64), log_variances_NZ.astype(np.float64)
@@ -179,12 +180,5 @@ def negative_log_likelihoods(
     for logits_NV, targets_N in zip(logits_TNV, targets_TN, strict=True):
         rows = np.flatnonzero(targets_N != PADDING)
         logits = logits_NV[rows].astype(np.float64)
-        total_N[rows] += _log_sum(logits) - logits[np.arange(len(rows)), targets_N[rows]]
+        total_N[rows] += log_sum_exp(logits) - chosen(logits, targets_N[rows])
     return total_N
-
-
-def _log_sum(values: Numbers) -> Numbers:
-    """ln of the sum of exp over the last axis."""
-    highest = values.max(axis=-1, keepdims=True)
-    total: Numbers = highest[..., 0] + np.log(np.exp(values - highest).sum(axis=-1))
-    return total

@@ -5,15 +5,13 @@ Shapes: T time, B batch, V vocabulary, K what is measured.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.errors import ModelFolderError
+from rondel.engine.probability import Ids, Logits, chosen, nll, require_finite
 
-Ids = npt.NDArray[np.integer[Any]]
-Logits = npt.NDArray[np.floating[Any]]
 Measured = npt.NDArray[np.float64]
 
 
@@ -35,7 +33,7 @@ class Surprisal:
     def __call__(self, logits_TBV: Logits, targets_TB: Ids) -> Measured:
         """See `Measure`."""
         with np.errstate(invalid="ignore"):
-            return _finite(negative_log_likelihoods(logits_TBV, targets_TB))[None]
+            return require_finite(nll(logits_TBV, targets_TB))[None]
 
 
 class Prediction:
@@ -57,32 +55,14 @@ class Prediction:
             shifted = logits_TBV - logits_TBV.max(axis=-1, keepdims=True)
             weights = np.exp(shifted)
             totals = weights.sum(axis=-1, dtype=np.float64)
-            chosen = np.take_along_axis(shifted, targets_TB[..., None], axis=-1)
-            nats = _finite(np.log(totals) - chosen[..., 0])
+            came = chosen(shifted, targets_TB)
+            nats = require_finite(np.log(totals) - came)
             expected = np.einsum("...v,...v->...", weights, shifted, dtype=np.float64)
         entropy = np.log(totals) - expected / totals
-        rank = 1 + (shifted > chosen).sum(axis=-1)
+        rank = 1 + (shifted > came[..., None]).sum(axis=-1)
         if self._after_gap_V is None:
             gap = np.zeros_like(nats)
         else:
             mass = np.maximum(weights @ self._after_gap_V, np.finfo(np.float32).tiny)
             gap = np.log(totals) - np.log(mass.astype(np.float64))
         return np.stack([nats, np.maximum(entropy, 0.0), rank, np.maximum(gap, 0.0)])
-
-
-def negative_log_likelihoods(logits: Logits, targets: Ids) -> Measured:
-    """-log softmax(logits)[target] in nats, for logits (..., V) and targets (...)."""
-    top = logits.max(axis=-1, keepdims=True)
-    totals = np.exp(logits - top).sum(axis=-1, dtype=np.float64)
-    chosen = np.take_along_axis(logits, targets[..., None], axis=-1)
-    result: Measured = np.log(totals) - (chosen - top)[..., 0].astype(np.float64)
-    return result
-
-
-def _finite(nats: Measured) -> Measured:
-    if not np.isfinite(nats).all():
-        raise ModelFolderError(
-            "the model's output is not a finite number: its weights are damaged or its training "
-            "diverged; use another model folder, such as RUN/best"
-        )
-    return nats

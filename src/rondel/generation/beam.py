@@ -14,8 +14,8 @@ import numpy as np
 
 from rondel.engine import Engine
 from rondel.engine.base import Floats
+from rondel.engine.probability import largest, log_softmax
 from rondel.errors import InputError
-from rondel.generation.distributions import largest, log_softmax
 from rondel.generation.history import History
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rondel.generation.distributions import Logits, weights_of
+from rondel.engine.probability import Logits, unnormalized
 
 
 def stream_rng(seed: int | None, index: int = 0) -> np.random.Generator:
@@ -22,7 +22,7 @@ def draw(logits: Logits, rng: np.random.Generator) -> int:
     A token of logit -inf is never drawn. Raises `ModelFolderError` if no logit is finite, or one is
     not a number.
     """
-    cumulative = weights_of(logits).cumsum()
+    cumulative = unnormalized(logits).cumsum()
     # The total is at least 1 and the uniform number at most 1 - 2**-53, so that their product
     # rounds below the total; the first sum that is greater has grown there, by a weight above 0.
     return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))

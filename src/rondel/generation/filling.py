@@ -15,15 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.probability import Doubles, chosen, largest, log_softmax
 from rondel.errors import InputError
-from rondel.generation.distributions import largest
 from rondel.generation.draw import draw, stream_rng
 from rondel.generation.gaps import Part, put_together, split_at_gaps
 from rondel.generation.gibbs import sweep
@@ -38,7 +37,6 @@ MOST = 256
 LONGEST = {"word": 3}
 OTHERWISE_LONGEST = 12
 
-Numbers = npt.NDArray[np.float64]
 Watch = Callable[[float], None]
 """Is told what fraction is done."""
 
@@ -207,7 +205,7 @@ class _Fillers:
             logits_BV = self.engine.logits(tops, np.broadcast_to(after[0][-1], tops.shape))
             if not last:
                 logits_BV = self.engine.causal_logits(tops)
-            totals_BV = scores_B[:, None] + log_softmaxes(self._known(logits_BV))
+            totals_BV = scores_B[:, None] + log_softmax(self._known(logits_BV))
             best = largest(totals_BV.ravel(), self.settings.width)
             rows, tokens = np.divmod(best, totals_BV.shape[1])
             scores_B = totals_BV.ravel()[best]
@@ -217,7 +215,7 @@ class _Fillers:
                 state = self.engine.causal.advance(tokens[None], kept)
         return tokens_TB
 
-    def _scores(self, before: EngineState, fillings_TB: Ids, part: Ids) -> Numbers:
+    def _scores(self, before: EngineState, fillings_TB: Ids, part: Ids) -> Doubles:
         """ln p (B,) of fillings (T, B) and of the text after them, by the causal half."""
         width = fillings_TB.shape[1]
         ahead = np.repeat(part[:LOOK_AHEAD, None].astype(np.int64), width, axis=1)
@@ -226,10 +224,10 @@ class _Fillers:
         tops_TBH, _ = self.engine.before(tokens_TB, state)
         total_B = np.zeros(width)
         for tops_BH, tokens_B in zip(tops_TBH, tokens_TB, strict=True):
-            total_B += chosen(log_softmaxes(self.engine.causal_logits(tops_BH)), tokens_B)
+            total_B += chosen(log_softmax(self.engine.causal_logits(tops_BH)), tokens_B)
         return total_B
 
-    def _known(self, logits_BV: Floats) -> Numbers:
+    def _known(self, logits_BV: Floats) -> Doubles:
         """Logits in which what fills no gap cannot come."""
         known = logits_BV.astype(np.float64)
         known[:, self.barred_V] = -np.inf
@@ -268,9 +266,7 @@ def _finished(
     after = np.concatenate([back_NH[1:], edge_1H])
     total = 0.0
     for gap in filled.gaps:
-        total += float(
-            chosen(log_softmaxes(engine.logits(before[gap], after[gap])), ids[gap]).sum()
-        )
+        total += float(chosen(log_softmax(engine.logits(before[gap], after[gap])), ids[gap]).sum())
     fillings = [filled.tokens[gap] for gap in filled.gaps]
     return Filled(
         put_together(tokenizer, parts, fillings),
@@ -283,16 +279,3 @@ def _finished(
 def _repeated(state: EngineState, width: int) -> EngineState:
     """The state of one stream, for so many."""
     return tuple(np.repeat(part_L1H, width, axis=1) for part_L1H in state)
-
-
-def log_softmaxes(logits_BV: npt.NDArray[np.floating[Any]]) -> Numbers:
-    """Log-probabilities (B, V) in nats."""
-    shifted: Numbers = logits_BV.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return shifted
-
-
-def chosen(values_BV: Numbers, tokens_B: Ids) -> Numbers:
-    """Each row's value (B,) at its token."""
-    return np.take_along_axis(values_BV, tokens_B[:, None], axis=1)[:, 0]

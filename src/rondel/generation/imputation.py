@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rondel.engine.base import EngineState, Floats, Ids
+from rondel.engine.probability import Doubles, chosen, largest, log_softmax
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.generation.distributions import largest
-from rondel.generation.filling import FillSettings, Numbers, barred_tokens, chosen, log_softmaxes
+from rondel.generation.filling import FillSettings, barred_tokens
 from rondel.generation.gaps import Part, put_together, split_at_gaps
 from rondel.generation.latent import draw_latents
 from rondel.text.one_sentence import END, end_id, shown
@@ -169,7 +169,7 @@ class _Search:
         scores_B, logits_BV, state = np.zeros(1), parent.logits_V[None], parent.state
         grown: list[_Beam] = []
         for length in range(1, min(self.lengths[-1], self.room - used - later) + 1):
-            logprobs_BV = log_softmaxes(logits_BV)
+            logprobs_BV = log_softmax(logits_BV)
             logprobs_BV[:, self.barred_V] = -np.inf
             totals_BV = scores_B[:, None] + logprobs_BV
             best = largest(totals_BV.ravel(), self.settings.width)
@@ -186,7 +186,7 @@ class _Search:
         self,
         parent: _Beam,
         tokens_TB: Ids,
-        scores_B: Numbers,
+        scores_B: Doubles,
         logits_BV: Floats,
         state: EngineState,
         part: Part,
@@ -199,7 +199,7 @@ class _Search:
             logits_TBV, state = self.engine.decoder.sequence(after_TB, state)
             predicting = [logits_BV, *logits_TBV[:-1]]
             for logits, tokens_B in zip(predicting, after_TB, strict=True):
-                scores_B += chosen(log_softmaxes(logits), tokens_B)
+                scores_B += chosen(log_softmax(logits), tokens_B)
             logits_BV = logits_TBV[-1]
         return [
             _Beam(
@@ -229,6 +229,6 @@ class _Search:
             tokens_TS = np.repeat(inputs[block, None], SAMPLES, axis=1)
             logits_TSV, state = self.engine.decoder.sequence(tokens_TS, state)
             for logits_SV, target in zip(logits_TSV, targets[block], strict=True):
-                total_S += log_softmaxes(logits_SV)[:, target]
+                total_S += log_softmax(logits_SV)[:, target]
         top = total_S.max()
         return float(top + np.log(np.exp(total_S - top).mean()))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rondel.engine.base import Floats
-from rondel.generation.distributions import largest, log_softmax
+from rondel.engine.probability import largest, log_softmax
 from rondel.text.tokenizers import Decoder, Tokenizer
 
 

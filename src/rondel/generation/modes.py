@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rondel.generation.distributions import Logits, argmax
+from rondel.engine.probability import Logits, argmax
 from rondel.generation.draw import draw
 from rondel.text.tokenizers import Tokenizer
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from rondel.engine.base import Floats
+from rondel.engine.probability import Logits
 from rondel.errors import InputError
-from rondel.generation.distributions import Logits
 from rondel.generation.rules import active_rules
 from rondel.generation.rules.base import History
 from rondel.generation.rules.temperature import Temperature

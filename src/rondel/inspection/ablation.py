@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rondel.config import ModelConfig
 from rondel.engine import build_engine
 from rondel.engine.base import Floats, Ids
+from rondel.engine.probability import nll
 from rondel.errors import InputError
 from rondel.inspection.features import Feature
 from rondel.inspection.stack import Weights
@@ -127,9 +128,6 @@ def surprisals(config: ModelConfig, weights: Weights, ids: Ids) -> npt.NDArray[n
     for begin in range(0, len(found), length):
         read = ids[begin : begin + length][: len(found) - begin]
         logits_T1V, state = engine.sequence(read[:, None], state)
-        logits_TV = logits_T1V[:, 0].astype(np.float64)
-        logits_TV -= logits_TV.max(axis=1, keepdims=True)
         came = ids[begin + 1 : begin + 1 + len(read)]
-        chosen = logits_TV[np.arange(len(read)), came]
-        found[begin : begin + len(read)] = np.log(np.exp(logits_TV).sum(axis=1)) - chosen
+        found[begin : begin + len(read)] = nll(logits_T1V[:, 0].astype(np.float64), came)
     return found

@@ -16,6 +16,7 @@ import numpy as np
 
 from rondel.config import ModelConfig
 from rondel.engine.base import Floats, Ids
+from rondel.engine.probability import softmax
 from rondel.errors import InputError
 from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, encoder_shape, read_sentences
 from rondel.inspection.stack import Stack, Weights, tracks_of
@@ -275,9 +276,7 @@ def _guesses(config: ModelConfig, weights: Weights, outputs_TH: Floats) -> tuple
     ids, probabilities = [], []
     for begin in range(0, len(outputs_TH), step):
         logits_TV = outputs_TH[begin : begin + step] @ head_HV + weights["head.bias"]
-        logits_TV -= logits_TV.max(axis=1, keepdims=True)
-        probability_TV = np.exp(logits_TV)
-        probability_TV /= probability_TV.sum(axis=1, keepdims=True)
+        probability_TV = softmax(logits_TV)
         best = np.argsort(-probability_TV, axis=1, kind="stable")[:, :GUESSES]
         ids.append(best)
         probabilities.append(np.take_along_axis(probability_TV, best, axis=1))

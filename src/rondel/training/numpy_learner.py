@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
-from rondel.evaluation.measures import negative_log_likelihoods
+from rondel.engine.probability import nll
 from rondel.reference import (
     Model,
     RMSprop,
@@ -73,7 +73,7 @@ class NumpyLearner:
             # A loss that is no number is the session's to tell of.
             with np.errstate(all="ignore"):
                 logits_TBV, state, _ = self.model.forward(inputs_TB[chunk], state)
-                nats_TB = negative_log_likelihoods(logits_TBV, np.maximum(targets_TB[chunk], 0))
+                nats_TB = nll(logits_TBV, np.maximum(targets_TB[chunk], 0))
             total += float(nats_TB[scored_TB].sum())
             count += int(scored_TB.sum())
         return total / count

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rondel.generation.distributions import argmax, top
+from rondel.engine.probability import argmax, largest_logit
 from rondel.generation.rules import Rule, parameter, rules
 from rondel.generation.rules.base import History, Logits
 
@@ -35,5 +35,5 @@ class Temperature(Rule):
             return result
         # With the largest at 0, a temperature near 0 can overflow to -inf alone, as it should.
         with np.errstate(over="ignore"):
-            scaled: Logits = (logits - top(logits)) / self.temperature
+            scaled: Logits = (logits - largest_logit(logits)) / self.temperature
         return scaled

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rondel.generation.distributions import largest
+from rondel.engine.probability import largest
 from rondel.generation.rules import Rule, parameter, rules
 from rondel.generation.rules.base import History, Logits
 

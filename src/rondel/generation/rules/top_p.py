@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from rondel.generation.distributions import softmax
+from rondel.engine.probability import softmax
 from rondel.generation.rules import Rule, parameter, rules
 from rondel.generation.rules.base import History, Logits
 
