@@ -9,6 +9,7 @@ written down as chosen.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def check(field: dataclasses.Field[Any], type_: type, value: Any) -> None:
         raise InputError(f"{flag} takes a value of type {type_.__name__}, not {value!r}")
     if limits["choices"] and value not in limits["choices"]:
         raise InputError(f"{flag} is one of {', '.join(limits['choices'])}, not {value!r}")
-    if type_ is float and not float("-inf") < value < float("inf"):
+    if type_ is float and not abs(value) <= sys.float_info.max:
         raise InputError(f"{flag} must be a finite number, not {value}")
     if limits["at_least"] is not None and value < limits["at_least"]:
         raise InputError(f"{flag} must be at least {limits['at_least']}, not {value}")
@@ -418,7 +419,9 @@ def read_toml(path: Path) -> RunConfig:
         document = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such settings file; check the name") from None
-    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is not a TOML file: it is nested too deep") from None
+    except (tomlkit.exceptions.TOMLKitError, ValueError) as error:
         raise InputError(f"{path} is not a TOML file: {error}") from None
     classes = {"text": TextConfig, "model": ModelConfig, "training": TrainingConfig}
     sections: dict[str, Any] = {}

@@ -30,8 +30,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 COPY_AGAIN = "copy it again"
 DEEPEST = 20
 """No file of a folder nests lists and objects half as deep; JSON of any depth ends in recursion."""
-LARGEST = 2**63 - 1
-"""No count is larger."""
+LARGEST = 2**48
+"""No count and no other number of a run comes near it, and a machine's holds it many times."""
 
 
 @contextmanager
@@ -125,7 +125,8 @@ def array_fault(found: Mapping[str, Any], name: str, shape: tuple[int, ...], dty
     array = found.get(name)
     if array is None:
         return f"the array {name} is missing"
-    if array.shape != shape or array.dtype != np.dtype(dtype):
+    # Safetensors are written from arrays of one dimension at least.
+    if (array.shape or (1,)) != (shape or (1,)) or array.dtype != np.dtype(dtype):
         return (
             f"the array {name} is {array.dtype} of {array.shape}, and should be "
             f"{np.dtype(dtype)} of {shape}"
@@ -133,14 +134,14 @@ def array_fault(found: Mapping[str, Any], name: str, shape: tuple[int, ...], dty
     return ""
 
 
-def from_values(cls: type[T], values: Any) -> T:
+def from_values(cls: type[T], values: Any, besides: tuple[str, ...] = ()) -> T:
     """A dataclass out of values of JSON; `ValueError` if they are not those of its fields.
 
-    Fields are whole numbers from 0 on, finite numbers, or one of these or None.
+    Fields are whole numbers from 0 on, finite numbers, or one of these or None; those named in
+    `besides` are left as they are by default.
     """
-    fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
-    names = {field.name for field in fields}
+    names = {field.name for field in dataclasses.fields(cls)} - set(besides)  # type: ignore[arg-type]
     if not isinstance(values, dict) or values.keys() != names:
         raise ValueError(f"its parts should be {', '.join(sorted(names))}")
     for name, value in values.items():

@@ -204,11 +204,24 @@ def test_only_a_run_is_resumed(model: Path, refuse: Refuse) -> None:
     assert "--init-from model/best" in line
 
 
+NO_ROWS = (
+    b"[1]",
+    b'{"step": 4}',
+    b"\xff",
+    b"[" * 100_000,
+    b'{"step": null, "train_loss": 1.0, "val_loss": 1.0}',
+    b'{"step": 4, "train_loss": {}, "val_loss": 1.0}',
+    b'{"step": 4, "train_loss": 1.0, "val_loss": "1"}',
+    b'{"step": 4, "train_loss": 1.0, "val_loss": 1.0, "kl": []}',
+    b'{"step": 4, "train_loss": 1e999, "val_loss": 1.0}',
+    b'{"step": ' + b"9" * 5000 + b', "train_loss": 1.0, "val_loss": 1.0}',
+    b'{"step": 4, "ep',
+)
+
+
 def test_damaged_metrics_do_not_keep_a_run_from_going_on(model: Path) -> None:
     rows = (model / "metrics.jsonl").read_text()
-    (model / "metrics.jsonl").write_bytes(
-        rows.encode() + b'[1]\n{"step": 4}\n\xff\n{"step": 4, "ep'
-    )
+    (model / "metrics.jsonl").write_bytes(rows.encode() + b"\n".join(NO_ROWS))
     rondel.resume(model, steps=5, quiet=True)
     lines = (model / "metrics.jsonl").read_text().splitlines()
     assert lines[:-1] == rows.splitlines()

@@ -11,6 +11,7 @@ import numpy as np
 
 from rondel.data.batches import PADDING, Batch, Cursor
 from rondel.data.store import Ids
+from rondel.errors import InputError
 
 POOL = 64
 """Batches whose sentences are sorted by length together: enough for little padding, and not so many
@@ -70,8 +71,11 @@ def sentence_batches(
 ) -> Iterator[tuple[Batch, Cursor]]:
     """Endless batches, each with the cursor of the one after it; each pass in an order of its own.
 
-    That order depends on the seed and the number of the pass alone.
+    That order depends on the seed and the number of the pass alone. Raises `InputError` if there
+    is no sentence.
     """
+    if not len(sentences):
+        raise InputError("there is no sentence to train on; give it a longer text")
     while True:
         order = _order(sentences, batch_size, np.random.default_rng([seed, cursor.epoch]))
         for number in range(cursor.chunk, len(order)):

@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-import numpy.typing as npt
-
 from rondel.data.batches import Batch
 from rondel.data.store import Ids
-
-Arrays = dict[str, npt.NDArray[Any]]
+from rondel.folder_files import Arrays, array_fault
 
 
 class StepResult(NamedTuple):
@@ -56,6 +53,24 @@ class Snapshot:
             parts.setdefault(prefix, {})[rest] = array
         return parts
 
+    def check(self, *groups: Arrays) -> None:
+        """Raise `ValueError` unless its arrays are those of some groups, in shape and type.
+
+        The first group is there; of each of the others, all or nothing.
+        """
+        known: set[str] = set()
+        for number, group in enumerate(groups):
+            known |= group.keys()
+            if number and not group.keys() & self.arrays.keys():
+                continue
+            for name, array in group.items():
+                fault = array_fault(self.arrays, name, array.shape, array.dtype)
+                if fault:
+                    raise ValueError(fault)
+        foreign = sorted(self.arrays.keys() - known)
+        if foreign:
+            raise ValueError(f"its array {foreign[0]} is none of this model's")
+
 
 def steps_at_a_time(streams: int, vocab_size: int) -> int:
     """How many steps of so many streams to validate at once, so that their logits take 64 MB."""
@@ -84,4 +99,7 @@ class Learner(Protocol):
         """What `restore` takes."""
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on exactly where `snapshot` was taken."""
+        """Go on exactly where `snapshot` was taken.
+
+        Raises `ValueError`, `KeyError` or `TypeError` if it is none of this learner's.
+        """

@@ -11,6 +11,7 @@ from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
 from rondel.engine.probability import nll
+from rondel.folder_files import Arrays
 from rondel.reference import (
     Model,
     RMSprop,
@@ -19,7 +20,7 @@ from rondel.reference import (
     initial_parameters,
     make_cell,
 )
-from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
+from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
 
 
 class NumpyLearner:
@@ -98,6 +99,14 @@ class NumpyLearner:
 
     def restore(self, snapshot: Snapshot) -> None:
         """See `Learner.restore`."""
+        weights, streams = self.weights(), self.config.batch_size
+        assert streams is not None
+        state = self.model.initial_state(streams)
+        snapshot.check(
+            {f"weights.{name}": array for name, array in weights.items()},
+            {f"mean_square.{name}": array for name, array in weights.items()},
+            {f"state.{index}": part for index, part in enumerate(state)},
+        )
         parts = snapshot.by_prefix()
         self.load_weights(parts["weights"])
         self.optimizer.mean_square = dict(parts.get("mean_square", {}))

@@ -35,3 +35,14 @@ def build_optimizer(
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     assert config.optimizer is not None
     return OPTIMIZERS[config.optimizer](trained, config)
+
+
+def state_of_optimizer(config: TrainingConfig) -> dict[str, torch.Tensor]:
+    """What the optimiser of `config` keeps for one parameter of one number, after a step."""
+    parameter = nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    optimizer = build_optimizer([parameter], config)
+    optimizer.step()
+    return {
+        key: value for key, value in optimizer.state[parameter].items() if torch.is_tensor(value)
+    }

@@ -8,6 +8,7 @@ from typing import Any
 
 from rondel.config import TrainingConfig
 from rondel.data.batches import Batch, Cursor
+from rondel.folder_files import from_values, is_count
 from rondel.training.learner import StepResult
 from rondel.training.schedules import Standing
 
@@ -109,5 +110,13 @@ class Progress:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Progress:
-        """The inverse of `to_json`."""
-        return cls(**{**values, "cursor": Cursor(*values["cursor"])})
+        """The inverse of `to_json`; `ValueError` if the values are not those of a run."""
+        values = dict(values)
+        cursor = values.pop("cursor", None)
+        if not (isinstance(cursor, list) and len(cursor) == 2 and all(map(is_count, cursor))):
+            raise ValueError(f"cursor is {cursor!r}")
+        progress = from_values(cls, values, besides=("cursor", "_started"))
+        progress.cursor = Cursor(*cursor)
+        if not progress.cursor.chunk < progress.steps_per_epoch:
+            raise ValueError(f"its place is {cursor}, of {progress.steps_per_epoch} steps")
+        return progress

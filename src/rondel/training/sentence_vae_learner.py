@@ -119,6 +119,8 @@ class SentenceVAELearner(TorchLearner):
         super().restore(snapshot)
         if self._ahead is not None:
             self._ahead = _Ahead(**snapshot.values["ahead"])
+            if not self._ahead.is_possible:
+                raise ValueError("what it says of the encoder's lead cannot be")
 
 
 class _Ahead:
@@ -138,6 +140,18 @@ class _Ahead:
     ) -> None:
         self.over, self.information, self.steps = over, information, steps
         self.losses, self.before = losses or [], before
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether its values, which come from a file, are of the types that they have here."""
+        numbers = [self.information, self.before, *self.losses]
+        return (
+            type(self.over) is bool
+            and type(self.steps) is int
+            and -1 <= self.steps <= MOST_AHEAD
+            and len(self.losses) < WINDOW
+            and all(type(number) is float for number in numbers)
+        )
 
     @property
     def encoder_alone(self) -> bool:

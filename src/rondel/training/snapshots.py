@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from rondel.artifact import digest
 from rondel.errors import ModelFolderError
 from rondel.files import write_atomically
+from rondel.folder_files import all_arrays, open_arrays, parse_json
 from rondel.training.learner import Snapshot
 
 FORMAT = "rondel-resume"
@@ -28,22 +28,19 @@ def write_snapshot(path: Path, snapshot: Snapshot, progress: dict[str, Any]) -> 
 
 def read_snapshot(path: Path) -> tuple[Snapshot, dict[str, Any]]:
     """The snapshot and the progress; `ModelFolderError` if they are missing or damaged."""
-    if not path.is_file():
+    if not path.exists():
         raise ModelFolderError(
             f"{path.parent} cannot be resumed: it has no {path.name}. "
             f"To train on from its weights, use --init-from {path.parent}"
         )
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise ModelFolderError(f"{path} is truncated or damaged ({error})") from None
+    with open_arrays(path) as file:
+        header = file.metadata() or {}
+        arrays = all_arrays(file, path)
     texts = [header.get("learner", ""), header.get("progress", "")]
     if header.get("format") != FORMAT or header.get("digest") != digest(arrays, *texts):
         raise ModelFolderError(
             f"{path} was changed or damaged after it was written. "
             f"To train on from the weights, use --init-from {path.parent}"
         )
-    learner, progress = map(json.loads, texts)
+    learner, progress = (parse_json(text, path) for text in texts)
     return Snapshot(arrays, learner), progress

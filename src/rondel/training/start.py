@@ -11,15 +11,15 @@ import numpy as np
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.config import RunConfig, flag_name, read_toml
-from rondel.data.batches import chunks_per_epoch
 from rondel.data.prepare import PreparedText, prepare_text
-from rondel.data.sentences import batches_per_epoch
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
+from rondel.folder_files import check_is_file
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.threads import calm_threads
+from rondel.training import resuming
 from rondel.training.defaults import (
     minutes_to_fill,
     resolve,
@@ -103,7 +103,8 @@ def begin(
     tokens = prepared.parts["train"][0].tokens
     config, note = _sized(given, config, prepared)
     config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
-    steps_per_epoch = _steps_per_epoch(prepared, config)
+    _, ids = prepared.parts["train"]
+    steps_per_epoch = resuming.steps_per_epoch(ids, prepared.tokenizer, config)
     config = resolve_intervals(config, steps_per_epoch)
     learner = build_learner(config, prepared.tokenizer)
     if warm_start:
@@ -183,14 +184,16 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
         )
     store = TokenStore.open(folder / TOKENS)
     snapshot, values = read_snapshot(folder / RESUME)
-    config = _recorded_config(folder, model, values.pop("settings"))
-    progress = Progress.from_json(values)
+    progress, began_with = resuming.read_values(values, folder / RESUME)
+    config = _recorded_config(folder, model, began_with)
+    resuming.check_text(store, model, config, progress)
+    resuming.check_places(folder)
     if any(name in changes for name in LIMITS):
         changes = {**dict.fromkeys(LIMITS), **changes}
     config = resolve_intervals(config.updated(**changes), progress.steps_per_epoch)
     config = dataclasses.replace(config, model=model.config)
     learner = build_learner(config, model.tokenizer)
-    learner.restore(snapshot)
+    resuming.restore(learner, snapshot, folder / RESUME)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
     # A run that was killed between its last step and the validation after it has that still to do.
     if (reason := run.reason_to_stop()) and not progress.loss_count:
@@ -227,16 +230,6 @@ def build_learner(config: RunConfig, tokenizer: Tokenizer) -> Learner:
     return TorchLearner(config)
 
 
-def _steps_per_epoch(prepared: PreparedText, config: RunConfig) -> int:
-    assert config.training.batch_size is not None
-    split, ids = prepared.parts["train"]
-    if config.model.is_sentence_vae:
-        sentences = int((ids == end_id(prepared.tokenizer)).sum())
-        return batches_per_epoch(sentences, config.training.batch_size)
-    tokens = split.tokens
-    return chunks_per_epoch(tokens, config.training.batch_size, config.training.seq_length)
-
-
 def _with_vocabulary(config: RunConfig, prepared: PreparedText) -> RunConfig:
     model = dataclasses.replace(
         config.model,
@@ -248,6 +241,7 @@ def _with_vocabulary(config: RunConfig, prepared: PreparedText) -> RunConfig:
 
 def _recorded_config(folder: Path, model: Artifact, began_with: dict[str, Any]) -> RunConfig:
     path = folder / SETTINGS
+    check_is_file(path)
     config = read_toml(path)
     if config.model != model.config:
         raise ModelFolderError(

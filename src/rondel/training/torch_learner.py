@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
+from rondel.folder_files import Arrays, is_count
 from rondel.models import models
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.training.devices import autocast, choose_device
-from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
-from rondel.training.optimizers import build_optimizer
+from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
+from rondel.training.optimizers import build_optimizer, state_of_optimizer
 
 LOOKAHEAD = 64
 """How many tokens after a chunk a model that reads against the text is given in validation."""
@@ -135,6 +136,9 @@ class TorchLearner:
 
     def restore(self, snapshot: Snapshot) -> None:
         """See `Learner.restore`."""
+        snapshot.check(*self._arrays_of_a_snapshot())
+        if not is_count(snapshot.values["updates"]):
+            raise ValueError(f"updates is {snapshot.values['updates']!r}")
         parts = snapshot.by_prefix()
         self.model.load(parts["weights"])
         optimizer = self.optimizer.state_dict()
@@ -149,9 +153,35 @@ class TorchLearner:
         self._state = tuple(state) or None
         self.updates = snapshot.values["updates"]
         self._scaler.load_state_dict(snapshot.values["scaler"])
-        torch.set_rng_state(_tensor(parts["random"]["cpu"]))
+        try:
+            torch.set_rng_state(_tensor(parts["random"]["cpu"]))
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
         if self.device.type == "cuda" and "cuda" in parts["random"]:
             torch.cuda.set_rng_state(_tensor(parts["random"]["cuda"]), self.device)
+
+    def _arrays_of_a_snapshot(self) -> list[Arrays]:
+        """What a snapshot of this learner holds: its weights, and what comes with the first steps.
+
+        Only the names, shapes and types of these arrays are of use.
+        """
+        assert self.config.batch_size is not None
+        state = self.model.initial_state(self.config.batch_size)
+        optimizer = state_of_optimizer(self.config)
+        whole = {f"weights.{name}": array for name, array in self.weights().items()}
+        whole["random.cpu"] = _array(torch.get_rng_state())
+        groups = [whole, {f"state.{index}": _array(part) for index, part in enumerate(state)}]
+        groups.append({"random.cuda": np.empty(0, np.uint8)} if self.device.type != "cuda" else {})
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for index, parameter in enumerate(trained):
+            own = _array(parameter)
+            groups.append(
+                {
+                    f"optimizer.{index}.{key}": own if value.dim() else _array(value)
+                    for key, value in optimizer.items()
+                }
+            )
+        return groups
 
     def _tensors(self, inputs_TB: Ids, targets_TB: Ids) -> TensorBatch:
         return TensorBatch(

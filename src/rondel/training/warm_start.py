@@ -14,9 +14,9 @@ import numpy.typing as npt
 from rondel import artifact
 from rondel.config import TextConfig
 from rondel.errors import InputError
+from rondel.folder_files import Arrays
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
-from rondel.training.learner import Arrays
 
 Counts = npt.NDArray[np.integer[Any]]
 

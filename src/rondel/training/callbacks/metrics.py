@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from rondel.errors import ModelFolderError
 from rondel.files import write_atomically
+from rondel.folder_files import is_count, is_number, parse_json
 from rondel.training.callbacks.base import Callback
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
@@ -77,12 +79,24 @@ class MetricsFile(Callback):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; a last line cut short by a crash is left out."""
+    """The rows of a metrics file; lines that are none, such as one cut short, are left out."""
     rows: list[dict[str, Any]] = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(json.JSONDecodeError):
-                row = json.loads(line)
-                if isinstance(row, dict) and row.keys() >= {"step", "train_loss", "val_loss"}:
+            with suppress(ModelFolderError):
+                row = parse_json(line, path)
+                if _is_row(row):
                     rows.append(row)
     return rows
+
+
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether values are those of a row: a step, losses, and other numbers or None."""
+    return (
+        row.keys() >= {"step", "train_loss", "val_loss"}
+        and is_count(row["step"])
+        and is_number(row["train_loss"])
+        and (row["val_loss"] is None or is_number(row["val_loss"]))
+        # Other figures may be infinite, or be no number.
+        and all(v is None or type(v) is float or is_number(v) for v in row.values())
+    )

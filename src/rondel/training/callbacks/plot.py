@@ -12,6 +12,7 @@ from rondel.training.callbacks.metrics import METRICS, read_metrics
 from rondel.training.run import Run
 
 PICTURE = "loss.png"
+OF_A_SPACE = ("kl", "mutual_information", "active_units")
 
 
 class LossPlot(Callback):
@@ -29,7 +30,7 @@ class LossPlot(Callback):
 
 def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:
     """A PNG of the losses in `rows` of a metrics file, and of what a latent space holds by then."""
-    latent = [row for row in rows if row.get("kl") is not None]
+    latent = [row for row in rows if all(row.get(name) is not None for name in OF_A_SPACE)]
     # Figure alone, without pyplot: no window system, and no state shared with the user's plots.
     figure = require("matplotlib.figure", "train").Figure(
         figsize=(8, 7.5 if latent else 4.5), layout="constrained"

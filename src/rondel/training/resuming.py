@@ -1,0 +1,88 @@
+"""Whether the files of a run go together, before it goes on from them.
+
+Each may be whole by itself, and still be of another run, or say what cannot be.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rondel.artifact import Artifact
+from rondel.config import RunConfig
+from rondel.data.batches import chunks_per_epoch
+from rondel.data.sentences import batches_per_epoch
+from rondel.data.store import Ids, TokenStore
+from rondel.errors import ModelFolderError
+from rondel.text.one_sentence import end_id
+from rondel.text.tokenizers import Tokenizer
+from rondel.training.learner import Learner, Snapshot
+from rondel.training.progress import Progress
+
+FILES, FOLDERS = ("metrics.jsonl", "loss.png"), ("best", "tensorboard")
+
+
+def check_places(folder: Path) -> None:
+    """Raise `ModelFolderError` if what a run is about to write has no place."""
+    for name in FILES:
+        if (folder / name).is_dir():
+            raise ModelFolderError(f"{folder / name} is a folder, not a file; move it away")
+    for name in FOLDERS:
+        if os.path.lexists(folder / name) and not (folder / name).is_dir():
+            raise ModelFolderError(f"{folder / name} is no folder; move it away")
+
+
+def read_values(values: dict[str, Any], path: Path) -> tuple[Progress, dict[str, Any]]:
+    """How far the run had come, and the settings that it began with, out of its snapshot."""
+    values = dict(values)
+    settings = values.pop("settings", None)
+    try:
+        if not isinstance(settings, dict):
+            raise ValueError("it has no settings")
+        return Progress.from_json(values), settings
+    except ValueError as error:
+        raise _other_run(path, error) from None
+
+
+def check_text(store: TokenStore, model: Artifact, config: RunConfig, progress: Progress) -> None:
+    """Raise `ModelFolderError` if the stored text is not the one that the run was reading."""
+    store.check_vocabulary(model.config.vocab_size)
+    steps = steps_per_epoch(store.tokens("train"), model.tokenizer, config)
+    if steps < 1 or steps != progress.steps_per_epoch:
+        raise ModelFolderError(
+            f"{store.folder} is not the text of this run ({steps} steps would read it once, and "
+            f"the run takes {progress.steps_per_epoch}); copy the whole folder again"
+        )
+    validation = store.tokens("validation")
+    if len(validation) and steps_per_epoch(validation, model.tokenizer, config, streams=1) < 1:
+        raise ModelFolderError(
+            f"{store.folder} has nothing to validate with; copy the whole folder again"
+        )
+
+
+def restore(learner: Learner, snapshot: Snapshot, path: Path) -> None:
+    """Have a learner go on from a snapshot; `ModelFolderError` if it is not one of its own."""
+    try:
+        learner.restore(snapshot)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _other_run(path, error) from None
+
+
+def steps_per_epoch(
+    tokens: Ids, tokenizer: Tokenizer, config: RunConfig, streams: int | None = None
+) -> int:
+    """How many batches (of `streams`, if given) make one pass over a text (N,)."""
+    training = config.training
+    streams = streams or training.batch_size
+    assert streams is not None
+    if config.model.is_sentence_vae:
+        return batches_per_epoch(int((tokens == end_id(tokenizer)).sum()), streams)
+    return chunks_per_epoch(len(tokens), streams, training.seq_length)
+
+
+def _other_run(path: Path, error: Exception) -> ModelFolderError:
+    return ModelFolderError(
+        f"{path} does not go with this run ({error}). "
+        f"To train on from the weights, use --init-from {path.parent}"
+    )
