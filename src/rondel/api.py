@@ -41,6 +41,7 @@ from rondel.inspection.features import Feature, features_of
 from rondel.text.reading import read_text
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.typed import check_text, check_texts
+from rondel.text.word_vectors import WordVectors, vectors_of
 
 TRAINING = "training"
 """What the text of a model's own run is called, among files. One of that name is `./training`."""
@@ -98,6 +99,13 @@ class Model:
     def progress(self) -> Mapping[str, Any]:
         """How far its training had come: step, epoch, tokens, seconds, losses in nats per token."""
         return self._parts.progress
+
+    def vectors(self) -> WordVectors:
+        """Its embedding: a vector for each token, to look for neighbours in or to write to a file.
+
+        Raises `InputError` for a model of one-hot input, which has none.
+        """
+        return vectors_of(self.tokenizer, self.weights)
 
     def sample(self, prime: str | None = None, **settings: Any) -> str:
         """Write a text that begins with `prime`; see `stream` for the settings.

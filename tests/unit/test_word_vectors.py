@@ -70,10 +70,10 @@ def test_every_format_gives_the_same_vectors(
 ) -> None:
     write(tmp_path / name)
     vectors = load_word_vectors(tmp_path / name)
-    assert list(vectors.rows) == WORDS
+    assert vectors.words == WORDS
     assert vectors.size == 4
-    assert vectors.matrix_WE.dtype == np.float32
-    np.testing.assert_allclose(vectors.matrix_WE, MATRIX, atol=1e-6)
+    assert vectors.array.dtype == np.float32
+    np.testing.assert_allclose(vectors.array, MATRIX, atol=1e-6)
 
 
 @pytest.mark.parametrize("write", [write_text, write_binary, write_glove, write_native])
@@ -81,7 +81,45 @@ def test_compressed_files(tmp_path: Path, write: Callable[[Path], None]) -> None
     write(tmp_path / "plain")
     path = tmp_path / "vectors.gz"
     path.write_bytes(gzip.compress((tmp_path / "plain").read_bytes()))
-    assert list(load_word_vectors(path).rows) == WORDS
+    assert load_word_vectors(path).words == WORDS
+
+
+def test_a_word_with_spaces_takes_the_last_fields_as_numbers(tmp_path: Path) -> None:
+    """As `. . .` and `at name@domain.com` in the GloVe vectors of Common Crawl."""
+    path = tmp_path / "vectors.txt"
+    lines = b". . . 0.1 0.2\nat name@domain.com -1 2e-3 \ncatch 22 0.5 0.25\ndog 1.5 -.5\n"
+    for header in (b"", b"4 2\n"):
+        path.write_bytes(header + lines)
+        vectors = load_word_vectors(path)
+        assert vectors.words == [". . .", "at name@domain.com", "catch 22", "dog"]
+        expected = np.array([[0.1, 0.2], [-1, 0.002], [0.5, 0.25], [1.5, -0.5]], np.float32)
+        np.testing.assert_array_equal(vectors.array, expected)
+
+
+def test_no_byte_spoilt_makes_a_text_file_binary(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    write_text(path)
+    whole = path.read_bytes()
+    for place in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:place] + b"\xe9" + whole[place + 1 :])
+        with pytest.raises(InputError, match=r"line \d+ |announces"):
+            load_word_vectors(path)
+
+
+def test_of_equal_words_the_first_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_bytes(b"3 2\na 1 2\nb 3 4\na 5 6\n")
+    vectors = load_word_vectors(path)
+    assert vectors.words == ["a", "b"]
+    np.testing.assert_array_equal(vectors.array, [[1, 2], [3, 4]])
+
+
+def test_a_native_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was checked is what is used: gensim is not asked to open the file again."""
+    monkeypatch.setattr(KeyedVectors, "load", None)
+    monkeypatch.setattr(gensim_vectors.utils, "unpickle", None)
+    write_native_with_arrays_beside(tmp_path / "vectors.kv")
+    np.testing.assert_array_equal(load_word_vectors(tmp_path / "vectors.kv").array, MATRIX)
 
 
 def test_vectors_that_gensim_trained(tmp_path: Path) -> None:
@@ -90,7 +128,7 @@ def test_vectors_that_gensim_trained(tmp_path: Path) -> None:
     path = tmp_path / "trained.kv"
     model.wv.save(str(path))
     vectors = load_word_vectors(path)
-    np.testing.assert_array_equal(vectors.matrix_WE[vectors.rows["dog"]], model.wv["dog"])
+    np.testing.assert_array_equal(vectors.array[vectors.rows["dog"]], model.wv["dog"])
 
 
 def test_vectors_of_gensim_3_and_numpy_1(tmp_path: Path) -> None:
@@ -112,8 +150,8 @@ def test_vectors_of_gensim_3_and_numpy_1(tmp_path: Path) -> None:
         )
     )
     vectors = load_word_vectors(path)
-    assert list(vectors.rows) == WORDS
-    np.testing.assert_array_equal(vectors.matrix_WE, MATRIX)
+    assert vectors.words == WORDS
+    np.testing.assert_array_equal(vectors.array, MATRIX)
 
 
 class Exploit:
@@ -208,17 +246,25 @@ def test_a_pickle_of_something_else_is_refused(tmp_path: Path) -> None:
     ("data", "message"),
     [
         (b"", "holds no word vectors"),
-        (b"just some prose, nothing else\n", "line 1 has|cannot be read as word vectors"),
+        (b"just some prose, nothing else\n", "holds no word vectors"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "holds no word vectors"),
         (b"2 3\na 1 2 3\n", "cut short|announces 2 vectors and has 1"),
         (b"3 3\na 1.5 2.5 3.5\nb 1.5 2.5 3.5\n", "announces 3 vectors and has 2"),
         (b"1 3\na 1 2 3\nb 1 2 3\n", "announces 1 vectors and has 2"),
         (b"2 3\na 1 2 3\nb 0.5555\n", "line 3 has 1 numbers instead of 3"),
-        (b"2 3\na 1 2 3\nb 1 2 3 4\n", "line 3 has 4 numbers instead of 3"),
+        (b"2 3\na 1 2 3\nb 1.5 2 3 4\n", "line 3 has 4 numbers instead of 3"),
         (b"a 1 2 3\nb 1 2\n", "line 2 has 2 numbers instead of 3"),
-        (b"2 3\na 1 2 3\nb 1 x 3\n", "cannot be read as word vectors"),
-        (b"2 3\na 1 2 3\nb 1 nan 3\n", "not finite"),
-        (b"99999999999 300\na 1 2 3\n", "is cut short: it announces 99,999,999,999 vectors"),
+        (b"2 3\na 1 2\nb 1 2 3\n", "line 2 has 2 numbers instead of 3"),
+        (b"2 3\na 1 2 3\nb 1 x 3\n", "line 3 has 'x' for a number"),
+        (b"2 3\na 1 \xe9 3\nb 1 2 3\n", r"line 2 has '\\xe9' for a number"),
+        (b"2 3\ncaf\xe9 1 2 3\nb 1 2 3\n", r"line 2 is not UTF-8 \(byte 0xe9\)"),
+        (b"2 3\na 1 2 3\ncaf\xe9 1 2 3\n", r"line 3 is not UTF-8 \(byte 0xe9\)"),
+        (b"a 1 2 3\ncaf\xe9 1 2 3\n", r"line 2 is not UTF-8 \(byte 0xe9\)"),
+        (b"1 1\na \x00\x00\x80?b", "has more than the 1 vectors it announces"),
+        (b"9 9999999999\na \x00\x00\x80?", "announces 9 vectors of 9,999,999,999 numbers"),
+        (b"2 3\na 1 2 3\nb 1 nan 3\n", "the vector of 'b' is not finite"),
+        (b"99999999999 300\na 1 2 3\n", "line 2 has 3 numbers instead of 300"),
+        (b"99999999999 3\na 1 2 3\n", "cut short: it announces 99,999,999,999 vectors and has 1"),
         (b"0 3\n", "is damaged"),
     ],
 )
@@ -273,7 +319,7 @@ def test_an_embedding_takes_the_rows_of_the_words_found(tmp_path: Path) -> None:
     expected = {"the": 0, "The": 0, "dog": 1, "￭,": 2, "hello": 4}
     for i in range(tokenizer.vocab_size):
         row = expected.get(tokenizer.token(i))
-        wanted = np.full(4, 9) if row is None else vectors.matrix_WE[row]
+        wanted = np.full(4, 9) if row is None else vectors.array[row]
         np.testing.assert_array_equal(matrix[i], wanted)
     assert (initial == 9).all()
     assert coverage == Coverage(found=5, total=10, of_text=7 / 11)

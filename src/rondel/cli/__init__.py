@@ -32,6 +32,7 @@ COMMANDS = {
     "fill": "Fill the gaps of a text.",
     "serve": "Serve models over HTTP, with a page to write with.",
     "inspect": "Look inside: what single units do over a text.",
+    "vectors": "Write a model's word vectors, or list the nearest of a word.",
     "show": "Say what a model is and how its training went.",
     "corpora": "List the texts that rondel knows by name.",
 }

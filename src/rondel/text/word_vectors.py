@@ -1,18 +1,16 @@
-"""Word vectors to start an embedding from: word2vec's text and binary files, and gensim's own.
+"""Vectors of words: to start an embedding from, and a model's own, to write or to look into.
 
-Shapes: W words of the file, V tokens of a vocabulary, E size of a vector.
-
-Files are read by gensim's `KeyedVectors`. gensim's own format is a pickle, which could run any code
-as it is read; here it may name the few things that such a file is made of and nothing else.
+Shapes: W words of a file or a model, V tokens of a vocabulary, E size of a vector.
 """
 
 from __future__ import annotations
 
-import codecs
-import pickle
-import unicodedata
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import bz2
+import functools
+import gzip
+import io
+import lzma
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,48 +18,70 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from rondel.errors import InputError, RondelError, require
+from rondel.errors import InputError, RondelError
+from rondel.files import write_atomically
+from rondel.text.gensim_vectors import is_pickle, read_keyed_vectors
 from rondel.text.tokenizers.base import Tokenizer
 from rondel.text.tokenizers.word import JOINER
+from rondel.text.typed import check_text
+from rondel.text.word2vec import read_word2vec, unescaped, word2vec_bytes
+from rondel.values import as_path, whole
 
 Floats = npt.NDArray[np.floating[Any]]
 Found = npt.NDArray[np.bool_]
 
-HEAD = 1 << 16
-"""Bytes looked at to tell the formats apart."""
-
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-"""Suffixes that gensim takes for compressed files."""
-
-# Everything a pickle of gensim's vectors may import, beside NumPy's `ndarray` and `dtype`: the
-# names of gensim 4 and 3 and of NumPy 2 and 1, and how protocols 2 to 5 store an array's bytes.
-# None of these runs code of the file's choosing.
-_VECTORS = ("KeyedVectors", "Word2VecKeyedVectors", "EuclideanKeyedVectors", "Vocab", "CompatVocab")
-_ARRAYS = ("numpy._core", "numpy.core")
-HARMLESS = frozenset(
-    [("gensim.models.keyedvectors", name) for name in _VECTORS]
-    + [(f"{core}.multiarray", name) for core in _ARRAYS for name in ("_reconstruct", "scalar")]
-    + [(f"{core}.numeric", "_frombuffer") for core in _ARRAYS]
-    + [(module, name) for module in ("builtins", "__builtin__") for name in ("set", "frozenset")]
-    + [("_codecs", "encode")]
-)
-
 
 @dataclass(frozen=True)
 class WordVectors:
-    """Vectors by word: `rows` maps each word to its row of `matrix_WE`, float32."""
+    """Words (all different), and their vectors: an `array` (W, E), float32.
 
-    rows: Mapping[str, int]
-    matrix_WE: Floats
+    >>> vectors = rondel.load("runs/book").vectors()                          # doctest: +SKIP
+    >>> vectors.nearest("king", 5)                                            # doctest: +SKIP
+    >>> vectors.save("vectors.bin", binary=True)                              # doctest: +SKIP
+    """
+
+    words: Sequence[str]
+    array: Floats
+
+    @functools.cached_property
+    def rows(self) -> dict[str, int]:
+        """The row of each word."""
+        return {word: row for row, word in enumerate(self.words)}
 
     @property
     def size(self) -> int:
         """How many numbers a word's vector has."""
-        return int(self.matrix_WE.shape[1])
+        return int(self.array.shape[1])
 
-    def row(self, spellings: Iterable[str]) -> int | None:
-        """The row of the first of these spellings that there is a vector for, if any."""
-        return next((self.rows[word] for word in spellings if word in self.rows), None)
+    def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
+        """The words whose vectors are nearest to a word's, and the cosines, nearest first.
+
+        A word is looked up as it is spelt, then without regard to joiners, then in lower case.
+        Raises `InputError` if there is no vector for it.
+        """
+        check_text(word, "the word")
+        count = whole("the number of neighbours", count, at_least=1)
+        row = self._row([unescaped(word), *_with_joiners(word), word.lower()])
+        if row is None:
+            raise InputError(f"there is no vector for {word!r}; give a word of the vocabulary")
+        others = np.delete(np.arange(len(self.words)), row)
+        cosines = (self._directions[others] @ self._directions[row]).astype(np.float64)
+        order = np.argsort(-cosines, kind="stable")[:count]
+        return [(self.words[others[i]], float(cosines[i])) for i in order]
+
+    def save(self, path: str | Path, *, binary: bool = False) -> None:
+        """Write a word2vec file, text or binary; one that stands there is replaced.
+
+        White space in a word is written as `<U+0020>` (a space) or `<U+000A>` (a line break), and
+        read so by `load_word_vectors`. Raises `InputError` for a place that takes no such file.
+        """
+        path = as_path(path, "the file to write")
+        if path.suffix in OPENERS:
+            raise InputError(f"{path}: vectors are written uncompressed; leave {path.suffix} out")
+        if path.is_dir() or not path.parent.is_dir():
+            what = "is a folder" if path.is_dir() else "lies in a folder that is not there"
+            raise InputError(f"{path} {what}; name a file that can be written, such as vectors.txt")
+        write_atomically(path, word2vec_bytes(self.words, self.array, binary=binary))
 
     def matrix_for(self, tokens: Sequence[str], initial_VE: Floats) -> tuple[Floats, Found]:
         """A vector for each token, as `initial_VE` (V, E) with the rows of those found replaced.
@@ -75,11 +95,21 @@ class WordVectors:
                 f"these word vectors have {self.size} numbers each, and --embedding-size is "
                 f"{initial_VE.shape[1]}: set --embedding-size {self.size}, or leave it out"
             )
-        rows_V = [self.row(_spellings(token)) for token in tokens]
+        rows_V = [self._row(_without_joiners(token)) for token in tokens]
         found_V = np.array([row is not None for row in rows_V], np.bool_)
         matrix_VE = initial_VE.copy()
-        matrix_VE[found_V] = self.matrix_WE[[row for row in rows_V if row is not None]]
+        matrix_VE[found_V] = self.array[[row for row in rows_V if row is not None]]
         return matrix_VE, found_V
+
+    def _row(self, spellings: Iterable[str]) -> int | None:
+        """The row of the first of these spellings that there is a vector for, if any."""
+        return next((self.rows[word] for word in spellings if word in self.rows), None)
+
+    @functools.cached_property
+    def _directions(self) -> Floats:
+        """The vectors at length one (W, E); a vector of zeros stays what it is."""
+        lengths = np.linalg.norm(self.array, axis=1, keepdims=True)
+        return self.array / np.where(lengths > 0, lengths, 1)
 
 
 @dataclass(frozen=True)
@@ -127,158 +157,85 @@ def embedding_from_vectors(
     return matrix_VE, Coverage(int(found_V.sum()), len(tokens), of_text)
 
 
+def vectors_of(tokenizer: Tokenizer, weights: Mapping[str, Floats]) -> WordVectors:
+    """A model's embedding, by the tokens of its vocabulary as they are spelt there.
+
+    Raises `InputError` for a model of one-hot input.
+    """
+    embedding_VE = weights.get("embedding.weight")
+    if embedding_VE is None:
+        raise InputError(
+            "this model has one-hot input and so no embedding: what it has for a token is a column "
+            "of the first layer's input weights (model.weights['core.weight_ih_l0']); for vectors, "
+            "train one with --embedding-size"
+        )
+    tokens = [tokenizer.token(token_id) for token_id in range(tokenizer.vocab_size)]
+    return WordVectors(tokens, np.asarray(embedding_VE, np.float32))
+
+
 def load_word_vectors(path: Path) -> WordVectors:
     """Read word vectors: word2vec text or binary, headerless text (GloVe), or gensim's own format.
 
     The content tells which it is; the file may be compressed (.gz, .bz2, .xz, .zst). `.npy` files
     that gensim wrote beside its own must still be there. Raises `InputError` if the file is
     none of these, is damaged, or, being a pickle, would import anything it has no need for; and
-    `MissingExtraError` without gensim.
+    `MissingExtraError` for gensim's own format without gensim.
     """
-    keyed_vectors = require("gensim.models.keyedvectors", "vectors").KeyedVectors
     try:
         with _open(path) as file:
-            head = file.read(HEAD)
-        # What a pickle of protocol 2 or later begins with; gensim has never written earlier ones.
-        if head[:1] == pickle.PROTO and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL]):
-            loaded = _load_pickle(path, keyed_vectors)
-        else:
-            loaded = _load_word2vec(path, head, keyed_vectors)
-        matrix_WE = np.asarray(loaded.vectors, np.float32)
-        words = list(map(str, loaded.index_to_key))
+            start = file.read(2)
+            file.seek(0)
+            words, array = (read_keyed_vectors if is_pickle(start) else read_word2vec)(path, file)
+        array_WE = np.asarray(array, np.float32)
     except RondelError:
         raise
-    # What a damaged file does to gensim, NumPy and pickle is anyone's guess, and always means this.
+    # What a damaged file does to NumPy, pickle and the decompressors is anyone's guess.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as word vectors: {reason}") from None
-    if matrix_WE.ndim != 2 or len(matrix_WE) != len(words) or not matrix_WE.size:
+    if array_WE.ndim != 2 or len(array_WE) != len(words) or not array_WE.size:
         raise InputError(
-            f"{path} is damaged: {len(words):,} words, and vectors of shape {matrix_WE.shape}"
+            f"{path} is damaged: {len(words):,} words, and vectors of shape {array_WE.shape}"
         )
-    if not np.isfinite(matrix_WE).all():
-        raise InputError(f"{path} is damaged: it has vectors with numbers that are not finite")
-    return WordVectors({word: row for row, word in enumerate(words)}, matrix_WE)
+    finite_W = np.isfinite(array_WE).all(axis=1)
+    if not finite_W.all():
+        bad = words[int(finite_W.argmin())]
+        raise InputError(f"{path} is damaged: the vector of {bad!r} is not finite")
+    return WordVectors(words, array_WE)
+
+
+def _open_zstd(path: Path, mode: str) -> BinaryIO:
+    import zstandard
+
+    with zstandard.open(path, mode) as file:
+        return io.BytesIO(file.read())
+
+
+OPENERS: dict[str, Callable[[Path, str], Any]] = {
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+    ".xz": lzma.open,
+    ".zst": _open_zstd,
+}
+"""What opens a compressed file, by its suffix, so that one can go back to its beginning."""
 
 
 def _open(path: Path) -> BinaryIO:
-    """The file as gensim will see it, decompressed if its suffix says that it is compressed."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of word vectors")
-    file: BinaryIO = require("smart_open", "vectors").open(str(path.resolve()), "rb")
+    file: BinaryIO = OPENERS.get(path.suffix, Path.open)(path, "rb")
     return file
 
 
-def _spellings(token: str) -> Iterator[str]:
+def _without_joiners(token: str) -> Iterator[str]:
     yield token
     bare = token.strip(JOINER)
     yield bare
     yield bare.lower()
 
 
-def _load_word2vec(path: Path, head: bytes, keyed_vectors: Any) -> Any:
-    first, _, rest = head.partition(b"\n")
-    header = first.split()
-    has_header = len(header) == 2 and all(field.isdigit() for field in header)
-    if has_header:
-        words, size = map(int, header)
-        binary = not _is_text(rest)
-        # gensim makes room for all that the header promises, so it must not promise too much.
-        if path.suffix not in COMPRESSED:
-            least = words * (2 + size * 4) if binary else words * (1 + size * 2)
-            if path.stat().st_size < least:
-                raise InputError(
-                    f"{path} is cut short: it announces {words:,} vectors of {size} numbers"
-                )
-    elif len(header) > 2 and _is_text(head):
-        words, size, binary = None, len(header) - 1, False
-    else:
-        raise InputError(
-            f"{path} holds no word vectors: it is neither a word2vec file, text or binary, "
-            "nor what gensim's KeyedVectors.save writes"
-        )
-    if not binary:
-        _check_lines(path, words, size)
-    with warnings.catch_warnings():
-        # Without a header, gensim opens the file twice and leaves one of the two to be collected.
-        warnings.simplefilter("ignore", ResourceWarning)
-        return keyed_vectors.load_word2vec_format(
-            str(path.resolve()), binary=binary, no_header=not has_header
-        )
-
-
-def _is_text(data: bytes) -> bool:
-    """Whether bytes are UTF-8 (cut off anywhere) without control characters: no floats, then."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(data)
-    except UnicodeDecodeError:
-        return False
-    return not any(unicodedata.category(c) == "Cc" and c not in "\t\r\n" for c in set(text))
-
-
-def _check_lines(path: Path, words: int | None, size: int) -> None:
-    """Refuse a text file whose lines are not all a word and `size` numbers.
-
-    gensim would spread a single number over the whole vector, and not look at surplus lines.
-    """
-    lines = 0
-    with _open(path) as file:
-        for number, line in enumerate(file, 1):
-            if number == 1 and words is not None:
-                continue
-            lines += 1
-            numbers = len(line.rstrip().split(b" ")) - 1
-            if numbers != size:
-                raise InputError(f"{path}: line {number} has {numbers} numbers instead of {size}")
-    if words is not None and lines != words:
-        raise InputError(f"{path} is damaged: it announces {words:,} vectors and has {lines:,}")
-
-
-class _Array(np.ndarray[Any, Any]):
-    """Stands for `ndarray`, which a pickle has to name, but not to call, as over forged memory."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> _Array:
-        raise pickle.UnpicklingError("it would make an array in a way that no pickle has need for")
-
-
-def _plain_dtype(kind: Any, *flags: Any) -> np.dtype[Any]:
-    """Stands for `dtype`: numbers alone, since an array of objects is an array of addresses."""
-    dtype: np.dtype[Any] = np.dtype(kind, *flags)
-    if dtype.kind not in "fiu":
-        raise pickle.UnpicklingError(f"it has an array of {dtype}, not of numbers")
-    return dtype
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads a pickle that imports nothing but what `HARMLESS` names."""
-
-    refused: str | None = None
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return _Array if name == "ndarray" else _plain_dtype
-        if (module, name) in HARMLESS:
-            return super().find_class(module, name)
-        self.refused = f"{module}.{name}"
-        raise pickle.UnpicklingError(f"it would import {self.refused}")
-
-
-def _load_pickle(path: Path, keyed_vectors: Any) -> Any:
-    with _open(path) as file:
-        unpickler = _Unpickler(file, encoding="latin1")
-        try:
-            checked = unpickler.load()
-        except pickle.UnpicklingError:
-            if unpickler.refused is None:
-                raise
-            raise InputError(
-                f"{path} was not read: it is a pickle that would import {unpickler.refused}, which "
-                "word vectors alone have no need for; in gensim, save model.wv, or better, "
-                "model.wv.save_word2vec_format(...)"
-            ) from None
-    if not isinstance(checked, keyed_vectors):
-        raise InputError(f"{path} holds no word vectors but a pickled {type(checked).__name__}")
-    # These name further pickles beside this one, which gensim would open unchecked.
-    if any(vars(checked).get(name) for name in ("__scipys", "__recursive_saveloads")):
-        raise InputError(f"{path} was not read: it has parts in further pickles beside it")
-    return keyed_vectors.load(str(path.resolve()))
+def _with_joiners(word: str) -> Iterator[str]:
+    yield word
+    yield JOINER + word
+    yield word + JOINER
+    yield JOINER + word + JOINER

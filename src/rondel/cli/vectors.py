@@ -1,0 +1,73 @@
+"""`rondel vectors`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rondel.cli.tables import FORMATS, write_table
+from rondel.errors import InputError
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The file to write, in word2vec's format."
+)
+@click.option("--binary", is_flag=True, help="Write --out in the binary format, not as text.")
+@click.option(
+    "--neighbors",
+    metavar="WORD",
+    multiple=True,
+    help="List the words nearest to WORD by cosine; may be given several times.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Of neighbours listed for each word.",
+)
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice(FORMATS),
+    default="tsv",
+    show_default=True,
+    help="How the table of neighbours is written.",
+)
+def command(
+    model: Path, out: Path | None, binary: bool, neighbors: tuple[str, ...], count: int, how: str
+) -> None:
+    """Write the embedding of the model in the folder MODEL as word vectors, or look into it.
+
+    Without --out and --neighbors, the vectors are written on standard output, as text. A word is
+    spelt as in the vocabulary: with a joiner ￭ on a side where punctuation touches what stands
+    there, and with white space as <U+0020> (a space) or <U+000A> (a line break).
+    `rondel train --word-vectors` and gensim's KeyedVectors read the file.
+    """
+    import numpy as np
+
+    from rondel.api import load
+    from rondel.text.word2vec import word2vec_bytes
+
+    if binary and out is None:
+        raise InputError("--binary is for a file; name it with --out")
+    vectors = load(model).vectors()
+    found = [(word, *near) for word in neighbors for near in vectors.nearest(word, count)]
+    if out is not None:
+        vectors.save(out, binary=binary)
+        click.echo(f"{len(vectors.words):,} vectors of {vectors.size} numbers in {out}", err=True)
+    elif not neighbors:
+        click.echo(word2vec_bytes(vectors.words, vectors.array), nl=False)
+    if neighbors:
+        words, nearest, cosines = zip(*found, strict=True) if found else ((), (), ())
+        write_table(
+            {
+                "word": np.array(words, object),
+                "neighbor": np.array(nearest, object),
+                "cosine": np.array(cosines, np.float64),
+            },
+            how,
+        )
