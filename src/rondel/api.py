@@ -23,7 +23,12 @@ from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.evaluation.framing import Framing
-from rondel.evaluation.rescoring import Hypothesis, rescore
+from rondel.evaluation.rescoring import (
+    Hypothesis,
+    hypotheses_of,
+    rescore,
+    unknowns_unpunished,
+)
 from rondel.evaluation.scoring import Columns, ScoringSettings, refuse_unknown, score
 from rondel.generation.beam import BeamText, best_texts
 from rondel.generation.filling import Filled, FillSettings, fill
@@ -463,11 +468,15 @@ class Model:
         """Put n-best hypotheses, each (id, score, text), into a new order: a table.
 
         `settings` are those of `rondel.evaluation.rescoring.rescore`: `weight` of the model's score
-        beside the first pass's, `normalize` by length in tokens, words or characters, `context`.
+        beside the first pass's, `normalize` by length in tokens, words or characters, `context`,
+        and `unknown_penalty`, in nats for each unknown word: without it, they are warned of.
         """
-        rows = [Hypothesis(*row) for row in hypotheses]
+        rows = hypotheses_of(hypotheses)
         table = rescore(self._engine, self.tokenizer, rows, **settings)
         self._warn_of_unknowns([settings.get("context", "")])
+        complaint = unknowns_unpunished(self.tokenizer, table)
+        if complaint is not None and settings.get("unknown_penalty") is None:
+            warn_of(complaint)
         return table
 
     def fill(

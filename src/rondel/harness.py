@@ -21,12 +21,15 @@ from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
 from rondel.api import Model, load
+from rondel.errors import warn_of
 from rondel.evaluation.framing import LINE_BREAK, Framing, Passage, knows_line_break
 from rondel.evaluation.measures import Measured, Prediction
 from rondel.evaluation.reading import read_passages
 
 LONGEST = 256
 """Tokens generated at most, where the task does not say."""
+NAMED, TAIL = 5, 30
+"""Items that a warning names, and how many characters of each."""
 
 
 @register_model("rondel")
@@ -42,10 +45,12 @@ class RondelLM(LM):  # type: ignore[misc]
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
         """ln p of each continuation after its context, and whether each of its tokens is likeliest.
 
-        Raises `InputError` if a word runs from the context into the continuation.
+        A word that runs from the context into the continuation is scored with the continuation,
+        given what stands before the word; such items are warned of.
         """
         pairs = [request.args for request in requests]
         passages = [self._passage(context, continuation) for context, continuation in pairs]
+        _warn_of_shared_words(pairs, passages)
         return [
             (-float(np.nansum(measured[0])), bool((measured[2][~np.isnan(measured[2])] == 1).all()))
             for measured in self._measured(passages)
@@ -75,7 +80,7 @@ class RondelLM(LM):  # type: ignore[misc]
         return texts
 
     def _passage(self, context: str, text: str) -> Passage:
-        framing = Framing(context=self._started(context)) if context else Framing()
+        framing = Framing(context=self._started(context) if context else "", takes_shared=True)
         return framing.passage(self.model.tokenizer, text)
 
     def _started(self, context: str) -> str:
@@ -106,3 +111,20 @@ class RondelLM(LM):  # type: ignore[misc]
         ):
             pieces[event.handle].append(event.piece)
         return ["".join(own) for own in pieces]
+
+
+def _warn_of_shared_words(pairs: Sequence[tuple[str, str]], passages: Sequence[Passage]) -> None:
+    shared = [
+        pair
+        for pair, passage in zip(pairs, passages, strict=True)
+        if len(passage.spans) and passage.spans[0, 0] < 0
+    ]
+    if shared:
+        named = ", ".join(
+            f"{context[-TAIL:]!r} + {text[:TAIL]!r}" for context, text in shared[:NAMED]
+        )
+        more = " …" if len(shared) > NAMED else ""
+        warn_of(
+            f"{len(shared):,} of {len(pairs):,} continuations begin inside a word of their context "
+            f"({named}{more}); that word is scored with them"
+        )

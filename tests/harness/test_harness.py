@@ -94,3 +94,22 @@ def test_the_tasks_results_follow_from_them(
     size = sum(len(row["text"].encode()) for row in rows)
     assert results["rolling"]["bits_per_byte,none"] == pytest.approx(nats / size / math.log(2))
     assert results["written"]["exact_match,none"] == pytest.approx(2 / 3)
+
+
+def test_an_item_that_runs_together_is_scored_and_named(tmp_path: Path, coffee: str) -> None:
+    """And the run goes on: what is said of the others does not depend on it."""
+    from lm_eval.api.instance import Instance
+
+    from rondel.harness import RondelLM
+
+    train(tmp_path / "run", coffee.replace(". ", ".\n"), level="word", steps=5, batch_size=2)
+    model = rondel.load(tmp_path / "run")
+    asked = [("The cup", " is full."), ("The c", "up is full."), ("", "The"), ("The cup ", "")]
+    requests = [Instance("loglikelihood", {}, pair, number) for number, pair in enumerate(asked)]
+    with pytest.warns(UserWarning, match=r"^1 of 4 continuations .* a word .*'The c' \+ 'up"):
+        found = RondelLM(model).loglikelihood(requests)
+    table = model.score(" cup is full.", context="\nThe", unit="nats")
+    assert found[1][0] == pytest.approx(-float(table["surprisal_nats"].sum()), rel=1e-5)
+    others = [requests[0], *requests[2:]]
+    assert RondelLM(model).loglikelihood(others) == [found[0], *found[2:]]
+    assert found[3] == (0.0, True)

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_scores_are_the_first_pass_s_and_the_weighted_model_s(model: package.Mod
     hypotheses = parse_nbest(NBEST, "list")
     assert [h.id for h in hypotheses] == ["u1", "u1", "u2", "u1", "u2", "u2"]
     for weight, batch_size in ((0.3, 64), (2.0, 1)):
-        table = model.rescore(hypotheses, weight=weight, batch_size=batch_size)
+        table = model.rescore(hypotheses, weight=weight, batch_size=batch_size, unknown_penalty=0)
         assert table["id"].tolist() == ["u1"] * 3 + ["u2"] * 3
         assert table["rank"].tolist() == [1, 2, 3] * 2
         expected = [log_p(model, text) for text in table["text"]]
@@ -86,7 +87,7 @@ def test_scores_are_the_first_pass_s_and_the_weighted_model_s(model: package.Mod
 def test_with_no_weight_the_order_is_the_first_pass_s_and_equals_stay(
     model: package.Model,
 ) -> None:
-    table = model.rescore(parse_nbest(NBEST, "list"), weight=0)
+    table = model.rescore(parse_nbest(NBEST, "list"), weight=0, unknown_penalty=0)
     assert table["first_pass"].tolist() == [-3.0, -3.5, -9.0, -1.0, -1.0, -1.5]
     assert table["text"].tolist()[3:] == ["A bean", "A \\ bean", ""]
     costs = [Hypothesis(h.id, -h.score, h.text) for h in parse_nbest(NBEST, "list", costs=True)]
@@ -129,15 +130,57 @@ def test_settings_that_cannot_be_are_said(model: package.Model) -> None:
     for settings, message in (
         ({"normalize": "verse"}, "one of none, token, word, character, not 'verse'"),
         ({"weight": float("nan")}, "weight must be a finite number"),
+        (
+            {"unknown_penalty": -1},
+            "penalty of an unknown token must be a finite number of",
+        ),
+        ({"unknown_penalty": "much"}, "not 'much'"),
     ):
         with pytest.raises(InputError, match=message):
             rescore(model._engine, model.tokenizer, parse_nbest("u\t1\ta", "list"), **settings)
 
 
+LIST = [("u", -1.0, "The cup is full."), ("u", -1.0, "The cüp is füll."), ("v", 0.0, "A bean.")]
+
+
+def test_unknown_words_cost_what_the_penalty_says(model: package.Model, trained: Path) -> None:
+    with pytest.warns(UserWarning, match="^2 unknown characters in 1 of 3 hypotheses") as caught:
+        as_ever = model.rescore(LIST)
+    assert Path(caught[0].filename) == Path(__file__)
+    free = model.rescore(LIST, unknown_penalty=0)
+    for name, column in as_ever.items():
+        np.testing.assert_array_equal(free[name], column)
+    paid = model.rescore(LIST, weight=0.5, unknown_penalty=12, normalize="character")
+    before = model.rescore(LIST, weight=0.5, unknown_penalty=0, normalize="character")
+    row = {text: i for i, text in enumerate(before["text"])}["The cüp is füll."]
+    now = {text: i for i, text in enumerate(paid["text"])}["The cüp is füll."]
+    assert paid["score"][now] == pytest.approx(before["score"][row] - 0.5 * 2 * 12 / 17)
+    assert paid["lm_nats"][now] == before["lm_nats"][row]
+    assert paid["text"][0] == "The cup is full."
+    text = "".join(f"{own}\t{score}\t{line}\n" for own, score, line in LIST)
+    assert "--unknown-penalty NATS" in rondel("rescore", trained, "-", stdin=text).stderr
+    told = rondel("rescore", trained, "-", "--unknown-penalty", "99", "--best", stdin=text)
+    assert "--unknown-penalty" not in told.stderr
+    assert told.stdout.splitlines()[1].endswith("The cup is full.")
+    # Nothing is said where nothing is unknown.
+    model.rescore(LIST[::2])
+
+
+NO_HYPOTHESES: list[Any] = [None, "u", 5, [None], ["u"], [("u", 1)], [("u", "1", "a")]]
+NO_HYPOTHESES += [[("u", float("nan"), "a")], [(1, 1, "a")], [("u", 1, b"a")]]
+
+
+@pytest.mark.parametrize("rows", NO_HYPOTHESES)
+def test_what_is_no_list_of_hypotheses_is_said(model: package.Model, rows: Any) -> None:
+    with pytest.raises(InputError, match="hypothes"):
+        model.rescore(rows)
+
+
 def test_the_command_writes_the_new_order(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "nbest.tsv").write_text(NBEST, encoding="utf-8")
     done = rondel("rescore", trained, tmp_path / "nbest.tsv", "--weight", "0.3")
-    table = package.load(trained).rescore(parse_nbest(NBEST, "list"), weight=0.3)
+    hypotheses = parse_nbest(NBEST, "list")
+    table = package.load(trained).rescore(hypotheses, weight=0.3, unknown_penalty=0)
     head, *rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert head == ["id", "rank", "score", "first_pass", "lm_nats", "unknown", "text"]
     assert [row[6] for row in rows] == table["text"].tolist()

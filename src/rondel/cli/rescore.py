@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Divide the model's score by the hypothesis' length in these, its end counted as one.",
 )
+@click.option(
+    "--unknown-penalty",
+    type=float,
+    metavar="NATS",
+    help="Taken from the model's score for each unknown word (left out: 0, and their number is "
+    "told). A word of N that the model does not know has 1/N of what <unk> has: ln N, about 12.",
+)
 @click.option("--costs", is_flag=True, help="Scores of the first pass are lower for better.")
 @click.option("--context", default="", help="Text that each hypothesis follows, not scored.")
 @click.option("--best", is_flag=True, help="Only the best of each id.")
@@ -54,6 +61,7 @@ def command(
     nbest: str,
     weight: float,
     normalize: str,
+    unknown_penalty: float | None,
     costs: bool,
     context: str,
     best: bool,
@@ -74,7 +82,7 @@ def command(
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting
-    from rondel.evaluation.rescoring import parse_nbest
+    from rondel.evaluation.rescoring import parse_nbest, unknowns_unpunished
     from rondel.text.reading import read_text
 
     tell_of_compiling()
@@ -84,11 +92,12 @@ def command(
     if context:
         tell_of_unknowns(scorer.unknowns(context))
     with Waiting() as waiting, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # told above
+        warnings.simplefilter("ignore", UserWarning)  # told above and below
         table = scorer.rescore(
             hypotheses,
             weight=weight,
             normalize=normalize,
+            unknown_penalty=unknown_penalty,
             context=context,
             batch_size=batch_size,
             watch=waiting,
@@ -98,6 +107,9 @@ def command(
             click.echo("rondel: scored by the causal half of a bidirectional model", err=True)
         if hypotheses[0].where != f"{name} line 1":
             click.echo(f"rondel: {name} line 1 is a header", err=True)
+        complaint = unknowns_unpunished(scorer.tokenizer, table)
+        if unknown_penalty is None and complaint is not None:
+            click.echo(f"rondel: {complaint}: --unknown-penalty NATS", err=True)
         _say_what_changed(scorer.tokenizer.token_noun, hypotheses, table)
     if best:
         table = {column: values[table["rank"] == 1] for column, values in table.items()}

@@ -27,7 +27,10 @@ class Passage(NamedTuple):
     before: int
     """How many stand before. With none, the first of the text cannot be scored."""
     spans: Spans
-    """Where the text's own tokens stand in it: begin and end in characters, (N, 2)."""
+    """Where the text's own tokens stand in it: begin and end in characters, (N, 2).
+
+    One that is shared with the context begins before 0.
+    """
 
     @property
     def own_ids(self) -> Ids:
@@ -42,12 +45,14 @@ class Framing:
     `start`: what its first token is predicted from. `newline`: a line break; `skip`: nothing, and
     it is not scored; `None`: the first of these that the model can do. A `context` is a text that
     goes before instead, read and not scored. With `end`, a line break that ends the text is scored
-    too, whether it is written there or not.
+    too, whether it is written there or not. A word that context and text share, as in "The c" and
+    "up", is refused, or with `takes_shared` belongs to the text.
     """
 
     start: str | None = None
     end: bool = False
     context: str = ""
+    takes_shared: bool = False
 
     def __post_init__(self) -> None:
         if self.start not in (None, *STARTS):
@@ -91,7 +96,7 @@ class Framing:
         joint, length = self.context + text, len(self.context)
         spans = tokenizer.spans(joint)
         before = int((spans[:, 1] <= length).sum())
-        if before < len(spans) and spans[before, 0] < length:
+        if before < len(spans) and spans[before, 0] < length and not self.takes_shared:
             begin, end = spans[before]
             raise InputError(
                 f"context and text run together in {joint[begin:end]!r}; "

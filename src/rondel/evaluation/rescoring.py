@@ -7,8 +7,8 @@ hypotheses of one utterance share, the first pass's score, higher for better, an
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from rondel.evaluation.reading import Watch, read_passages, unwatched
 from rondel.evaluation.scoring import Columns, knows_nothing_of, strings
 from rondel.evaluation.units import count_words
 from rondel.text.tokenizers import Tokenizer
+from rondel.text.typed import check_text
+from rondel.values import finite, shown
 
 COLUMNS = ("id", "score", "text")
 LENGTHS = ("none", "token", "word", "character")
@@ -68,6 +70,23 @@ def parse_nbest(text: str, name: str, *, costs: bool = False) -> list[Hypothesis
     return found
 
 
+def hypotheses_of(rows: Any) -> list[Hypothesis]:
+    """Rows (id, score, text) as hypotheses; `InputError`, numbering it, for one that is none."""
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise InputError(f"the hypotheses must be rows of (id, score, text), not {shown(rows)}")
+    return [_hypothesis(row, f"hypothesis {number}") for number, row in enumerate(rows, 1)]
+
+
+def _hypothesis(row: Any, where: str) -> Hypothesis:
+    if not isinstance(row, tuple | list) or not 3 <= len(row) <= len(Hypothesis._fields):
+        raise InputError(f"{where} must be a row of (id, score, text), not {shown(row)}")
+    own_id, score, text, *named = row
+    where = named[0] if named else where
+    check_text(own_id, f"the id of {where}")
+    check_text(text, f"the text of {where}")
+    return Hypothesis(own_id, finite(f"the score of {where}", score), text, where)
+
+
 def rescore(
     engine: Engine,
     tokenizer: Tokenizer,
@@ -75,6 +94,7 @@ def rescore(
     *,
     weight: float = 0.5,
     normalize: str = "none",
+    unknown_penalty: float | None = None,
     context: str = "",
     batch_size: int = 64,
     watch: Watch = unwatched,
@@ -82,16 +102,17 @@ def rescore(
     """Each id's hypotheses, best first, by `first_pass + weight * lm`; ids in order of appearance.
 
     `lm_nats` is ln p of the hypothesis with the line break that ends it, read for itself from a
-    line break or from `context`; `lm` the same, divided by so many tokens, words or characters if
-    `normalize` says so (the end counted as one). Equals stay in their order. A model that knows no
-    line break scores neither the first token nor the end.
+    line break or from `context`; `lm` the same less `unknown_penalty` nats for each token that the
+    vocabulary lacks, divided by so many tokens, words or characters if `normalize` says so (the
+    end counted as one). Equals stay in their order. A model that knows no line break scores neither
+    the first token nor the end.
 
     Raises `InputError`, naming the line, for a hypothesis with nothing to score or nothing known.
     """
     if normalize not in LENGTHS:
         raise InputError(f"scores are divided by one of {', '.join(LENGTHS)}, not {normalize!r}")
-    if not math.isfinite(weight):
-        raise InputError(f"the weight must be a finite number, not {weight}")
+    weight = finite("the weight", weight)
+    penalty = finite("the penalty of an unknown token", unknown_penalty or 0.0, at_least=0)
     framing = Framing(end=knows_line_break(tokenizer), context=context)
     passages = [_passage(tokenizer, framing, hypothesis) for hypothesis in hypotheses]
     measured = read_passages(
@@ -103,7 +124,7 @@ def rescore(
     )
     unknown = np.array([int((p.own_ids == tokenizer.unknown_id).sum()) for p in passages])
     first_pass = np.array([hypothesis.score for hypothesis in hypotheses])
-    total = first_pass + weight * lm_nats / lengths
+    total = first_pass + weight * (lm_nats - penalty * unknown) / lengths
     order, rank = _best_first([hypothesis.id for hypothesis in hypotheses], total)
     columns: Columns = {
         "id": strings([hypothesis.id for hypothesis in hypotheses]),
@@ -115,6 +136,19 @@ def rescore(
     }
     ordered = {name: column[order] for name, column in columns.items()}
     return {"id": ordered.pop("id"), "rank": rank, **ordered}
+
+
+def unknowns_unpunished(tokenizer: Tokenizer, table: Columns) -> str | None:
+    """What to say of a table's unknown tokens, where they were given no penalty."""
+    count, hypotheses = int(table["unknown"].sum()), int((table["unknown"] > 0).sum())
+    if not count:
+        return None
+    noun = tokenizer.token_noun + "s" * (count != 1)
+    return (
+        f"{count:,} unknown {noun} in {hypotheses:,} of {len(table['unknown']):,} hypotheses, each "
+        "as likely as all that the model does not know together, which favours them; an unknown "
+        "penalty (in nats) takes that away"
+    )
 
 
 def _passage(tokenizer: Tokenizer, framing: Framing, hypothesis: Hypothesis) -> Passage:
