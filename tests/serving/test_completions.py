@@ -168,7 +168,7 @@ def test_an_echo_begins_with_the_prompt(client: openai.OpenAI, model: rondel.Mod
 
 def test_without_a_prompt_a_text_begins_as_the_models_own_does(server: Server) -> None:
     text = server.complete(None, echo=True)["choices"][0]["text"]
-    assert text.startswith(("Once upon", "It was"))
+    assert text.startswith(("Once", "It "))
 
 
 def test_unknown_characters_are_refused_or_read_as_asked(server: Server) -> None:

@@ -11,8 +11,12 @@ import pytest
 from rondel.config import ModelConfig, TextConfig
 from rondel.engine import NumpyEngine
 from rondel.engine.probability import log_softmax
+from rondel.errors import InputError
+from rondel.generation.beam import best_texts
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.rules import active_rules
+from rondel.generation.shaping import Shaper
+from rondel.generation.start import read_prime
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LETTERS = "abcd"
@@ -96,6 +100,49 @@ def test_a_width_of_all_texts_finds_the_likeliest(chars, seed, rules, stop):
         stop=(stop,) if stop else (),
     )
     assert found == (best.removesuffix(stop) if stop else best)
+
+
+def best_of(engine, tokenizer, count, prime="ab", **settings):
+    chosen = GenerationSettings(mode="beam", **settings)
+    start = read_prime(engine, tokenizer, prime)
+    return best_texts(engine, tokenizer, chosen, start, Shaper(tokenizer, chosen.rules), count)
+
+
+@pytest.mark.parametrize("stop", [None, "b", "ca"])
+@pytest.mark.parametrize("rules", RULES, ids=str)
+def test_a_width_of_all_texts_finds_the_likeliest_in_their_order(chars, rules, stop):
+    engine, length, count = model_of(chars.vocab_size, 3), 3, 6
+    scores = {
+        text: log_probability(engine, chars, "ab", chars.encode(text), rules)
+        for text in texts_up_to(length, stop)
+    }
+    found = best_of(
+        engine,
+        chars,
+        count,
+        length=length,
+        beam_width=len(LETTERS) ** length,
+        rules=rules,
+        stop=(stop,) if stop else (),
+    )
+    best = sorted(scores, key=scores.__getitem__, reverse=True)[:count]
+    assert [text.text for text in found] == [text.removesuffix(stop or "") for text in best]
+    assert [text.tokens for text in found] == [len(text) for text in best]
+    expected = [scores[text] for text in best]
+    assert [text.log_probability for text in found] == pytest.approx(expected, abs=1e-4)
+
+
+def test_several_texts_are_different_ones_and_the_first_is_the_likeliest(chars):
+    for seed in range(5):
+        engine = model_of(chars.vocab_size, seed)
+        # What a text stops before does not show in it.
+        found = best_of(engine, chars, 4, length=9, beam_width=8, stop=("a", "b"))
+        assert len({text.text for text in found}) == len(found)
+        assert found[0].text == beam_text(engine, chars, length=9, beam_width=8, stop=("a", "b"))
+        scores = [text.log_probability for text in found]
+        assert scores == sorted(scores, reverse=True)
+    with pytest.raises(InputError, match="raise the beam width"):
+        best_of(engine, chars, 9, length=2, beam_width=8)
 
 
 @pytest.mark.parametrize("rules", RULES, ids=str)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rondel.config import TextConfig
 from rondel.errors import InputError
@@ -26,7 +28,7 @@ def test_bytes_that_are_no_utf_8_keep_their_values() -> None:
 
 def test_a_surrogate_that_no_byte_stands_behind_is_replaced_and_reported() -> None:
     tokenizer = ByteTokenizer()
-    assert tokenizer.decode(tokenizer.encode("a\ud800b\udcff")) == "a\ufffdb\ufffd"
+    assert tokenizer.decode(tokenizer.encode("a\ud800b\udcff")) == "a\ufffdb\udcff"
     assert tokenizer.unknowns("a\ud800b\udcff\ud800") == ["\ud800"]
 
 
@@ -36,12 +38,21 @@ def test_a_character_comes_with_its_last_byte() -> None:
     assert decoder.finish() == ""
 
 
-def test_junk_becomes_replacement_characters() -> None:
+@given(st.binary())
+def test_any_bytes_come_back_from_their_text(data: bytes) -> None:
     tokenizer = ByteTokenizer()
-    assert tokenizer.decode([0xFF, 0x41, 0xC3, 0x42]) == "\ufffdA\ufffdB"
-    decoder = tokenizer.decoder()
-    assert decoder.push(0xE2) == ""
-    assert decoder.finish() == "\ufffd"
+    text = tokenizer.decode(data)
+    assert text.encode("utf-8", "surrogateescape") == data
+    assert tokenizer.encode(text).tolist() == list(data)
+    assert text == data.decode("utf-8", "surrogateescape")
+
+
+def test_bytes_of_a_character_cut_off_come_at_the_end() -> None:
+    decoder = ByteTokenizer().decoder()
+    assert [decoder.push(byte) for byte in (0xFF, 0x41, 0xC3, 0x42, 0xE2)] == [
+        *("\udcff", "A", "", "\udcc3B", "")
+    ]
+    assert decoder.finish() == "\udce2"
 
 
 def test_words_start_after_ascii_white_space() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import re
 import sys
 import warnings
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from rondel import __version__
+from rondel.cli.printing import occupy_standard_files, prepare_streams, tell_of_replaced
 from rondel.errors import RondelError, SlowerWarning
 from rondel.threads import calm_threads
 
@@ -52,6 +52,19 @@ MEMORY = re.compile("allocate|size calculation overflowed")
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called."""
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Make standard output ready before anything is written, a page of help say."""
+        prepare_streams(next(iter(args), None))
+        context = super().make_context(info_name, args, parent, **extra)
+        context.call_on_close(tell_of_replaced)
+        return context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order in which they are met."""
         return list(COMMANDS)
@@ -83,10 +96,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; an error on purpose is one line on standard error, and status 1."""
     calm_threads()
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal or file of another encoding gets a question mark, not a traceback.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    occupy_standard_files()
     warnings.showwarning = _show_warning
     try:
         cli.main(prog_name="rondel")

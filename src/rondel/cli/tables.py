@@ -26,12 +26,16 @@ def write_table(columns: Mapping[str, NDArray[Any]], how: str, *, escape: bool =
     r"""Print a table, its columns named by a first line, or in every line of JSON.
 
     In TSV, a tab, line break or backslash of a text is written \t, \n, \r or \\, but for `escape`;
-    CSV quotes them as it does. A byte that is no UTF-8 is written \xe9, in JSON \udce9. A missing
-    number is an empty cell, or null.
+    CSV quotes them as it does. A byte that is no UTF-8 is written \xe9, in JSON \udce9; in TSV
+    without `escape`, as itself. A missing number is an empty cell, or null.
     """
     writers = {"tsv": _escaped_tsv if escape else _tsv, "csv": _csv, "jsonl": _jsonl}
     table = "\n".join(writers[how](columns))
-    click.echo((table if how == "jsonl" else table.translate(BYTES)).encode("utf-8", ESCAPED))
+    if how == "tsv" and not escape:
+        click.echo(table)
+    else:
+        table = table if how == "jsonl" else table.translate(BYTES)
+        click.echo(table.encode("utf-8", ESCAPED))
 
 
 def per_word(perplexity: float | None, digits: int) -> str:

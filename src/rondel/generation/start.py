@@ -107,6 +107,9 @@ class PrimeReading:
         """Where the text starts that goes on from it, now that nothing is left to read."""
         assert self._logits_V is not None
         decoder = self._decoder
+        # The prime may end with part of a character's bytes, and has shown them: they are not
+        # to be shown again with the others.
+        decoder.finish()
         if self._tokenizer.level == "word" and self.text[-1].isspace():
             decoder = _AfterSpace(decoder)
         return Start(self._ids, self._logits_V, self._state, decoder)

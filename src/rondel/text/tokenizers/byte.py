@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,10 @@ class ByteTokenizer(Tokenizer):
         """A decoder that waits for the last byte of a character."""
         return ByteDecoder()
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of the bytes; `encode` gives the same ones back."""
+        return bytes(map(int, ids)).decode("utf-8", "surrogateescape")
+
     def token(self, token_id: int) -> str:
         """The byte in hexadecimal, as in `0x41`."""
         return f"0x{range(256)[token_id]:02X}"
@@ -92,17 +97,17 @@ class ByteTokenizer(Tokenizer):
 
 
 class ByteDecoder:
-    """Puts UTF-8 together byte by byte; what is none becomes U+FFFD."""
+    """Puts UTF-8 together byte by byte; a byte that is none becomes its lone surrogate."""
 
     def __init__(self) -> None:
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     def push(self, token_id: int) -> str:
         """The characters that this byte completes, which may be none."""
         return self._utf8.decode(bytes([token_id]))
 
     def finish(self) -> str:
-        """U+FFFD if a character was begun and not ended."""
+        """The bytes of a character that was begun and not ended."""
         return self._utf8.decode(b"", final=True)
 
     def __copy__(self) -> ByteDecoder:

@@ -69,5 +69,7 @@ class Samples(Callback):
         self._print("\n".join(decode(engine, model.tokenizer, points, settings)))
 
     def _print(self, text: str) -> None:
+        # Bytes that are no UTF-8 stand in a text as lone surrogates, which not every stream takes.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
         self.console.print()
