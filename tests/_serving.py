@@ -20,8 +20,9 @@ from _models import random_model
 from _sentence_vae import random_vae
 
 from rondel import artifact
-from rondel.config import ModelConfig
+from rondel.config import ModelConfig, TextConfig
 from rondel.text.tokenizers.char import CharTokenizer
+from rondel.text.tokenizers.word import WordTokenizer
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 START_SECONDS, END_SECONDS = 60, 30
@@ -87,13 +88,28 @@ def _address(process: subprocess.Popen[str], log_file: Path) -> str:
     raise AssertionError(f"the server did not start: {log_file.read_text(encoding='utf-8')}")
 
 
-def write_language_model(folder: Path, hidden: int = 24, layers: int = 2) -> Path:
+def write_language_model(
+    folder: Path,
+    hidden: int = 24,
+    layers: int = 2,
+    excerpts: tuple[str, ...] = ("Once upon", "It was"),
+) -> Path:
     """A model of random weights over ASCII, which writes different characters as a trained one."""
     tokenizer = CharTokenizer("text", CHARACTERS)
     config, weights = random_model(
         "lstm", vocab=tokenizer.vocab_size, layers=layers, hidden=hidden, embedding=16
     )
-    return _saved(folder, config, tokenizer, weights, ("Once upon", "It was"))
+    return _saved(folder, config, tokenizer, weights, excerpts)
+
+
+def write_word_model(folder: Path) -> Path:
+    """A word model of random weights."""
+    text = "the cat and the dog saw, it's said; and\n\n the end " * 2
+    tokenizer = WordTokenizer.train(text, TextConfig(level="word", vocab_size=20, lowercase=True))
+    config, weights = random_model(
+        "lstm", vocab=tokenizer.vocab_size, layers=1, hidden=16, embedding=16
+    )
+    return _saved(folder, config, tokenizer, weights, ("the cat and",))
 
 
 def write_sentence_vae(folder: Path) -> Path:

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _serving import Server, serving, write_language_model, write_sentence_vae
+from _serving import (
+    Server,
+    serving,
+    write_language_model,
+    write_sentence_vae,
+    write_word_model,
+)
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +34,19 @@ def walker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tiny: Path, walker: Path, slow: Path) -> Iterator[Server]:
+def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small word model."""
+    return write_word_model(tmp_path_factory.mktemp("served") / "words")
+
+
+@pytest.fixture(scope="session")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small model whose training text had lines."""
+    return write_language_model(tmp_path_factory.mktemp("served") / "lines", excerpts=("\n",))
+
+
+@pytest.fixture(scope="session")
+def server(tiny: Path, walker: Path, slow: Path, words: Path, lines: Path) -> Iterator[Server]:
     """All of them under way, without a key."""
-    with serving(tiny, walker, slow) as started:
+    with serving(tiny, walker, slow, words, lines) as started:
         yield started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openai
@@ -25,10 +26,16 @@ def model(tiny: Path) -> rondel.Model:
 
 
 def test_models_are_listed_and_shown(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["tiny", "walker", "slow"]
+    assert [model.id for model in client.models.list()] == [
+        "tiny",
+        "walker",
+        "slow",
+        "words",
+        "lines",
+    ]
     shown = client.models.retrieve("tiny")
     assert (shown.object, shown.owned_by) == ("model", "rondel")
-    with pytest.raises(openai.NotFoundError, match="there are: tiny, walker, slow"):
+    with pytest.raises(openai.NotFoundError, match="there are: tiny, walker, slow, words, lines"):
         client.models.retrieve("huge")
 
 
@@ -80,8 +87,8 @@ def test_several_prompts_and_texts_come_in_order(
     texts = [choice.text for choice in sorted(answer.choices, key=lambda choice: choice.index)]
     assert texts == [
         model.sample(prompt, length=20, seed=2, index=index).removeprefix(prompt)
-        for prompt in ("Once ", "It was ")
-        for index in range(3)
+        for prompt, indices in (("Once ", range(3)), ("It was ", range(3, 6)))
+        for index in indices
     ]
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 5 + 7
@@ -166,9 +173,70 @@ def test_an_echo_begins_with_the_prompt(client: openai.OpenAI, model: rondel.Mod
         assert "".join(told) == model.sample("Once ", length=30, seed=1)
 
 
-def test_without_a_prompt_a_text_begins_as_the_models_own_does(server: Server) -> None:
-    text = server.complete(None, echo=True)["choices"][0]["text"]
-    assert text.startswith(("Once", "It "))
+def test_equal_prompts_give_what_python_gives(server: Server, model: rondel.Model) -> None:
+    told = server.complete(["Once "] * 3, seed=2, max_tokens=20, echo=True)
+    texts = [choice["text"] for choice in told["choices"]]
+    assert texts == model.sample_many(["Once "] * 3, seed=2, length=20)
+    assert len(set(texts)) == 3
+
+
+@pytest.mark.parametrize("prompt", [None, "", ["", ""]])
+@pytest.mark.parametrize("extra", [{}, {"echo": True}, {"stop": "\n"}, {"logprobs": 2}])
+def test_without_a_prompt_a_text_is_pythons(
+    server: Server, model: rondel.Model, prompt: Any, extra: dict[str, Any]
+) -> None:
+    """All of it: with what it was begun with, which is nothing that looks written."""
+    asked = {"seed": 3, "max_tokens": 30, "n": 2, **extra}
+    choices = server.complete(prompt, **asked)["choices"]
+    for index, choice in enumerate(choices):
+        settings = {"stop": "\n"} if "stop" in extra else {}
+        assert choice["text"] == model.sample(seed=3, index=index, length=30, **settings)
+        if "logprobs" in extra:
+            assert "".join(choice["logprobs"]["tokens"]) == choice["text"]
+    assert len(choices) == (4 if isinstance(prompt, list) else 2)
+
+
+def test_a_line_break_that_begins_a_text_is_not_part_of_it(server: Server, lines: Path) -> None:
+    told = server.complete(None, model="lines", seed=1, max_tokens=20, logprobs=1)["choices"][0]
+    assert told["text"] == rondel.load(lines).sample(seed=1, length=20)
+    assert len(told["text"]) == len(told["logprobs"]["tokens"]) == 20
+
+
+def test_fields_that_are_null_are_as_if_left_out(server: Server) -> None:
+    fields = server.get("/openapi.json").json()["components"]["schemas"]
+    asked = dict.fromkeys(set(fields["CompletionRequest"]["properties"]) - {"seed", "prompt"})
+    told = [
+        server.complete("Once ", seed=1, **nulls)["choices"]
+        for nulls in (asked, {"stream_options": {}})
+    ]
+    assert told[0] == told[1]
+    for kind, path in (("ScoreRequest", "score"), ("TraceRequest", "trace")):
+        body = {"input": "Once", **({"units": ["1:1"]} if kind == "TraceRequest" else {})}
+        nulls = dict.fromkeys(set(fields[kind]["properties"]) - set(body))
+        for field in nulls:
+            assert {"type": "null"} in fields[kind]["properties"][field]["anyOf"]
+        answer = server.post(f"/v1/{path}", {**nulls, **body})
+        assert answer.json() == server.post(f"/v1/{path}", body).json()
+
+
+@pytest.mark.parametrize("prompt", ["the cat and the dog", "The Cat zebra the ", " the\n\n cat"])
+def test_a_token_has_one_spelling_at_its_place(server: Server, words: Path, prompt: str) -> None:
+    asked = {"model": "words", "echo": True, "logprobs": 20, "max_tokens": 12, "seed": 1}
+    told = server.complete(prompt, **asked)["choices"][0]
+    columns = told["logprobs"]
+    assert "".join(columns["tokens"]) == told["text"]
+    assert told["text"].startswith(prompt)
+    vocabulary = rondel.load(words).tokenizer.vocab_size
+    for text, own, top in zip(
+        columns["tokens"], columns["token_logprobs"], columns["top_logprobs"], strict=True
+    ):
+        if own is not None:
+            assert top[text] == own
+            # The whole vocabulary is told of, and each token of it once.
+            assert len(top) <= vocabulary
+            assert sum(np.exp(list(top.values()))) == pytest.approx(1, abs=1e-5)
+    for text in columns["tokens"][1:]:
+        assert text == text.rstrip(" ") or text.isspace() or prompt.endswith(" ")
 
 
 def test_unknown_characters_are_refused_or_read_as_asked(server: Server) -> None:

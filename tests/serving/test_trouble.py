@@ -46,10 +46,16 @@ def refusal(answer: httpx.Response, status: int = 400) -> str:
         ({"max_tokens": -1}, "max_tokens"),
         ({"n": 64, "max_tokens": 1000}, "64000 tokens"),
         ({"prompt": ["a"] * 40, "n": 2}, "80 texts"),
-        ({"prompt": ""}, "nothing to continue"),
-        ({"prompt": []}, "empty"),
-        ({"prompt": ["a", ""]}, "empty"),
+        ({"prompt": []}, "prompt: there is an empty list"),
         ({"prompt": [[]]}, "empty"),
+        ({"prompt": [5, "a"]}, "prompt: should be text, or token ids"),
+        ({"prompt": [["a"]] * 60}, "prompt: should be text, or token ids"),
+        ({"prompt": [["x"]] * 100_000}, "100000 prompts"),
+        ({"prompt": [5, -1]}, "should be text, or token ids"),
+        ({"prompt": [True]}, "should be text, or token ids"),
+        ({"prompt": "a" * 200_001}, "200001 characters"),
+        ({"prompt": ["a" * 9_000] * 30}, "270000 characters"),
+        ({"prompt": "a" * 20_000, "n": 64, "max_tokens": 1, "echo": True}, "echoed"),
         ({"prompt": [5, 10**6]}, "1000000"),
         ({"prompt": {"text": "a"}}, "prompt"),
         ({"prompt": "\u00e9\u4e2d"}, "does not know"),
@@ -61,7 +67,11 @@ def refusal(answer: httpx.Response, status: int = 400) -> str:
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"suffix": "end"}, "suffix"),
-        ({"tempratur": 1}, "tempratur"),
+        ({"tempratur": 1}, "tempratur: there is no such field"),
+        ({f"field {number}": 1 for number in range(50_000)}, "there is no such field"),
+        ({"stream_options": {"x" * 500_000: 1}}, "there is no such field"),
+        ({"logit_bias": {f"{number}": "x" for number in range(50_000)}}, "logit_bias"),
+        ({"model": "x" * 100_000}, "model"),
         ({"seed": 2**70}, "seed"),
         ({"mode": "beam"}, "mode"),
         ({"stream": "yes"}, "stream"),
@@ -77,6 +87,33 @@ def test_settings_that_cannot_be_are_refused(
         f"{server.url}/v1/completions", content=body, headers={"content-type": "application/json"}
     )
     assert told in refusal(answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "the body is empty"),
+        (b"{", "no JSON: expecting property name enclosed in double quotes, at line 1, column 2"),
+        (b'{"prompt": "a",\n"n" 2}', "expecting ':' delimiter, at line 2, column 5"),
+        (b'{"prompt": "\xff"}', "not UTF-8, from byte 12 on"),
+        ('{"n": 1}'.encode("utf-16"), "not UTF-8"),
+        (b"[1]", "no JSON object"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"n": ' + b"9" * 5000 + b"}", "too many digits"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_readable(server: Server, body: bytes, told: str) -> None:
+    headers = {"content-type": "application/json"}
+    assert told in refusal(
+        httpx.post(f"{server.url}/v1/completions", content=body, headers=headers)
+    )
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_a_body_that_any_page_may_send_is_refused(server: Server, kind: str) -> None:
+    headers = {"content-type": kind} if kind else {}
+    answer = httpx.post(f"{server.url}/v1/completions", content=b"{}", headers=headers)
+    assert "application/json" in refusal(answer, 415)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +153,8 @@ def test_large_bodies_are_refused(server: Server) -> None:
     [
         ("score", {"input": ""}, "input"),
         ("score", {"input": "x" * 200_001}, "200001 characters"),
+        ("score", {"input": ["x"] * 100_000}, "input"),
+        ("score", {"input": [5] * 100_000}, "input"),
         ("score", {"input": "a", "causal": True}, "causal"),
         ("score", {"input": "\u4e2d\u56fd"}, "knows no"),
         ("score", {"model": "walker", "input": "A man"}, "sentence VAE"),
@@ -129,6 +168,8 @@ def test_large_bodies_are_refused(server: Server) -> None:
         ("trace", {"input": "abc", "units": ["1:1"] * 65}, "units"),
         ("trace", {"input": "x" * 20_001, "units": ["1:1"]}, "20001 characters"),
         ("reconstruct", {"model": "walker", "input": "two\nlines"}, "line"),
+        ("reconstruct", {"model": "walker", "input": "a " * 20_000}, "40000 characters"),
+        ("interpolate", {"model": "walker", "from": "a " * 9_000, "to": "a " * 9_000}, "36000"),
         ("interpolate", {"model": "walker", "from": "horse"}, "two sentences"),
         ("interpolate", {"model": "walker", "steps": 1}, "steps"),
     ],
@@ -142,7 +183,7 @@ def test_other_requests_that_cannot_be_are_refused(
 @pytest.mark.parametrize(
     "query",
     ["n=0", "n=x", "n=99999999999", "sample_mode=3", "temperature=nan", "temperature=-1", "seed=-1",
-     "prime=", "prime=%ff", "model=none"],
+     "prime=%ff", "model=none"],
 )  # fmt: skip
 def test_char_rnns_interface_refuses_as_well(server: Server, query: str) -> None:
     answer = server.get(f"/?{query}")

@@ -27,6 +27,11 @@ class TokenLogprob(NamedTuple):
     logprob: float | None
     top: dict[str, float]
 
+    def spelled(self, text: str) -> TokenLogprob:
+        """The same of a text that spells the token otherwise than the vocabulary would have."""
+        top = {text if other == self.text else other: p for other, p in self.top.items()}
+        return TokenLogprob(text, self.logprob, top)
+
 
 def token_logprob(
     tokenizer: Tokenizer,
@@ -49,9 +54,11 @@ def token_logprob(
         logits[tokenizer.unknown_id] = -np.inf
     logprobs = log_softmax(logits)
     top: dict[str, float] = {}
+    own = copy.copy(decoder).push(token)
     for other in largest(logprobs, count).tolist() if count else ():
-        text = copy.copy(decoder).push(other)
-        # Part of a character adds no text yet; what two tokens share goes to the likelier.
-        spelling = tokenizer.token(other) if not text or text in top else text
-        top.setdefault(spelling, float(logprobs[other]))
+        text = own if other == token else copy.copy(decoder).push(other)
+        # Part of a character adds no text yet; what two tokens share goes to the one that came, or
+        # else to the likelier.
+        plain = other == token or (text and text != own and text not in top)
+        top.setdefault(text if plain else tokenizer.token(other), float(logprobs[other]))
     return TokenLogprob(decoder.push(token), float(logprobs[token]), top)

@@ -91,8 +91,7 @@ class PrimeReading:
                 self._tokenizer, self._decoder, token, logits_V, self._logprobs, writable=False
             )
             if self._texts is not None:
-                # As the text has it, where it is not what the vocabulary would have written.
-                told = told._replace(text=self._texts[len(self.told)])
+                told = told.spelled(self._texts[len(self.told)])
             self.told.append(told)
             logits_V = after_V
 

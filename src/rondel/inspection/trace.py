@@ -63,7 +63,7 @@ class Trace:
 
     `ids` (N,) are its tokens, `spans` (N, 2) where they stand in the text, in characters, and
     `tokens` their texts, which joined are the text: white space that a token implies goes with the
-    token before it, and a character of several bytes with the last of them.
+    token after it, and a character of several bytes with the last of them.
 
     `tracks` holds an array (N, L, H) of float32 for each state ("hidden", "cell") and each gate, as
     the cell names it, after the token was read; those of the stack that reads against the text

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 import os
+import signal
+import threading
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
 from rondel import __version__
-from rondel.serving import classic, completions, insight, status
+from rondel.serving import bodies, classic, completions, insight, status
 from rondel.serving.errors import handle_errors
 from rondel.serving.gate import Gate
 from rondel.serving.service import Service
@@ -62,6 +66,7 @@ def create_app(service: Service, key: str = "") -> FastAPI:
         app.include_router(part.router)
     app.mount("/page", StaticFiles(directory=classic.PAGE), name="page")
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
+    _schema(app)  # now, and not while others wait for their answers
     app.add_middleware(Gate, service=service, key=key)
     if service.settings.cors_origins:
         app.add_middleware(
@@ -75,8 +80,36 @@ def create_app(service: Service, key: str = "") -> FastAPI:
 
 def from_environment() -> FastAPI:
     """The application of a worker, which its parent tells of by the environment."""
+    _end_with_parent()
     settings = ServiceSettings.from_json(os.environ[SETTINGS])
-    return create_app(Service(settings), os.environ.get(KEY, ""))
+    app = create_app(Service(settings), os.environ.get(KEY, ""))
+    settle()
+    return app
+
+
+def settle() -> None:
+    """Have what is loaded left alone by the garbage collector.
+
+    Nothing of it is ever garbage, and looking through all of it holds everybody up.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _end_with_parent() -> None:
+    """End, as after a signal, when the process that started this one is gone.
+
+    It may be killed, and then tells nobody.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="end-with-parent", daemon=True).start()
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
@@ -88,7 +121,6 @@ def _schema(app: FastAPI) -> dict[str, Any]:
         for path in schema["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)
-        for name in ("HTTPValidationError", "ValidationError"):
-            schema.get("components", {}).get("schemas", {}).pop(name, None)
+        schema["components"] = {"schemas": bodies.schemas()}
         app.openapi_schema = schema
     return app.openapi_schema

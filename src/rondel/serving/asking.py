@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
@@ -14,19 +13,17 @@ from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
 from rondel.generation.start import PrimeReading
 from rondel.latent_api import SentenceVAE
-from rondel.serving.errors import Refusal
+from rondel.serving.errors import LONGEST_SHOWN, Refusal
 from rondel.serving.scheduler import Busy, Ticket, Work
 from rondel.serving.service import Served, Service
-from rondel.serving.settings import MOST_TEXTS, MOST_TOLD
-from rondel.serving.wire import CompletionRequest, seed_of
+from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
+from rondel.serving.wire import CompletionRequest, Ids, seed_of
 from rondel.text.one_sentence import END
 
 DEFAULT_LENGTH = 16
 """As OpenAI's interface has it."""
-LONG_PRIME = 10_000
-"""Characters that are split into tokens beside the event loop, and not in it."""
-
-Prompt = str | list[int]
+PIECES_A_PROMPT, PIECES_A_SENTENCE = 20, 100
+"""What a prompt or a sentence's point costs, however short, as pieces of text do."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,9 @@ class Asked:
 
     works: list[Work]
     prompts: list[str]
-    """The prompt of each choice; that of a sentence VAE is empty."""
-    echo: bool
+    """The prompts that were given, for the log."""
+    echoes: list[str]
+    """What stands before the text of each choice, as part of it; often nothing."""
     logprobs: int | None
     warnings: list[str]
 
@@ -44,21 +42,66 @@ class Asked:
 async def read_request(service: Service, served: Served, body: CompletionRequest) -> Asked:
     """What a request asks for. Raises `Refusal` or `InputError` for what cannot be done."""
     length = DEFAULT_LENGTH if body.max_tokens is None else body.max_tokens
-    prompts = _prompts(served, body)
+    prompts: list[str | Ids] = body.prompt or [""]
     _check_amount(service, len(prompts) * body.n, length)
     if body.best_of not in (None, body.n):
         raise Refusal("best_of can only be n, since texts are not ranked", param="best_of")
     settings = _settings(body, length)
     if isinstance(served.model, SentenceVAE):
-        return _sentences(served.model, body, settings)
-    told = body.logprobs if body.echo else None
-    readings = [await _reading(served, prompt, told) for prompt in prompts]
-    warnings = [line for r in readings for line in _unknowns(served, body, r.text)]
-    if body.logprobs is not None:
-        _check_told(sum(body.n * (length + (r.left if body.echo else 0)) for r in readings))
-    works = [Work(prime, settings, body.n, 0, body.logprobs) for prime in readings]
-    texts = [reading.text for reading in readings for _ in range(body.n)]
-    return Asked(works, texts, body.echo, body.logprobs, list(dict.fromkeys(warnings)))
+        read = partial(_sentences, served.model, body, settings)
+        return await service.off_loop(body.n * PIECES_A_SENTENCE, read)
+    pieces = sum(map(len, prompts)) + PIECES_A_PROMPT * len(prompts)
+    return await service.off_loop(pieces, partial(_read, served, body, settings, prompts))
+
+
+def _read(
+    served: Served,
+    body: CompletionRequest,
+    settings: GenerationSettings | None,
+    prompts: Sequence[str | Ids],
+) -> Asked:
+    """Prompts as tokens, and what is to be written after each. Choice K is sample K of the seed."""
+    works, echoes, warnings, told = [], [], [], 0
+    for prompt, index, count in _beginnings(prompts, body.n):
+        if prompt:
+            reading = _reading(served, prompt, body.logprobs if body.echo else None)
+            shown = reading.text if body.echo else ""
+        else:
+            # What the client cannot know of is a part of the text, if it is to be shown at all.
+            opening = served.model.choose_opening(seed_of(body.seed), index)
+            shown = opening.shown
+            reading = _reading(served, opening.prime, body.logprobs if shown else None)
+        works.append(Work(reading, settings, count, index, body.logprobs))
+        echoes += [shown] * count
+        warnings += _unknowns(served, body, reading.text)
+        told += count * ((settings.length if settings else 0) + (reading.left if shown else 0))
+    if body.logprobs is not None and told > MOST_TOLD:
+        raise Refusal(
+            f"log-probabilities of {told} tokens are asked for; at most {MOST_TOLD} at a time",
+            param="logprobs",
+        )
+    if sum(map(len, echoes)) > MOST_ECHOED:
+        raise Refusal(
+            f"the prompts would be echoed as more than {MOST_ECHOED} characters", param="echo"
+        )
+    return Asked(works, _texts_of(prompts), echoes, body.logprobs, list(dict.fromkeys(warnings)))
+
+
+def _beginnings(prompts: Sequence[str | Ids], n: int) -> Iterator[tuple[str | Ids, int, int]]:
+    """Each prompt, the number of its first choice, and how many there are of it.
+
+    An empty one stands for a beginning of the model's own, another for each choice.
+    """
+    for number, prompt in enumerate(prompts):
+        if prompt:
+            yield prompt, number * n, n
+        else:
+            yield from ((prompt, number * n + k, 1) for k in range(n))
+
+
+def _texts_of(prompts: Sequence[str | Ids]) -> list[str]:
+    """Prompts for the log, each different one once."""
+    return list(dict.fromkeys(p if isinstance(p, str) else str(p) for p in prompts))
 
 
 def submit(service: Service, served: Served, works: Sequence[Work], *, whole: bool) -> Ticket:
@@ -71,32 +114,6 @@ def submit(service: Service, served: Served, works: Sequence[Work], *, whole: bo
         raise
 
 
-def _prompts(served: Served, body: CompletionRequest) -> list[Prompt]:
-    given: Any = body.prompt
-    if served.latent is not None:
-        if given not in (None, "", [""]):
-            raise Refusal("a sentence VAE goes on from no prompt; leave it out", param="prompt")
-        return [""]
-    if given is None:
-        return [served.model.choose_opening(seed_of(body.seed)).prime]
-    if isinstance(given, str):
-        return [given]
-    if given and isinstance(given[0], int):
-        return [_checked_ids(served, given)]
-    if not given or not all(given):
-        raise Refusal("there is an empty prompt; give text to go on from", param="prompt")
-    return [p if isinstance(p, str) else _checked_ids(served, p) for p in given]
-
-
-def _checked_ids(served: Served, ids: list[int]) -> list[int]:
-    size = served.model.tokenizer.vocab_size
-    if max(ids) >= size:
-        raise Refusal(
-            f"the prompt has token {max(ids)}; this model's are 0 to {size - 1}", param="prompt"
-        )
-    return ids
-
-
 def _check_amount(service: Service, texts: int, length: int) -> None:
     if texts > MOST_TEXTS:
         raise Refusal(f"{texts} texts are asked for; at most {MOST_TEXTS} at a time", param="n")
@@ -106,14 +123,6 @@ def _check_amount(service: Service, texts: int, length: int) -> None:
             f"{texts * length} tokens are asked for; this server writes at most {most} for a "
             "request, over all its texts",
             param="max_tokens",
-        )
-
-
-def _check_told(tokens: int) -> None:
-    if tokens > MOST_TOLD:
-        raise Refusal(
-            f"log-probabilities of {tokens} tokens are asked for; at most {MOST_TOLD} at a time",
-            param="logprobs",
         )
 
 
@@ -133,6 +142,8 @@ def _sentences(
     model: SentenceVAE, body: CompletionRequest, settings: GenerationSettings | None
 ) -> Asked:
     """Sentences at points drawn from the prior, as `SentenceVAE.sample_sentences` draws them."""
+    if any(body.prompt or ()):
+        raise Refusal("a sentence VAE goes on from no prompt; leave it out", param="prompt")
     if settings is None:
         raise Refusal("max_tokens must be at least 1 for a sentence VAE", param="max_tokens")
     Shaper(model.tokenizer, settings.rules)
@@ -143,21 +154,25 @@ def _sentences(
         Work(latent_start(model.latents, model.tokenizer, z_Z), chosen, 1, index, body.logprobs)
         for index, z_Z in enumerate(model.random_points(body.n, settings.seed))
     ]
-    return Asked(works, [""] * body.n, False, body.logprobs, [])
+    return Asked(works, [], [""] * body.n, body.logprobs, [])
 
 
-async def _reading(served: Served, prompt: Prompt, told: int | None) -> PrimeReading:
+def _reading(served: Served, prompt: str | Ids, told: int | None) -> PrimeReading:
     model = served.model
-    prime: Any = prompt if isinstance(prompt, str) else np.array(prompt, np.int64)
     Shaper(model.tokenizer, {})
-    if len(prompt) < LONG_PRIME:
-        return PrimeReading(model.engine, model.tokenizer, prime, told)
-    return await asyncio.to_thread(PrimeReading, model.engine, model.tokenizer, prime, told)
+    if isinstance(prompt, str):
+        return PrimeReading(model.engine, model.tokenizer, prompt, told)
+    size = model.tokenizer.vocab_size
+    if max(prompt) >= size:
+        raise Refusal(
+            f"the prompt has token {max(prompt)}; this model's are 0 to {size - 1}", param="prompt"
+        )
+    return PrimeReading(model.engine, model.tokenizer, np.array(prompt, np.int64), told)
 
 
 def _unknowns(served: Served, body: CompletionRequest, text: str) -> list[str]:
     """What is told of a prompt that the model does not know all of, if it is read at all."""
-    names = served.model.unknowns(text)
+    names = [name[:LONGEST_SHOWN] for name in served.model.unknowns(text)]
     if not names:
         return []
     told = f"the model does not know {' '.join(map(repr, names))}"

@@ -44,7 +44,7 @@ async def write(
     service: Service = request.app.state.service
     served = service.find(model)
     body = CompletionRequest(
-        prompt=prime,
+        prompt=prime or None,
         max_tokens=n,
         temperature=temperature,
         seed=seed,
@@ -53,7 +53,7 @@ async def write(
     )
     asked = await read_request(service, served, body)
     ticket = submit(service, served, asked.works, whole=False)
-    answer = Answer(served, asked, ticket, arrived)
+    answer = Answer(service, served, asked, ticket, arrived)
     request.state.log = answer.log
     cancel = partial(served.scheduler.cancel, ticket)
     return Streaming(_texts(answer), "text/plain; charset=utf-8", cancel)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 from rondel.generation.logprobs import TokenLogprob
-from rondel.serving.answers import Streaming, unless_gone
+from rondel.serving.answers import Json, Streaming, json_parts, unless_gone
 from rondel.serving.asking import Asked, read_request, submit
+from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.errors import refusal_of
 from rondel.serving.scheduler import Output, Ticket
 from rondel.serving.service import Served, Service
@@ -25,35 +25,39 @@ from rondel.serving.wire import CompletionRequest
 router = APIRouter(tags=["OpenAI"])
 logger = logging.getLogger(__name__)
 
+CompletionBody = Annotated[CompletionRequest, body_of(CompletionRequest)]
 SURROGATES = re.compile("[\ud800-\udfff]")
 """What stands for bytes that are no UTF-8, which JSON has no place for."""
 
 
-@router.post("/v1/completions", response_model=None)
-async def complete(body: CompletionRequest, request: Request) -> Response:
+@router.post("/v1/completions", response_model=None, openapi_extra=in_schema(CompletionRequest))
+async def complete(body: CompletionBody, request: Request) -> Response:
     """Write texts that go on from prompts, or tell how likely the prompts are."""
     arrived = time.perf_counter()
     service: Service = request.app.state.service
     served = service.find(body.model)
     asked = await read_request(service, served, body)
     ticket = submit(service, served, asked.works, whole=not body.stream)
-    answer = Answer(served, asked, ticket, arrived)
+    answer = Answer(service, served, asked, ticket, arrived)
     request.state.log = answer.log
     cancel = partial(served.scheduler.cancel, ticket)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
         return Streaming(answer.events(usage=usage), "text/event-stream", cancel)
     try:
-        return JSONResponse(await unless_gone(request, answer.whole()))
+        return Json(await unless_gone(request, answer.whole()))
     finally:
         cancel()
 
 
 class Answer:
-    """What a ticket's outputs are told as."""
+    """A ticket's outputs as an answer."""
 
-    def __init__(self, served: Served, asked: Asked, ticket: Ticket, arrived: float) -> None:
-        self._served, self._asked, self._ticket = served, asked, ticket
+    def __init__(
+        self, service: Service, served: Served, asked: Asked, ticket: Ticket, arrived: float
+    ) -> None:
+        self._service, self._served = service, served
+        self._asked, self._ticket = asked, ticket
         self._arrived = arrived
         self._head = {
             "id": f"cmpl-{uuid.uuid4().hex}",
@@ -66,21 +70,31 @@ class Answer:
         self._offsets = [0] * ticket.choices
         self.log: dict[str, Any] = {"model": served.name, "prompts": asked.prompts}
 
-    async def whole(self) -> dict[str, Any]:
-        """The answer, when all of it is there."""
-        outputs = [output async for output in self.outputs()]
-        choices = [self._choice(output) for output in merged(outputs)]
+    async def whole(self) -> list[bytes]:
+        """The answer as JSON, when all of it is there."""
+        outputs: list[Output] = []
+        while self._left:
+            found = await self._ticket.outputs()
+            self._left -= sum(output.finish_reason is not None for output in found)
+            outputs += found
+        pieces = len(outputs) + sum(map(self._pieces, outputs))
+        return await self._service.off_loop(pieces, partial(self._whole, outputs))
+
+    def _whole(self, outputs: Sequence[Output]) -> list[bytes]:
+        choices = [self._choice(output) for output in self._merged(outputs)]
         told = {**self._head, "choices": choices, "usage": self._usage()}
-        return {**told, "warnings": self._asked.warnings} if self._asked.warnings else told
+        if self._asked.warnings:
+            told["warnings"] = self._asked.warnings
+        return json_parts(told)
 
     async def events(self, *, usage: bool) -> AsyncGenerator[bytes, None]:
         """The answer as it comes: server-sent events."""
         head = {**self._head, "usage": None} if usage else self._head
         try:
             async for output in self.outputs():
-                choice = self._choice(output)
-                if choice["text"] or choice["finish_reason"]:
-                    yield event({**head, "choices": [choice]})
+                if output.text or output.told or output.finish_reason:
+                    made = partial(self._event, head, output)
+                    yield await self._service.off_loop(self._pieces(output), made)
             if usage:
                 yield event({**head, "choices": [], "usage": self._usage()})
         except Exception as error:
@@ -92,14 +106,26 @@ class Answer:
         """What comes of each choice, merged as far as it is there."""
         while self._left:
             found = await self._ticket.outputs()
-            for output in found:
-                self._note(output)
-            for output in merged(found):
-                if output.read and self._asked.echo:
-                    prompt = self._asked.prompts[output.choice]
-                    yield output._replace(text=prompt + output.text)
-                else:
-                    yield output
+            self._left -= sum(output.finish_reason is not None for output in found)
+            for output in await self._service.off_loop(len(found), partial(self._merged, found)):
+                yield output
+
+    def _event(self, head: dict[str, Any], output: Output) -> bytes:
+        return event({**head, "choices": [self._choice(output)]})
+
+    def _pieces(self, output: Output) -> int:
+        return len(output.told) * (2 + (self._asked.logprobs or 0))
+
+    def _merged(self, outputs: Sequence[Output]) -> list[Output]:
+        for output in outputs:
+            self._note(output)
+        self.log.update(self._usage())
+        return [
+            output._replace(text=self._asked.echoes[output.choice] + output.text)
+            if output.read
+            else output
+            for output in merged(outputs)
+        ]
 
     def _note(self, output: Output) -> None:
         if output.tokens and not self._tokens:
@@ -108,8 +134,6 @@ class Answer:
             self.log["first_token_seconds"] = round(seconds, 4)
         self._tokens += output.tokens
         self._prime_tokens += output.prime_tokens
-        self._left -= output.finish_reason is not None
-        self.log.update(self._usage())
 
     def _choice(self, output: Output) -> dict[str, Any]:
         told = None
@@ -168,7 +192,7 @@ def merged(outputs: Iterable[Output]) -> list[Output]:
 
 def event(told: dict[str, Any]) -> bytes:
     """A server-sent event."""
-    return f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}\n\n".encode()
+    return b"".join((b"data: ", *json_parts(told), b"\n\n"))
 
 
 def clean(text: str) -> str:

@@ -21,6 +21,10 @@ TYPES = {
 }
 
 
+LONGEST_SHOWN = 100
+"""Characters of what a client sent that it is told again."""
+
+
 class Refusal(Exception):
     """A request that is not answered, and why: in one line that says what to do."""
 
@@ -64,6 +68,16 @@ def refusal_of(error: Exception) -> Refusal:
     return Refusal("the server failed at this; its log says why", status=500)
 
 
+def invalid(error: Mapping[str, Any]) -> Refusal:
+    """What a client is told of something that Pydantic found wrong."""
+    where = [str(part) for part in error["loc"] if part not in ("body", "query")]
+    param = where[0][:LONGEST_SHOWN] if where else None
+    told = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        told = "there is no such field; /docs lists what there is"
+    return Refusal(f"{param}: {told}" if param else told, param=param)
+
+
 def handle_errors(app: FastAPI) -> None:
     """Answer every error of an app in that shape."""
 
@@ -73,12 +87,8 @@ def handle_errors(app: FastAPI) -> None:
 
     async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
-        where = [str(part) for part in first["loc"] if part not in ("body", "query")]
-        param = where[0] if where else None
-        told = str(first["msg"]).removeprefix("Value error, ")
-        message = f"{param}: {told}" if param else told
-        return JSONResponse(error_body(message, 400, param), 400)
+        refusal = invalid(error.errors()[0])
+        return JSONResponse(refusal.body(), refusal.status)
 
     async def refuse_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

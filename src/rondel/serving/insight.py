@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import Columns, ScoringSettings
 from rondel.inspection.trace import LONGEST_NAME
 from rondel.latent_api import SentenceVAE
-from rondel.serving.answers import unless_gone
+from rondel.serving.answers import Json, json_parts, unless_gone
+from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
 from rondel.serving.errors import Refusal
 from rondel.serving.service import Served, Service
@@ -30,24 +31,31 @@ from rondel.serving.wire import (
 
 router = APIRouter(tags=["rondel"])
 
-T = TypeVar("T")
+ScoreBody = Annotated[ScoreRequest, body_of(ScoreRequest)]
+TraceBody = Annotated[TraceRequest, body_of(TraceRequest)]
+ReconstructBody = Annotated[ReconstructRequest, body_of(ReconstructRequest)]
+InterpolateBody = Annotated[InterpolateRequest, body_of(InterpolateRequest)]
 
 
-@router.post("/v1/score")
-async def score(body: ScoreRequest, request: Request) -> dict[str, Any]:
+@router.post("/v1/score", response_model=None, openapi_extra=in_schema(ScoreRequest))
+async def score(body: ScoreBody, request: Request) -> Response:
     """How likely a model finds each part of one text, or of several: tables, column by column."""
     served = _served(request, body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_length(sum(map(len, texts)) + len(body.context), MOST_SCORED)
     framing = Framing(body.start, body.end, body.context)
     settings = ScoringSettings(body.by, body.unit, body.reset, framing, causal=body.causal)
-    tables = await _aside(request, lambda watch: served.model.score_many(texts, settings, watch))
-    data = [{"index": n, "columns": _jsonable(table)} for n, table in enumerate(tables)]
-    return {"object": "score", "model": served.name, "data": data}
+
+    def scored(watch: Callable[[float], None]) -> dict[str, Any]:
+        tables = served.model.score_many(texts, settings, watch)
+        data = [{"index": n, "columns": _jsonable(table)} for n, table in enumerate(tables)]
+        return {"object": "score", "model": served.name, "data": data}
+
+    return await _aside(request, scored)
 
 
-@router.post("/v1/trace")
-async def trace(body: TraceRequest, request: Request) -> dict[str, Any]:
+@router.post("/v1/trace", response_model=None, openapi_extra=in_schema(TraceRequest))
+async def trace(body: TraceBody, request: Request) -> Response:
     """What units do over a text: a value after each of its tokens."""
     served = _served(request, body.model)
     _check_length(len(body.input), MOST_TRACED)
@@ -56,39 +64,44 @@ async def trace(body: TraceRequest, request: Request) -> dict[str, Any]:
         tracks = list(dict.fromkeys(_track_of(name) for name in body.units))
         with served.model.trace(body.input, tracks=tracks, watch=watch) as found:
             units = {name: found.values(found.unit(name)).round(5).tolist() for name in body.units}
-            return {"tokens": list(map(clean, found.tokens)), "units": units}
+            tokens = list(map(clean, found.tokens))
+        return {"object": "trace", "model": served.name, "tokens": tokens, "units": units}
 
-    told = await _aside(request, traced)
-    return {"object": "trace", "model": served.name, **told}
+    return await _aside(request, traced)
 
 
-@router.post("/v1/reconstruct")
-async def reconstruct(body: ReconstructRequest, request: Request) -> dict[str, Any]:
+@router.post("/v1/reconstruct", response_model=None, openapi_extra=in_schema(ReconstructRequest))
+async def reconstruct(body: ReconstructBody, request: Request) -> Response:
     """Read a sentence and write it back: from its mean, and from points drawn around it."""
     served = _served(request, body.model)
     model = _sentence_vae(served)
-    sentences = await _aside(
-        request,
-        lambda _: model.reconstruct(body.input, body.samples + 1, seed=seed_of(body.seed)),
-    )
-    first, *samples = map(clean, sentences)
-    return {"object": "reconstruction", "model": served.name, "sentence": first, "samples": samples}
+    _check_length(len(body.input), MOST_TRACED)
+
+    def written_back(_: Callable[[float], None]) -> dict[str, Any]:
+        texts = model.reconstruct(body.input, body.samples + 1, seed=seed_of(body.seed))
+        first, *samples = map(clean, texts)
+        told = {"object": "reconstruction", "model": served.name}
+        return {**told, "sentence": first, "samples": samples}
+
+    return await _aside(request, written_back)
 
 
-@router.post("/v1/interpolate")
-async def interpolate(body: InterpolateRequest, request: Request) -> dict[str, Any]:
+@router.post("/v1/interpolate", response_model=None, openapi_extra=in_schema(InterpolateRequest))
+async def interpolate(body: InterpolateBody, request: Request) -> Response:
     """Sentences at even steps from one to another."""
     served = _served(request, body.model)
     model = _sentence_vae(served)
-    steps = await _aside(
-        request,
-        lambda _: model.interpolate(
+    _check_length(len(body.start or "") + len(body.end or ""), MOST_TRACED)
+
+    def walked(_: Callable[[float], None]) -> dict[str, Any]:
+        steps = model.interpolate(
             body.start, body.end, steps=body.steps, spherical=body.spherical,
             seed=seed_of(body.seed),
-        ),
-    )  # fmt: skip
-    told = [{"fraction": s.share, "sentence": clean(s.text), "repeats": s.again} for s in steps]
-    return {"object": "interpolation", "model": served.name, "steps": told}
+        )  # fmt: skip
+        told = [{"fraction": s.share, "sentence": clean(s.text), "repeats": s.again} for s in steps]
+        return {"object": "interpolation", "model": served.name, "steps": told}
+
+    return await _aside(request, walked)
 
 
 def _served(request: Request, name: str | None) -> Served:
@@ -98,8 +111,13 @@ def _served(request: Request, name: str | None) -> Served:
     return served
 
 
-async def _aside(request: Request, work: Callable[[Callable[[float], None]], T]) -> T:
-    """Do it in a thread; whoever leaves, or takes too long, has it stopped at the next chance."""
+async def _aside(
+    request: Request, work: Callable[[Callable[[float], None]], dict[str, Any]]
+) -> Response:
+    """Answer what it gives, from a thread.
+
+    Whoever leaves, or takes too long, has it stopped at the next chance.
+    """
     service: Service = request.app.state.service
     stopped = False
 
@@ -107,10 +125,10 @@ async def _aside(request: Request, work: Callable[[Callable[[float], None]], T])
         if stopped:
             raise _StoppedError
 
-    doing = service.aside(partial(work, watch))
+    doing = service.aside(lambda: json_parts(work(watch)))
     try:
         limited = asyncio.wait_for(asyncio.shield(doing), service.settings.request_seconds)
-        return await unless_gone(request, limited)
+        return Json(await unless_gone(request, limited))
     except asyncio.TimeoutError:
         raise Refusal(
             f"this takes longer than {service.settings.request_seconds:g} s; ask for less",

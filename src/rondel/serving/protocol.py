@@ -14,29 +14,52 @@ from rondel.serving.errors import error_body
 
 HEADER_SECONDS = 20
 """How long a connection may be open before its request is there."""
+PART = 4_096
+"""Bytes that are parsed at a time: of a body in chunks of one byte, they take some 10 ms."""
 
 
 class Protocol(H11Protocol):
-    """Uvicorn's, but for what is no HTTP, or does not come."""
+    """Uvicorn's, but for what is no HTTP, does not come, or comes all at once."""
 
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
         super().connection_made(transport)
+        self._unread = bytearray()
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Take in more, and wait anew where it is the beginning of a request."""
-        super().data_received(data)
+        """Parse what came: a part now, and the rest as others have had their turn."""
+        waiting = bool(self._unread)
+        self._unread += data
+        if waiting:
+            self.transport.pause_reading()
+        else:
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse a part, and wait anew where it is the beginning of a request."""
+        part = bytes(self._unread[:PART])
+        del self._unread[:PART]
+        if part:
+            super().data_received(part)
+        if self.transport.is_closing():
+            self._unread.clear()
         if self._is_idle() and not self.transport.is_closing():
             if self._patience is None:
                 self._wait()
         else:
             self._stop_waiting()
+        if self._unread:
+            self.transport.pause_reading()
+            self.loop.call_soon(self._parse)
+        elif not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
+        self._unread.clear()
         self._stop_waiting()
         super().connection_lost(exc)
 

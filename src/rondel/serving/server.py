@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import logging.config
 import os
+import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,11 +24,11 @@ from uvicorn.supervisors import Multiprocess
 
 from rondel.api import load
 from rondel.errors import InputError, RondelError
-from rondel.serving.app import KEY, SETTINGS, create_app
+from rondel.serving.app import KEY, SETTINGS, create_app, settle
 from rondel.serving.gate import LONGEST_HEAD
 from rondel.serving.metrics import SHARED_FOLDER
 from rondel.serving.protocol import Protocol
-from rondel.serving.service import Service
+from rondel.serving.service import MODEL_FILES, Service
 from rondel.serving.settings import ServiceSettings
 
 BACKLOG = 2048
@@ -113,6 +116,7 @@ def _run_one(
     _on_signals(lambda number, frame: sys.exit(0))
     service = Service(settings)
     server = uvicorn.Server(uvicorn.Config(create_app(service, key), **options))
+    settle()
     # Uvicorn raises the signal again once all is answered; nothing more is to come of it.
     _on_signals(lambda number, frame: None)
     opened.listen(BACKLOG)
@@ -128,13 +132,12 @@ def _run_several(
     key: str,
     ready: Callable[[], None],
 ) -> None:
-    for _, folder in settings.models:
-        load(folder, precision=settings.precision)  # what is wrong with it is told here, once
-    opened.listen(BACKLOG)
-    ready()
-    with tempfile.TemporaryDirectory(prefix="rondel-metrics-") as shared:
+    with tempfile.TemporaryDirectory(prefix="rondel-serve-") as shared:
+        copies = _copied(settings, Path(shared))
+        opened.listen(BACKLOG)
+        ready()
         os.environ[SHARED_FOLDER] = shared
-        os.environ[SETTINGS] = settings.to_json()
+        os.environ[SETTINGS] = dataclasses.replace(settings, copies=copies).to_json()
         os.environ[KEY] = key
         config = uvicorn.Config(
             "rondel.serving.app:from_environment", factory=True, workers=settings.workers, **options
@@ -143,6 +146,22 @@ def _run_several(
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             raise RondelError("a worker failed; what it logged says why")
+
+
+def _copied(settings: ServiceSettings, where: Path) -> tuple[tuple[str, str], ...]:
+    """Copies of all models, by name: what every worker serves, whenever it is started.
+
+    A folder may be replaced meanwhile. Raises `ModelFolderError` for one that is no model.
+    """
+    copies = []
+    for number, (name, folder) in enumerate(settings.models):
+        load(folder, precision=settings.precision)  # what is wrong with it is told here, once
+        copy = where / f"model-{number}"
+        copy.mkdir()
+        for file in MODEL_FILES:
+            shutil.copy2(Path(folder) / file, copy / file)
+        copies.append((name, str(copy)))
+    return tuple(copies)
 
 
 def _on_signals(do: Callable[[int, FrameType | None], object]) -> None:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rondel.api import Model, load
+from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
 from rondel.engine.compiled_engine import processors
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.start import read_prime
@@ -22,8 +24,13 @@ from rondel.serving.scheduler import Busy, Scheduler
 from rondel.serving.settings import ServiceSettings
 
 T = TypeVar("T")
-ASIDE = 2
-"""Requests that are answered at a time beside the texts that are written."""
+Stamps = tuple[tuple[int, int], ...]
+MODEL_FILES = (MODEL, TOKENIZER, WEIGHTS)
+ASIDE, OFF_LOOP = 2, 2
+"""Requests that are answered at a time beside the texts that are written; and threads that read
+and write for the event loop."""
+SHORT = 500
+"""Pieces (characters, tokens, values) that the event loop itself reads or writes: some 5 ms."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,14 @@ class Served:
     scheduler: Scheduler
     metrics: ModelMetrics
     created: int
+    folder: Path
+    stamps: Stamps
+    """Of the files that were read."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether the folder holds another model by now than the one that is served."""
+        return _stamps(self.folder) != self.stamps
 
     @property
     def latent(self) -> SentenceVAE | None:
@@ -58,6 +73,7 @@ class Served:
             "precision": settings.precision,
             "tracks": {name: list(shape) for name, shape in track_shapes(config).items()},
             "max_tokens": settings.max_tokens,
+            "changed_on_disk": self.changed,
         }
 
 
@@ -67,8 +83,11 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.executor = ThreadPoolExecutor(ASIDE, "aside")
-        self._aside = 0
+        self._executors = {
+            "aside": ThreadPoolExecutor(ASIDE, "aside"),
+            "off-loop": ThreadPoolExecutor(OFF_LOOP, "off-loop"),
+        }
+        self._waiting = dict.fromkeys(self._executors, 0)
         self.models: Mapping[str, Served] = {
             name: self._serve(name, Path(folder)) for name, folder in settings.models
         }
@@ -88,28 +107,42 @@ class Service:
 
     def aside(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Do something beside the texts that are written. Raises `Busy` if too much waits."""
-        if self._aside >= ASIDE + self.settings.max_queue:
+        return self._in_thread("aside", work)
+
+    async def off_loop(self, pieces: int, work: Callable[[], T]) -> T:
+        """Read or write so many pieces: in a thread, unless they are few.
+
+        The event loop answers everybody else, so nothing may hold it for long. Raises `Busy` if
+        too much waits.
+        """
+        return work() if pieces <= SHORT else await self._in_thread("off-loop", work)
+
+    def _in_thread(self, kind: str, work: Callable[[], T]) -> asyncio.Future[T]:
+        if self._waiting[kind] >= ASIDE + self.settings.max_queue:
             raise Busy(1)
-        self._aside += 1
-        doing = asyncio.get_running_loop().run_in_executor(self.executor, work)
-        doing.add_done_callback(self._done_aside)
+        self._waiting[kind] += 1
+        doing = asyncio.get_running_loop().run_in_executor(self._executors[kind], work)
+        doing.add_done_callback(partial(self._done, kind))
         return doing
 
-    def _done_aside(self, doing: asyncio.Future[Any]) -> None:
-        self._aside -= 1
+    def _done(self, kind: str, doing: asyncio.Future[Any]) -> None:
+        self._waiting[kind] -= 1
         if not doing.cancelled():
             doing.exception()  # looked at, whether anybody still waits for it or not
 
     def stop(self) -> None:
         """End the threads."""
-        self.executor.shutdown(cancel_futures=True)
+        for executor in self._executors.values():
+            executor.shutdown(cancel_futures=True)
         for served in self.models.values():
             served.scheduler.stop()
 
     def _serve(self, name: str, folder: Path) -> Served:
         settings = self.settings
         threads = settings.threads or max(1, processors() // settings.workers)
-        model = load(folder, precision=settings.precision, threads=threads)
+        read = Path(dict(settings.copies).get(name, folder))
+        stamps, created = _stamps(read), int(folder.stat().st_mtime)
+        model = load(read, precision=settings.precision, threads=threads)
         metrics = ModelMetrics(self.metrics, name)
         latent = isinstance(model, SentenceVAE)
         engine = model.latents.decoder if isinstance(model, SentenceVAE) else model.engine
@@ -123,7 +156,16 @@ class Service:
             max_queue=settings.max_queue,
             metrics=metrics,
         )
-        return Served(name, model, scheduler, metrics, int(folder.stat().st_mtime))
+        return Served(name, model, scheduler, metrics, created, folder, stamps)
+
+
+def _stamps(folder: Path) -> Stamps:
+    """Sizes and times of a model's files; a copy has those of what it was made from."""
+    try:
+        found = [(folder / name).stat() for name in MODEL_FILES]
+    except OSError:
+        return ()
+    return tuple((one.st_size, one.st_mtime_ns) for one in found)
 
 
 def _warm_up(model: Model, capacity: int) -> None:

@@ -10,6 +10,8 @@ MOST_TEXTS = 64
 """Texts of one request, over all its prompts."""
 MOST_TOLD = 20_000
 """Tokens of one request that log-probabilities are told of."""
+MOST_READ, MOST_ECHOED = 200_000, 1_000_000
+"""Characters or tokens of one request's prompts, and characters of its echoes over all texts."""
 MOST_LOGPROBS = 20
 MOST_SCORED, MOST_TRACED, MOST_TRACED_UNITS = 200_000, 20_000, 64
 """Characters of one request, and units."""
@@ -23,6 +25,8 @@ class ServiceSettings:
 
     models: tuple[tuple[str, str], ...]
     """Names and folders."""
+    copies: tuple[tuple[str, str], ...] = ()
+    """Names and folders of copies that are read in their place, if there are any."""
     host: str = "127.0.0.1"
     port: int = 8080
     local: bool = True
@@ -66,7 +70,8 @@ class ServiceSettings:
     def from_json(cls, text: str) -> ServiceSettings:
         """What `to_json` wrote."""
         told = json.loads(text)
-        told["models"] = tuple((name, folder) for name, folder in told["models"])
+        for name in ("models", "copies"):
+            told[name] = tuple((model, folder) for model, folder in told[name])
         for name in ("cors_origins", "allowed_hosts"):
             told[name] = tuple(told[name])
         return cls(**told)

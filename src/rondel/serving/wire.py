@@ -5,31 +5,121 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
 
 from rondel.generation.rules import rules
-from rondel.serving.settings import MOST_LOGPROBS, MOST_STEPS, MOST_TEXTS, MOST_TRACED_UNITS
+from rondel.serving.settings import (
+    MOST_LOGPROBS,
+    MOST_READ,
+    MOST_STEPS,
+    MOST_TEXTS,
+    MOST_TRACED_UNITS,
+)
 
 LARGEST_INT = 2**63 - 1
-TokenId = Annotated[int, Field(ge=0, le=LARGEST_INT)]
+Name = Annotated[str, Field(max_length=1000)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Sentence = Annotated[str, Field(min_length=1)]
+Ids = list[int]
 
 
-class Body(BaseModel):
-    """What every request has; a field that is none is refused, so that no typing error passes."""
+def _prompts(given: Any) -> list[str | Ids]:
+    """A prompt, or a list of several, as a list; what is wrong with it is a `ValueError`.
 
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    In one pass: a union of types is tried type by type, and for each element of a list.
+    """
+    prompts = given if isinstance(given, list) and not _are_ids(given) else [given]
+    if len(prompts) > MOST_TEXTS:
+        raise ValueError(f"{len(prompts)} prompts are given; at most {MOST_TEXTS} at a time")
+    if not prompts or [] in prompts:
+        raise ValueError("there is an empty list; give text or token ids to go on from")
+    length = 0
+    for prompt in prompts:
+        if isinstance(prompt, str):
+            _check_text(prompt)
+        elif not (isinstance(prompt, list) and _are_ids(prompt)):
+            raise ValueError("should be text, or token ids from 0 on, or a list of either")
+        length += len(prompt)
+    if length > MOST_READ:
+        raise ValueError(f"{length} characters or tokens are given; at most {MOST_READ} at a time")
+    return prompts
 
-    model: str | None = Field(
+
+def _are_ids(given: list[Any]) -> bool:
+    return bool(given) and all(type(one) is int and 0 <= one <= LARGEST_INT for one in given)
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("there is half a surrogate pair in the text") from None
+
+
+_TEXT, _IDS = {"type": "string"}, {"type": "array", "items": {"type": "integer", "minimum": 0}}
+_SEVERAL = {"type": "array", "minItems": 1, "maxItems": MOST_TEXTS}
+Prompts = Annotated[
+    list[str | Ids],
+    PlainValidator(_prompts),
+    WithJsonSchema(
+        {"anyOf": [_TEXT, {**_SEVERAL, "items": _TEXT}, {**_IDS, "minItems": 1},
+                   {**_SEVERAL, "items": {**_IDS, "minItems": 1}}]}
+    ),
+]  # fmt: skip
+
+
+def _nullable(schema: dict[str, Any]) -> None:
+    """Say in a schema that what need not be given may be null."""
+    beside = ("default", "description", "title", "x-sampling-rule")
+    for name, field in schema["properties"].items():
+        if name not in schema.get("required", ()):
+            about = {key: field.pop(key) for key in beside if key in field}
+            kinds = field.pop("anyOf") if "anyOf" in field else [dict(field)]
+            field.clear()
+            null = [] if {"type": "null"} in kinds else [{"type": "null"}]
+            field.update(anyOf=kinds + null, **about)
+
+
+class Fields(BaseModel):
+    """Fields of a JSON object. One that is null is as if left out.
+
+    A field that is none is refused, so that no typing error passes.
+    """
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_nullable
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, told: Any) -> Any:
+        if not isinstance(told, dict):
+            return told
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        given = {name: told[name] for name in known & told.keys() if told[name] is not None}
+        # One that is none is enough to refuse it all, where there may be some hundred thousand.
+        unknown = next((name for name in told if name not in known), None)
+        return given if unknown is None else {**given, unknown: None}
+
+
+class Body(Fields):
+    """What every request has."""
+
+    model: Name | None = Field(
         None, description="A model's name, as `/v1/models` lists it; the first, if left out."
     )
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Fields):
     """`stream_options` of OpenAI's completions."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     include_usage: bool = Field(False, description="End a stream with the counts of tokens.")
 
@@ -66,16 +156,10 @@ class CompletionRequest(WithRules):  # type: ignore[misc]  # its fields are the 
     What a recurrent model has no use for may be given with the value that does nothing.
     """
 
-    prompt: (
-        str
-        | Annotated[list[str], Field(max_length=MOST_TEXTS)]
-        | list[TokenId]
-        | Annotated[list[list[TokenId]], Field(max_length=MOST_TEXTS)]
-        | None
-    ) = Field(
+    prompt: Prompts | None = Field(
         None,
-        description="Text to go on from, or its token ids, or several of either. Left out: the "
-        "beginning of some line of the model's own text.",
+        description="Text to go on from, or its token ids, or several of either. Left out or "
+        "empty: the model begins as its own text does.",
     )
     max_tokens: int | None = Field(16, ge=0, le=LARGEST_INT, description="Tokens to write.")
     n: int = Field(1, ge=1, le=MOST_TEXTS, description="Texts to write for each prompt.")
@@ -111,7 +195,7 @@ class CompletionRequest(WithRules):  # type: ignore[misc]  # its fields are the 
     best_of: int | None = Field(None, ge=1, description="Only as many as `n`.")
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     suffix: Annotated[str, Field(max_length=0)] | None = None
 
     def rules(self) -> dict[str, float]:
@@ -157,10 +241,6 @@ class ReconstructRequest(Body):
 
 class InterpolateRequest(Body):
     """What `/v1/interpolate` takes; without sentences, its ends are random points."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
-    )
 
     start: Sentence | None = Field(None, alias="from")
     end: Sentence | None = Field(None, alias="to")

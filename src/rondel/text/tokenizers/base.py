@@ -122,7 +122,8 @@ class Tokenizer(ABC):
 def texts_of(text: str, spans: Spans) -> list[str]:
     """What each token of a text stands for, by their spans (N, 2); joined, they are the text.
 
-    White space that tokens imply goes with the one before it.
+    White space that tokens imply goes with the one after it, as a decoder writes it; at the end of
+    the text, with the last. A character of several tokens goes with the last of them.
     """
-    begins = [0, *spans[1:, 0].tolist(), len(text)]
+    begins = [0, *np.minimum(spans[:-1, 1], spans[1:, 0]).tolist(), len(text)]
     return [text[begin:end] for begin, end in itertools.pairwise(begins)]
