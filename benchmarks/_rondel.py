@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rondel.training.defaults import resolve
 
 import rondel
 from rondel import artifact, reference
 from rondel.cells import cells
-from rondel.config import RunConfig
 from rondel.data.batches import Batch, Cursor, stream_batches
+from rondel.settings import RunConfig
 from rondel.text.tokenizers.char import CharTokenizer
-from rondel.training.defaults import resolve
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Ids = npt.NDArray[np.int64]

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from _runs import configured
+from _settings import text_config
 
 from rondel import Model
 from rondel.artifact import Artifact
-from rondel.config import ModelConfig, TextConfig
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.models.bidirectional import BidirectionalModel
+from rondel.settings import ModelConfig
 from rondel.text.tokenizers import train_tokenizer
 
 TEXT = (
@@ -46,7 +47,7 @@ def random_engine(config: ModelConfig) -> BidirectionalEngine:
 
 def random_text_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: Any) -> Model:
     """A model of the characters, words … of `TEXT`."""
-    tokenizer = train_tokenizer(TEXT, TextConfig(min_count=1, **{"level": "char", **text}))
+    tokenizer = train_tokenizer(TEXT, text_config(min_count=1, **{"level": "char", **text}))
     config = shape(tokenizer.vocab_size, nonlinearity, cell=cell, num_layers=2)
     return Model(Artifact(config, tokenizer, random_model(config).export()))
 

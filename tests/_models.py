@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from _settings import model_config
 
 from rondel.cells import cells
-from rondel.config import ModelConfig
 from rondel.engine import NumpyEngine
 from rondel.engine.base import Floats
+from rondel.settings import ModelConfig
 
 Weights = dict[str, Floats]
 
@@ -42,7 +43,7 @@ def random_model(
         weights[f"core.weight_hh_l{layer}"] = array(rows, hidden)
         weights[f"core.bias_ih_l{layer}"] = array(rows)
         weights[f"core.bias_hh_l{layer}"] = array(rows)
-    config = ModelConfig(
+    config = model_config(
         cell=cell,
         nonlinearity=nonlinearity,
         num_layers=layers,

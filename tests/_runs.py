@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
+from rondel.training.defaults import resolve
 
 from rondel.cells import cells
 from rondel.cli import cli
-from rondel.config import RunConfig
 from rondel.data.batches import Batch, Cursor, stream_batches
 from rondel.engine import NumpyEngine
-from rondel.training.defaults import resolve
+from rondel.settings import RunConfig
 from rondel.training.loop import fit
 from rondel.training.run import Run
 from rondel.training.start import begin, configure

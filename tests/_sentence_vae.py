@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from _settings import model_config, text_config
 
 from rondel.artifact import Artifact
 from rondel.cells import cells
-from rondel.config import ModelConfig, TextConfig
 from rondel.engine.base import Floats
 from rondel.latent_api import SentenceVAE
+from rondel.settings import ModelConfig
 from rondel.text.tokenizers import train_tokenizer
 
 SENTENCES = (
@@ -40,7 +41,7 @@ def random_config(vocab_size: int, **settings: Any) -> ModelConfig:
         "latent_input": False,
         "longest_sentence": LONGEST,
     }
-    return ModelConfig(**{**shape, **settings}, vocab_size=vocab_size)
+    return model_config(**{**shape, **settings}, vocab_size=vocab_size)
 
 
 def random_weights(config: ModelConfig, seed: int = 3) -> dict[str, Floats]:
@@ -86,6 +87,6 @@ def random_weights(config: ModelConfig, seed: int = 3) -> dict[str, Floats]:
 
 
 def random_vae(level: str = "word", **settings: Any) -> SentenceVAE:
-    tokenizer = train_tokenizer(TEXT, TextConfig(level=level, min_count=1))
+    tokenizer = train_tokenizer(TEXT, text_config(level=level, min_count=1))
     config = random_config(tokenizer.vocab_size, **settings)
     return SentenceVAE(Artifact(config, tokenizer, random_weights(config)))

@@ -20,9 +20,9 @@ from _models import random_model
 from _sentence_vae import random_vae
 
 from rondel import artifact
-from rondel.config import ModelConfig, TextConfig
+from rondel.settings import ModelConfig
 from rondel.text.tokenizers.char import CharTokenizer
-from rondel.text.tokenizers.word import WordTokenizer
+from rondel.text.tokenizers.word import WordSettings, WordTokenizer
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 START_SECONDS, END_SECONDS = 60, 30
@@ -105,7 +105,7 @@ def write_language_model(
 def write_word_model(folder: Path) -> Path:
     """A word model of random weights."""
     text = "the cat and the dog saw, it's said; and\n\n the end " * 2
-    tokenizer = WordTokenizer.train(text, TextConfig(level="word", vocab_size=20, lowercase=True))
+    tokenizer = WordTokenizer.train(text, WordSettings(vocab_size=20, lowercase=True))
     config, weights = random_model(
         "lstm", vocab=tokenizer.vocab_size, layers=1, hidden=16, embedding=16
     )

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.config import ModelConfig
 from rondel.data.store import TokenStore
 from rondel.engine import Engine, build_engine, check_choices
 from rondel.engine.bidirectional import BidirectionalEngine
@@ -44,6 +43,7 @@ from rondel.inspection import ablation, control, finding
 from rondel.inspection import trace as tracing
 from rondel.inspection.features import Feature, features_of
 from rondel.text.reading import read_text
+from rondel.settings import ModelConfig
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.typed import check_text, check_texts
 from rondel.text.word_vectors import WordVectors, vectors_of
@@ -63,7 +63,7 @@ class Model:
         self._expected_tokens: int | None = None
         self._folder: Path | None = None
         check_choices(precision, threads)
-        if precision != "fp32" and self.config.is_bidirectional:
+        if precision != "fp32" and (self.config.model == "bidirectional"):
             raise InputError(f"a bidirectional model runs in fp32 only; leave {precision} out")
 
     @property
@@ -304,7 +304,7 @@ class Model:
     ) -> Sieve:
         """What leaves texts out of a list, as `samples` has it; `after` is their prime."""
         files = [not_in] if isinstance(not_in, str | Path) else list(not_in)
-        as_bytes = self.tokenizer.level == "byte"
+        as_bytes = self.tokenizer.reads_bytes
         texts = [
             self.training_text()
             if file == TRAINING
@@ -456,9 +456,9 @@ class Model:
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
         check_texts(documents)
-        if settings.causal and not self.config.is_bidirectional:
+        if settings.causal and not (self.config.model == "bidirectional"):
             raise InputError("this model is causal and scores as such; leave out what asks for it")
-        both = self.config.is_bidirectional and not settings.causal
+        both = (self.config.model == "bidirectional") and not settings.causal
         engine = self._both_sides if both else self._engine
         return score(engine, self.tokenizer, documents, settings, watch)
 
@@ -580,7 +580,7 @@ class Model:
 
     @functools.cached_property
     def _both_sides(self) -> BidirectionalEngine:
-        if not self.config.is_bidirectional:
+        if not (self.config.model == "bidirectional"):
             raise InputError(
                 "this model reads a text from one side only; for this, train one with "
                 "--bidirectional"

@@ -17,7 +17,6 @@ No pickle is read or written. A training run adds files of its own beside these.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -33,7 +32,6 @@ import numpy.typing as npt
 import safetensors.numpy
 
 from rondel import __version__
-from rondel.config import ModelConfig, from_mapping
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder, write_atomically
 from rondel.folder_files import (
@@ -47,6 +45,9 @@ from rondel.folder_files import (
     sum_of,
 )
 from rondel.model_arrays import check_arrays, check_is_whole
+from rondel.cells import build_cell
+from rondel.kinds.sentence_vae import LatentSettings
+from rondel.settings import ModelConfig, build_section
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
 
 FORMAT, VERSION = "rondel-model", 1
@@ -158,7 +159,7 @@ def _write_description(folder: Path, artifact: Artifact) -> None:
         "format": FORMAT,
         "version": VERSION,
         "made_by": f"rondel {__version__}",
-        "config": dataclasses.asdict(artifact.config),
+        "config": artifact.config.flat(),
         "excerpts": list(artifact.excerpts),
     }
     for name, values in (
@@ -265,11 +266,10 @@ def _config_of(description: dict[str, Any], path: Path) -> ModelConfig:
     try:
         if not isinstance(values, dict):
             raise InputError("its config is no object")
-        config = from_mapping(ModelConfig, values, "its config")
-        check_is_whole(config)
+        check_is_whole(values)
+        return build_section(ModelConfig, values)
     except InputError as error:
         raise ModelFolderError(f"{path / MODEL} cannot be read ({error}); copy it again") from None
-    return config
 
 
 def _open_weights(path: Path) -> AbstractContextManager[Any]:

@@ -25,6 +25,8 @@ from rondel.generation.latent import Step
 from rondel.generation.listing import SampleList
 from rondel.generation.settings import GenerationSettings, require_count
 from rondel.generation.streams import CAPACITY
+from rondel.generation.settings import GenerationSettings
+from rondel.kinds.sentence_vae import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 from rondel.text.typed import check_text, check_texts
 
@@ -42,7 +44,7 @@ class SentenceVAE(Model):
         self, parts: Artifact, *, precision: str = "fp32", threads: int | None = None
     ) -> None:
         super().__init__(parts, precision=precision, threads=threads)
-        if precision != "fp32" and self.config.latent_input:
+        if precision != "fp32" and LatentSettings.of(self.config).latent_input:
             raise InputError(f"a decoder that reads z runs in fp32 only; leave {precision} out")
 
     @functools.cached_property
@@ -55,7 +57,7 @@ class SentenceVAE(Model):
     @property
     def longest(self) -> int:
         """The most tokens of a sentence, without the line break that ends it."""
-        return self.config.longest_sentence or LONGEST
+        return LatentSettings.of(self.config).longest_sentence or LONGEST
 
     @functools.cached_property
     def _engine(self) -> Engine:

@@ -1,7 +1,9 @@
 """Names to things: how a cell, a rule or a tokenizer is found once its file exists.
 
 A registry owns a package. The first look-up imports every module of that package, and each module
-registers what it defines, so that an addition is one new file and nothing else to edit.
+registers what it defines, so that an addition is one new file and nothing else to edit. Another
+distribution adds to it by an entry point in the group `rondel.` and the package's last name, such
+as `rondel.cells`, which names a module that registers in the same way.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
 
-from rondel.errors import InputError
+from rondel.errors import InputError, warn_of
 
 T = TypeVar("T")
 
@@ -26,6 +29,7 @@ class Registry(Mapping[str, T]):
     def __init__(self, noun: str, package: str) -> None:
         self.noun = noun
         self._package = package
+        self.group = f"rondel.{package.rpartition('.')[2]}"
         self._things: dict[str, T] = {}
         self._loaded = False
         self._lock = threading.RLock()
@@ -68,4 +72,16 @@ class Registry(Mapping[str, T]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
+            for entry in entry_points(group=self.group):
+                try:
+                    entry.load()
+                except Exception as error:  # another's code may fail in any way
+                    warn_of(f"the {self.noun} of {entry.value} cannot be loaded: {error}")
             self._loaded = True
+
+
+def registry_at(place: str) -> Registry[Any]:
+    """The registry at "package:name"."""
+    package, name = place.split(":")
+    registry: Registry[Any] = getattr(importlib.import_module(package), name)
+    return registry

@@ -27,11 +27,13 @@ def train(
 ) -> Model:
     """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
 
-    `settings` are the fields of the sections in `rondel.config`: `level`, `cell`, `hidden_size`,
+    `settings` are those of `rondel train`: `level`, `cell`, `hidden_size`,
     `minutes` … With `out` the run is kept in that folder, to be resumed or shown; without it, save
     the model yourself. Raises `InputError` for texts or settings that cannot be used.
     """
     from rondel.text.reading import read_text
+    from rondel.text.tokenizers import tokenizers
+    from rondel.training.resolve import resolve_text
     from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
 
@@ -41,10 +43,11 @@ def train(
         raise InputError("rondel.train takes either files to read or text=…, one of the two")
     if source is not None:
         paths = [source] if isinstance(source, str | Path) else source
+        reading = resolve_text(config)
         text = read_text(
             [str(path) for path in paths],
-            config.text.encoding,
-            as_bytes=config.text.level == "byte",
+            reading.encoding,
+            as_bytes=tokenizers[reading.level].reads_bytes,
         )
     assert text is not None
     with tempfile.TemporaryDirectory() as scratch:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from _runs import logits_of, variants
+from _settings import model_config
+from rondel.training.defaults import resolve
 
 import rondel
 from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import Array, Cell, LayerParameters, Pointwise, State, split_gates
-from rondel.config import ModelConfig, RunConfig
 from rondel.models.language_model import LanguageModel
 from rondel.nn.layers import (
     TORCH_LAYERS,
@@ -24,12 +25,12 @@ from rondel.nn.layers import (
     recurrent_layer,
 )
 from rondel.nn.stack import RecurrentStack
-from rondel.training.defaults import resolve
+from rondel.settings import RunConfig
 
 T, B, E, H = 12, 3, 7, 10
 
 
-CELLS = [build_cell(ModelConfig(cell=name, nonlinearity=f)) for name, f in variants()]
+CELLS = [build_cell(model_config(cell=name, nonlinearity=f)) for name, f in variants()]
 every_cell = pytest.mark.parametrize("cell", CELLS, ids=repr)
 every_torch_cell = pytest.mark.parametrize(
     "cell", [cell for cell in CELLS if type(cell) in TORCH_LAYERS], ids=repr
@@ -253,7 +254,7 @@ def test_a_cell_of_ones_own_goes_through_everything(
 
 
 def test_a_cell_of_ones_own_runs_in_half_precision(minimal: str) -> None:
-    stack = RecurrentStack(build_cell(ModelConfig(cell=minimal)), E, H, 2)
+    stack = RecurrentStack(build_cell(model_config(cell=minimal)), E, H, 2)
     x_TBE, state = inputs(stack.cell, 2)
     exact, _ = stack(x_TBE, state)
     with torch.autocast("cpu", torch.bfloat16):

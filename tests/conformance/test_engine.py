@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from _settings import model_config
 
 from rondel.cells import cells
-from rondel.config import ModelConfig
 from rondel.engine import NumpyEngine, numpy_engine
+from rondel.settings import ModelConfig
 
 VOCAB, HIDDEN, EMBEDDING, STEPS, BATCH = 11, 12, 7, 12, 3
 LAYOUTS = ["one-hot", "embedding", "tied", "large vocabulary"]
@@ -51,7 +52,7 @@ def kind(request):
 @pytest.fixture(params=[1, 2, 3])
 def config(request, layout, kind):
     sizes = {"one-hot": 0, "tied": HIDDEN}
-    return ModelConfig(
+    return model_config(
         cell=kind[0],
         nonlinearity=kind[1],
         num_layers=request.param,

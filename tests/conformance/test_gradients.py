@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from _runs import variants
+from _settings import model_config
 
 from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.config import ModelConfig
 from rondel.reference.cells import Array, State, make_cell
 from rondel.reference.model import Model, cross_entropy, initial_parameters
 
@@ -148,7 +148,7 @@ def test_registered_cell_makes_the_reference_sequence(
     model = make_model(name, nonlinearity, num_layers, "embedding")
     x_TB, _, state = batch(model)
     logits_TBV, next_state, _ = model.forward(x_TB, state)
-    cell = build_cell(ModelConfig(cell=name, nonlinearity=nonlinearity, hidden_size=H))
+    cell = build_cell(model_config(cell=name, nonlinearity=nonlinearity, hidden_size=H))
     assert (cell.gates, cell.states) == (model.cell.gates, model.cell.states)
 
     for xp, convert in ((numpy_namespace, np.asarray), (torch, torch.from_numpy)):
@@ -168,7 +168,7 @@ def test_registered_cell_makes_the_reference_sequence(
 
 @pytest.mark.parametrize("name", cells)
 def test_chosen_biases_start_as_the_registered_cell_says(name: str) -> None:
-    cell = build_cell(ModelConfig(cell=name, hidden_size=H, forget_bias=1.5))
+    cell = build_cell(model_config(cell=name, hidden_size=H, forget_bias=1.5))
     parameters = initial_parameters(make_cell(name), V, H, 2, forget_bias=1.5)
     chosen = cell.initial_bias()
     for gate in cell.gates:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _runs import batches_of, configured, start, train, variants
+from _settings import text_config
 
 import rondel
 from rondel.cells import cells
@@ -30,9 +31,8 @@ INPUTS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def tokenizer(coffee: str) -> Tokenizer:
-    from rondel.config import TextConfig
 
-    return train_tokenizer(coffee, TextConfig())
+    return train_tokenizer(coffee, text_config())
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _settings import text_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rondel.config import TextConfig
 from rondel.errors import InputError, ModelFolderError
+from rondel.settings import TextConfig
 from rondel.text.tokenizers import (
     Tokenizer,
     tokenizer_from_json,
@@ -34,7 +35,7 @@ VARIANTS: list[dict[str, Any]] = [
     {"word_split": "spaces", "lowercase": True},
     {"vocab_size": 50},
 ]
-CONFIGS = [TextConfig(level=level, **variant) for level in tokenizers for variant in VARIANTS]
+CONFIGS = [text_config(level=level, **variant) for level in tokenizers for variant in VARIANTS]
 
 
 def name_of(config: TextConfig) -> str:
@@ -185,7 +186,7 @@ def test_extending_keeps_every_token_and_adds_those_of_the_text(config: TextConf
         assert len(after) > len(before)
     if not tokenizer.unknowns(PROSE):
         assert extended.decode(extended.encode(PROSE)) == normal(PROSE, config)
-    other = TextConfig(level=config.level, charset="text", word_split="spaces", lowercase=True)
+    other = text_config(level=config.level, charset="text", word_split="spaces", lowercase=True)
     assert tokenizer_to_json(tokenizer.extended("", other)) == tokenizer_to_json(tokenizer)
 
 
@@ -204,7 +205,7 @@ def test_an_empty_text_cannot_be_trained_on(config: TextConfig) -> None:
 
 @pytest.mark.parametrize("level", tokenizers)
 def test_a_damaged_state_is_refused(level: str) -> None:
-    good = tokenizer_to_json(train_tokenizer(PROSE, TextConfig(level=level)))
+    good = tokenizer_to_json(train_tokenizer(PROSE, text_config(level=level)))
     for key in good:
         broken = {**good, key: 7}
         with pytest.raises(ModelFolderError, match="it is no tokenizer"):

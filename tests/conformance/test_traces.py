@@ -10,15 +10,16 @@ from _both import random_text_model
 from _models import random_model
 from _runs import variants
 from _sentence_vae import random_vae
+from _settings import text_config
 
 from rondel.cells import build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.config import ModelConfig, TextConfig
 from rondel.inspection import trace as tracing
 from rondel.inspection.ablation import clamped, surprisals
 from rondel.inspection.sentences import encoder_shape
 from rondel.inspection.stack import BLOCK, STATES
 from rondel.inspection.trace import Unit, trace, track_names
+from rondel.settings import ModelConfig
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
 TEXT = "Le café est fort, and the cup (a cup) is full: ☕ it is!\n" * 12
@@ -26,7 +27,7 @@ LEVELS = ("char", "byte", "word")
 
 
 def tokenizer_of(level: str) -> Tokenizer:
-    return train_tokenizer(TEXT, TextConfig(level=level, min_count=1 if level == "word" else None))
+    return train_tokenizer(TEXT, text_config(level=level, min_count=1 if level == "word" else None))
 
 
 def stepped(

@@ -20,13 +20,13 @@ from torch.testing import assert_close
 
 from rondel import kernels
 from rondel.cells import build_cell
-from rondel.config import ModelConfig
 from rondel.models.base import TensorBatch
 from rondel.models.language_model import LanguageModel
 from rondel.nn import compiled
 from rondel.nn.stack import RecurrentStack
 from rondel.reference.cells import make_cell
 from rondel.reference.model import Model as Reference
+from rondel.settings import ModelConfig
 
 VARIANTS = list(variants())
 # Sizes that do and do not fill columns of 16 units, tiles of rows and blocks of steps.

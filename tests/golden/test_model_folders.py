@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from _settings import text_config
 from make_models import LENGTH, MODELS, PRIME, UNSEEN
 
 import rondel
-from rondel.config import TextConfig
 from rondel.models import models
 from rondel.models.base import TensorBatch
 
@@ -40,7 +40,7 @@ def expected(folder: Path) -> dict[str, Any]:
 
 def test_it_opens_as_what_it_was(folder: Path) -> None:
     model, settings = rondel.load(folder), MODELS[folder.name]
-    assert model.tokenizer.level == settings.get("level", TextConfig().level)
+    assert model.tokenizer.level == settings.get("level", text_config().level)
     for name in ("cell", "num_layers", "hidden_size", "embedding_size", "tie_weights", "dropout"):
         if name in settings:
             assert getattr(model.config, name) == settings[name]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _settings import text_config
 from playwright.sync_api import Page
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.inspection.finding import Find
 from rondel.inspection.page import STEPS, write_page
@@ -23,7 +23,7 @@ SIZE, LAYERS, FOUND = 24, 2, Unit("hidden", 1, 7)
 
 def trace_of(text: str, size: int = SIZE) -> Trace:
     """Random states, but for one unit that is high inside quotes."""
-    tokenizer = train_tokenizer(text, TextConfig())
+    tokenizer = train_tokenizer(text, text_config())
     count, draw = len(text), np.random.default_rng(1)
     hidden = draw.uniform(-0.5, 0.5, (count, LAYERS, size)).astype(np.float32)
     quoted = np.cumsum([letter == '"' for letter in text]) % 2 == 1

@@ -17,7 +17,7 @@ from typing import Any
 
 import rondel
 from rondel.artifact import is_model
-from rondel.config import RunConfig
+from rondel.settings import RunConfig
 from rondel.training.callbacks.metrics import MetricsFile, read_metrics
 from rondel.training.loop import fit
 from rondel.training.start import begin, resume

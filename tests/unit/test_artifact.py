@@ -14,10 +14,10 @@ import pytest
 import safetensors
 import safetensors.numpy
 from _runs import logits_of, rondel
+from _settings import model_config, text_config
 
 from rondel import artifact
 from rondel.artifact import MODEL, TOKENIZER, WEIGHTS, Artifact
-from rondel.config import ModelConfig, TextConfig
 from rondel.errors import InputError, ModelFolderError
 from rondel.text.tokenizers import tokenizer_to_json, tokenizers, train_tokenizer
 
@@ -27,8 +27,8 @@ TRICKY = np.array([0.0, -0.0, 1 / 3, np.float32(1e-45), np.finfo(np.float32).max
 
 
 def make(level: str = "char", **changes: Any) -> Artifact:
-    tokenizer = train_tokenizer(TEXT, TextConfig(level=level))
-    config = ModelConfig(
+    tokenizer = train_tokenizer(TEXT, text_config(level=level))
+    config = model_config(
         hidden_size=4, embedding_size=0, num_layers=2, vocab_size=tokenizer.vocab_size, **changes
     )
     rng = np.random.default_rng(1)

@@ -7,8 +7,8 @@ import string
 
 import numpy as np
 import pytest
+from _settings import model_config, text_config
 
-from rondel.config import ModelConfig, TextConfig
 from rondel.engine import NumpyEngine
 from rondel.engine.probability import log_softmax
 from rondel.errors import InputError
@@ -31,7 +31,7 @@ RULES = [
 
 @pytest.fixture(scope="module")
 def chars():
-    return train_tokenizer(LETTERS, TextConfig())
+    return train_tokenizer(LETTERS, text_config())
 
 
 def weights_of(vocab_size: int, seed: int, scale: float = 1.0) -> dict[str, np.ndarray]:
@@ -46,7 +46,7 @@ def weights_of(vocab_size: int, seed: int, scale: float = 1.0) -> dict[str, np.n
 
 
 def model_of(vocab_size: int, seed: int, scale: float = 1.0, **replaced) -> NumpyEngine:
-    config = ModelConfig(
+    config = model_config(
         cell="gru", num_layers=2, hidden_size=HIDDEN, embedding_size=5, vocab_size=vocab_size
     )
     return NumpyEngine(config, {**weights_of(vocab_size, seed, scale), **replaced})
@@ -186,7 +186,7 @@ def test_the_same_search_gives_the_same_text_whatever_the_seed(chars):
 
 
 def test_what_all_beams_agree_on_is_shown_before_the_end():
-    tokenizer = train_tokenizer(string.ascii_letters, TextConfig())
+    tokenizer = train_tokenizer(string.ascii_letters, text_config())
     engine = model_of(tokenizer.vocab_size, 3, scale=2.0)
     settings = GenerationSettings(mode="beam", length=200, beam_width=4)
     pieces = list(generate(engine, tokenizer, settings, "ab"))

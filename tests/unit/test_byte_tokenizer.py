@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from _settings import text_config
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import train_tokenizer
 from rondel.text.tokenizers.byte import ByteTokenizer
 
-BYTES = TextConfig(level="byte")
+BYTES = text_config(level="byte")
 
 
 def test_ids_are_the_bytes_of_utf_8() -> None:

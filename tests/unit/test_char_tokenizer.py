@@ -4,17 +4,18 @@ import re
 
 import numpy as np
 import pytest
+from _settings import text_config
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
+from rondel.settings import TextConfig
 from rondel.text.tokenizers import char, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
 
-ASCII = TextConfig(charset="ascii")
+ASCII = text_config(charset="ascii")
 
 
 def test_ids_follow_code_points_after_the_unknown() -> None:
-    tokenizer = train_tokenizer("hello 😀\n", TextConfig())
+    tokenizer = train_tokenizer("hello 😀\n", text_config())
     assert [tokenizer.token(i) for i in range(tokenizer.vocab_size)] == [
         *("<unk>", "\n", " ", "e", "h", "l", "o", "😀"),
     ]
@@ -33,29 +34,29 @@ def test_ascii_ids_are_codes_and_its_unknown_is_sub() -> None:
 
 
 def test_extending_sorts_new_characters_in() -> None:
-    tokenizer = train_tokenizer("ac", TextConfig()).extended("bb!", ASCII)
+    tokenizer = train_tokenizer("ac", text_config()).extended("bb!", ASCII)
     assert [tokenizer.token(i) for i in range(5)] == ["<unk>", "!", "a", "b", "c"]
 
 
 def test_a_long_text_is_looked_up_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "abc déf 😀 " * 50
-    whole = train_tokenizer(text, TextConfig())
+    whole = train_tokenizer(text, text_config())
     expected = whole.encode(text)
     monkeypatch.setattr(char, "CHUNK", 7)
-    chunked = train_tokenizer(text, TextConfig())
+    chunked = train_tokenizer(text, text_config())
     assert chunked.state() == whole.state()
     np.testing.assert_array_equal(chunked.encode(text), expected)
     assert [whole.token(i) for i in expected] == list(text)
 
 
 def test_a_replacement_character_of_the_text_is_not_the_unknown_one() -> None:
-    tokenizer = train_tokenizer("a\ufffd", TextConfig())
+    tokenizer = train_tokenizer("a\ufffd", text_config())
     assert tokenizer.encode("\ufffdb").tolist() == [2, 0]
     assert tokenizer.unknowns("\ufffdbb") == ["b"]
 
 
 def test_words_start_after_white_space() -> None:
-    tokenizer = train_tokenizer("a b\n\u00a0.", TextConfig())
+    tokenizer = train_tokenizer("a b\n\u00a0.", text_config())
     after = {i for i in range(tokenizer.vocab_size) if tokenizer.starts_word(i)}
     assert {tokenizer.token(i) for i in after} == {" ", "\n", "\u00a0"}
 
@@ -63,8 +64,8 @@ def test_words_start_after_white_space() -> None:
 @pytest.mark.parametrize(
     ("text", "config", "message"),
     [
-        ("", TextConfig(), "this text is empty: give it something to learn from"),
-        ("aaa", TextConfig(), "this text is one character, 'a', over and over: nothing to learn"),
+        ("", text_config(), "this text is empty: give it something to learn from"),
+        ("aaa", text_config(), "this text is one character, 'a', over and over: nothing to learn"),
         ("aaa", ASCII, "this text is one character, 'a', over and over: nothing to learn"),
         ("жук", ASCII, "this text has no ASCII character: use --charset text"),
     ],

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from _runs import rondel
+from _settings import model_config
 
 import rondel as package
 from rondel.cli.describing import describe_model
-from rondel.config import ModelConfig
+from rondel.settings import ModelConfig
 from rondel.units import clock, describe_loss
 
 
@@ -60,15 +61,18 @@ def test_a_model_that_is_no_run_is_shown_without_what_it_has_not(
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        (ModelConfig(num_layers=1, hidden_size=256, embedding_size=0), "lstm 1×256, one-hot input"),
         (
-            ModelConfig(
+            model_config(num_layers=1, hidden_size=256, embedding_size=0),
+            "lstm 1×256, one-hot input",
+        ),
+        (
+            model_config(
                 cell="rnn", nonlinearity="relu", num_layers=3, hidden_size=256, embedding_size=8
             ),
             "rnn (relu) 3×256, embedding 8",
         ),
         (
-            ModelConfig(
+            model_config(
                 cell="gru",
                 num_layers=1,
                 hidden_size=256,
@@ -80,7 +84,7 @@ def test_a_model_that_is_no_run_is_shown_without_what_it_has_not(
             "gru 1×256, embedding 256, variational dropout 0.5, tied weights",
         ),
         (
-            ModelConfig(num_layers=1, hidden_size=256, embedding_size=8, dropout=0.25),
+            model_config(num_layers=1, hidden_size=256, embedding_size=8, dropout=0.25),
             "lstm 1×256, embedding 8, dropout 0.25",
         ),
     ],

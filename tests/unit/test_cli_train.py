@@ -14,8 +14,8 @@ from _runs import rondel
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.config import read_toml
 from rondel.errors import InputError, RondelError
+from rondel.settings import read_toml
 
 TINY = (
     *("--hidden-size", 16, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 16),

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from rondel.cli import COMMANDS, cli
-from rondel.config import RunConfig
+from rondel.settings import RunConfig
 from rondel.training.schedules import Standing, learning_rate
 
 DOC = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text(encoding="utf-8")

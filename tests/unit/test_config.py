@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 import tomlkit
+from _settings import model_config, text_config, training_config
 
-from rondel.config import ModelConfig, RunConfig, TextConfig, TrainingConfig, read_toml
 from rondel.errors import InputError
+from rondel.settings import RunConfig, read_toml
 
 FULL = RunConfig(
-    TextConfig(level="word", vocab_size=77, lowercase=True, max_sentence_length=9, encoding="l1"),
-    ModelConfig(cell="gru", num_layers=3, embedding_size=0, dropout=0.25, vocab_size=41),
-    TrainingConfig(epochs=1.5, learning_rate=1e-4, freeze_embedding=True, seed=2**62, threads=2),
+    text_config(level="word", vocab_size=77, lowercase=True, max_sentence_length=9, encoding="l1"),
+    model_config(cell="gru", num_layers=3, embedding_size=0, dropout=0.25, vocab_size=41),
+    training_config(epochs=1.5, learning_rate=1e-4, freeze_embedding=True, seed=2**62, threads=2),
 )
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
@@ -95,7 +96,7 @@ def test_a_toml_file_says_what_each_setting_means() -> None:
 def test_a_toml_file_may_be_short(tmp_path: Path) -> None:
     path = tmp_path / "short.toml"
     path.write_text('[model]\ncell = "gru"\n')
-    assert read_toml(path) == RunConfig(model=ModelConfig(cell="gru"))
+    assert read_toml(path) == RunConfig(model=model_config(cell="gru"))
     path.write_text("")
     assert read_toml(path) == RunConfig()
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-
-from rondel.config import RunConfig, TextConfig
-from rondel.errors import InputError
-from rondel.text.tokenizers import train_tokenizer
+from _settings import text_config
 from rondel.training.defaults import resolve, resolve_dropout
+
+from rondel.errors import InputError
+from rondel.settings import RunConfig
+from rondel.text.tokenizers import train_tokenizer
 
 
 def resolved(tokens: int = 1000, **settings: Any) -> dict[str, Any]:
@@ -90,16 +91,16 @@ def test_a_short_text_is_held_back_more(tokens: int, dropout: float) -> None:
 
 def test_a_word_that_comes_too_seldom_is_unknown() -> None:
     text = "a b c a b, b"
-    tokenizer = train_tokenizer(text, TextConfig(level="word", min_count=2))
+    tokenizer = train_tokenizer(text, text_config(level="word", min_count=2))
     assert [tokenizer.token(i) for i in range(tokenizer.vocab_size)] == ["<unk>", "b", "a"]
     assert tokenizer.encode(text).tolist() == [2, 1, 0, 2, 1, 0, 1]
     assert tokenizer.unknowns(text) == ["c", ","]
-    both = TextConfig(level="word", min_count=2, vocab_size=1)
+    both = text_config(level="word", min_count=2, vocab_size=1)
     assert train_tokenizer(text, both).vocab_size == 2
-    more = tokenizer.extended("d e d", TextConfig(level="word", min_count=2))
+    more = tokenizer.extended("d e d", text_config(level="word", min_count=2))
     assert [more.token(i) for i in range(more.vocab_size)] == ["<unk>", "b", "a", "d"]
 
 
 def test_a_text_of_words_that_come_once_says_what_to_do() -> None:
     with pytest.raises(InputError, match="no word of this text comes 2 times: lower --min-count"):
-        train_tokenizer("each word\nbut once\n", TextConfig(level="word", min_count=2))
+        train_tokenizer("each word\nbut once\n", text_config(level="word", min_count=2))

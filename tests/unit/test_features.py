@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from _settings import text_config
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.inspection.features import features_of, names
 from rondel.text.tokenizers import train_tokenizer
@@ -34,7 +34,7 @@ COUNTED = {
 
 
 def tracks_of(text: str, **own: object) -> dict[str, np.ndarray]:
-    spans = train_tokenizer(text + "ab", TextConfig()).spans(text)
+    spans = train_tokenizer(text + "ab", text_config()).spans(text)
     return {f.name: f.values for f in features_of(text, spans, **own)}
 
 
@@ -61,7 +61,7 @@ def test_a_blank_line_closes_a_quote() -> None:
 
 def test_words_take_the_features_of_their_characters() -> None:
     text = "We met Ann in (1999)."
-    tokenizer = train_tokenizer(text, TextConfig(level="word", min_count=1))
+    tokenizer = train_tokenizer(text, text_config(level="word", min_count=1))
     spans = tokenizer.spans(text)
     words = [text[begin:end] for begin, end in spans]
     found = {f.name: f.values for f in features_of(text, spans)}

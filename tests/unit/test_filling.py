@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from _both import cloze_logits, log_probabilities, random_model, random_text_model, shape
+from _settings import text_config
 
 import rondel
 from rondel import Model
 from rondel.artifact import Artifact
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.generation.filling import LOOK_AHEAD
 from rondel.generation.gaps import put_together, split_at_gaps, unknowns_around
@@ -26,7 +26,7 @@ LETTERS = "abcd"
 @pytest.fixture(scope="module")
 def model() -> Model:
     """A model of five tokens: four letters and the unknown."""
-    tokenizer = train_tokenizer(LETTERS, TextConfig())
+    tokenizer = train_tokenizer(LETTERS, text_config())
     config = shape(tokenizer.vocab_size, cell="gru", num_layers=2)
     return Model(Artifact(config, tokenizer, random_model(config).export()))
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from _models import random_model
 from _runs import train
+from _settings import text_config
 
 import rondel
 from rondel import Model
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.inspection.control import controls_of, shuffled
 from rondel.inspection.features import Feature, features_of
@@ -116,7 +116,7 @@ def test_clamping_the_unit_for_quotes_costs_more_than_another(
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 def test_nothing_is_found_in_a_model_that_learnt_nothing(cell: str, seed: int) -> None:
     text = planted(6000, 2)
-    tokenizer = train_tokenizer(text, TextConfig())
+    tokenizer = train_tokenizer(text, text_config())
     config, weights = random_model(cell, layers=2, hidden=24, vocab=tokenizer.vocab_size, seed=seed)
     read = trace(config, weights, tokenizer, text)
     controls = [

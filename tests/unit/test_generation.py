@@ -7,8 +7,8 @@ import pydoc_data.topics
 
 import numpy as np
 import pytest
+from _settings import model_config, text_config
 
-from rondel.config import ModelConfig, TextConfig
 from rondel.engine import NumpyEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
@@ -22,7 +22,7 @@ INF = np.inf
 def bigram_engine(table_VV: np.ndarray) -> NumpyEngine:
     """A model whose logits after a token are that token's row: its state is the last token."""
     size = len(table_VV)
-    config = ModelConfig(
+    config = model_config(
         cell="rnn",
         nonlinearity="relu",
         num_layers=1,
@@ -53,7 +53,7 @@ def random_engine(vocab_size: int, seed: int = 0, hidden: int = 16) -> NumpyEngi
         "head.bias": (vocab_size,),
     }
     weights = {name: rng.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
-    config = ModelConfig(num_layers=1, hidden_size=hidden, embedding_size=0, vocab_size=vocab_size)
+    config = model_config(num_layers=1, hidden_size=hidden, embedding_size=0, vocab_size=vocab_size)
     return NumpyEngine(config, weights)
 
 
@@ -88,7 +88,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def chars():
-    return train_tokenizer(PROSE, TextConfig())
+    return train_tokenizer(PROSE, text_config())
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_model_of_broken_weights_is_refused(chars, mode, rules):
 
 
 def test_samples_come_as_often_as_the_model_says():
-    tokenizer = train_tokenizer("abcd", TextConfig())
+    tokenizer = train_tokenizer("abcd", text_config())
     probabilities = np.array([0.05, 0.15, 0.3, 0.5])
     table = np.tile(np.log([0.4, *(0.6 * probabilities)]), (5, 1))
     text = text_of(bigram_engine(table), tokenizer, "a", length=20_000, seed=1)
@@ -176,7 +176,7 @@ def test_spaces_draws_only_after_a_space(engine, chars):
 
 
 def test_rules_see_the_prime_and_what_was_made_since():
-    tokenizer = train_tokenizer("abcd", TextConfig())
+    tokenizer = train_tokenizer("abcd", text_config())
     flat = bigram_engine(np.ones((5, 5)))
     text = text_of(flat, tokenizer, "b", length=3, mode="argmax", rules={"repetition_penalty": 2})
     assert text == "acd"
@@ -224,7 +224,7 @@ def test_a_long_prime_is_read_in_bounded_chunks_and_to_its_end(engine, chars, le
 @pytest.mark.parametrize("level", tokenizers)
 @pytest.mark.parametrize("mode", ["argmax", "beam"])
 def test_pieces_continue_the_prime_as_one_text(level, mode):
-    tokenizer = train_tokenizer(PROSE, TextConfig(level=level))
+    tokenizer = train_tokenizer(PROSE, text_config(level=level))
     model = random_engine(tokenizer.vocab_size, seed=4)
     prime = PROSE[:120].rstrip()
     text = text_of(model, tokenizer, prime, length=40, mode=mode, beam_width=1)
@@ -239,7 +239,7 @@ def test_pieces_continue_the_prime_as_one_text(level, mode):
 
 @pytest.fixture(scope="module", params=["punctuation", "spaces"])
 def words(request):
-    config = TextConfig(level="word", word_split=request.param)
+    config = text_config(level="word", word_split=request.param)
     return train_tokenizer("The cat sat on the mat (a mat) .\nThe cat sat .", config)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from _sentence_vae import LONGEST, SENTENCES, random_vae
+from _settings import model_config
 
 from rondel.cells import build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.config import ModelConfig
 from rondel.errors import InputError
 from rondel.generation.latent import path
+from rondel.settings import ModelConfig
 from rondel.text.one_sentence import sentence_ids
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -51,7 +52,7 @@ def _step_by_step(vae: Any, prefix: str, config: ModelConfig, inputs: list[np.nd
 def test_encoding_is_two_stacks_read_to_the_sentence_s_own_ends(shape: dict[str, Any]) -> None:
     vae = random_vae(**shape)
     config, weights = vae.config, vae.weights
-    stack = ModelConfig(
+    stack = model_config(
         cell=config.encoder_cell,
         num_layers=config.encoder_layers,
         hidden_size=config.encoder_hidden_size,

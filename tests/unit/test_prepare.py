@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from _runs import configured, start
+from _settings import text_config
 
-from rondel.config import RunConfig, TextConfig
-from rondel.data.prepare import prepare_text, split_bounds
+from rondel.data.prepare import choose_excerpts, prepare_text, split_bounds
 from rondel.errors import InputError
+from rondel.settings import RunConfig
 
 
 def config(**settings: object) -> RunConfig:
@@ -21,7 +23,7 @@ def config(**settings: object) -> RunConfig:
 @pytest.mark.parametrize("length", [10, 1000, 9_999, 1_115_394])
 def test_characters_are_cut_exactly_at_the_fraction(length: int) -> None:
     """90 % of Tiny Shakespeare's 1,115,394 characters are its first 1,003,854."""
-    bounds = split_bounds("x" * length, TextConfig())
+    bounds = split_bounds("x" * length, text_config())
     assert bounds == {
         "train": (0, length * 9 // 10),
         "validation": (length * 9 // 10, length),
@@ -34,7 +36,7 @@ def test_characters_are_cut_exactly_at_the_fraction(length: int) -> None:
     [(0.1, 0.1, (800, 900)), (0.05, 0.15, (800, 850)), (0.0, 0.3, (700, 700)), (0, 0, (1000,) * 2)],
 )
 def test_a_test_part_comes_last(validation: float, test: float, expected: tuple[int, int]) -> None:
-    settings = TextConfig(validation_fraction=validation, test_fraction=test)
+    settings = text_config(validation_fraction=validation, test_fraction=test)
     train, middle = expected
     assert split_bounds("x" * 1000, settings) == {
         "train": (0, train),
@@ -61,7 +63,7 @@ def test_the_splits_are_the_text_and_are_recorded(level: str, tmp_path: Path, co
 
 def test_words_are_cut_at_a_line_end() -> None:
     text = "one two\nthree four five\nsix seven\n" * 40
-    bounds = split_bounds(text, TextConfig(level="word", test_fraction=0.1))
+    bounds = split_bounds(text, text_config(level="word", test_fraction=0.1))
     at = int(0.8 * len(text))
     train, validation = bounds["train"][1], bounds["validation"][1]
     assert text[train - 1] == text[validation - 1] == "\n"
@@ -71,17 +73,17 @@ def test_words_are_cut_at_a_line_end() -> None:
 
 def test_words_of_one_long_line_are_cut_at_a_space() -> None:
     text = "espresso " * 100 + "end"
-    begin, end = split_bounds(text, TextConfig(level="word"))["validation"]
+    begin, end = split_bounds(text, text_config(level="word"))["validation"]
     assert text[begin - 1] == " "
     assert text[begin:].startswith("espresso")
     assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
     assert end == len(text)
-    assert split_bounds("x" * 50, TextConfig(level="word"))["train"] == (0, 45)
+    assert split_bounds("x" * 50, text_config(level="word"))["train"] == (0, 45)
 
 
 def test_a_last_line_longer_than_the_split_is_cut_at_a_space() -> None:
     text = "short lines\n" * 20 + "espresso " * 500 + "end\n"
-    begin, end = split_bounds(text, TextConfig(level="word"))["validation"]
+    begin, end = split_bounds(text, text_config(level="word"))["validation"]
     assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
     assert (text[begin - 1], end) == (" ", len(text))
 
@@ -150,3 +152,17 @@ def test_parts_just_large_enough_will_do() -> None:
     settings = {"batch_size": 4, "seq_length": 16, "validation_fraction": 17 / 82}
     prepared = prepare_text("ab" * 41, config(**settings))
     assert [split.tokens for split, _ in prepared.parts.values()] == [65, 17, 0]
+
+
+def test_excerpts_are_beginnings_of_lines_or_sentences_without_words_cut(prose: str) -> None:
+    excerpts = choose_excerpts(prose, seed=3)
+    assert 10 < len(excerpts) <= 32
+    assert len(set(excerpts)) == len(excerpts)
+    for excerpt in excerpts:
+        assert 0 < len(excerpt) <= 48
+        places = [i for i in range(len(prose)) if prose.startswith(excerpt, i)]
+        assert any(i == 0 or re.search(r"(\n|[.!?][\"')]? +)$", prose[:i]) for i in places)
+        assert any(not prose[i + len(excerpt) :][:1].isalnum() for i in places)
+    assert excerpts == choose_excerpts(prose, seed=3)
+    assert excerpts != choose_excerpts(prose, seed=4)
+    assert choose_excerpts("\n\n \n", seed=1) == ("\n\n \n",)

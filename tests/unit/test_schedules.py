@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _settings import training_config
 
-from rondel.config import TrainingConfig
 from rondel.data.batches import Batch, Cursor
+from rondel.settings import TrainingConfig
 from rondel.training.learner import StepResult
 from rondel.training.progress import Progress
 from rondel.training.schedules import SCHEDULES, Standing, learning_rate
 
 
 def rate(schedule: str, at: Standing, **settings: Any) -> float:
-    return learning_rate(TrainingConfig(schedule=schedule, learning_rate=0.2, **settings), at)
+    return learning_rate(training_config(schedule=schedule, learning_rate=0.2, **settings), at)
 
 
 POINTS = {
@@ -78,7 +79,7 @@ def test_exponential_decay_is_char_rnns(decay: float, decay_after: int) -> None:
 
 
 def test_a_plateau_decays_with_every_so_many_validations_without_progress() -> None:
-    config = TrainingConfig(
+    config = training_config(
         schedule="plateau", learning_rate=0.2, decay=0.5, plateau_patience=2, steps=100
     )
     progress, rates = Progress(steps_per_epoch=10), []
@@ -101,14 +102,14 @@ def test_progress_counts() -> None:
         count(progress, loss)
     assert (progress.step, progress.tokens, progress.epoch) == (6, 48, 1.5)
     assert progress.cursor == Cursor(0, 6)
-    assert progress.close_interval(2.5, TrainingConfig())
+    assert progress.close_interval(2.5, training_config())
     assert (progress.train_loss, progress.val_loss) == (3.5, 2.5)
     count(progress, 1.5)
-    assert not progress.close_interval(2.5, TrainingConfig())  # as good is no progress
+    assert not progress.close_interval(2.5, training_config())  # as good is no progress
     assert (progress.train_loss, progress.best_loss, progress.best_step) == (1.5, 2.5, 6)
     assert progress.without_progress == 1
     count(progress, 1.25)
-    assert progress.close_interval(2.25, TrainingConfig())
+    assert progress.close_interval(2.25, training_config())
     assert (progress.best_loss, progress.best_step, progress.without_progress) == (2.25, 8, 0)
     assert progress.summary() == {
         "step": 8,
@@ -126,7 +127,7 @@ def test_without_validation_the_training_loss_is_judged() -> None:
     bests = []
     for loss in (3.0, 3.5, 2.0):
         count(progress, loss)
-        bests.append(progress.close_interval(None, TrainingConfig()))
+        bests.append(progress.close_interval(None, training_config()))
     assert bests == [True, False, True]
     assert (progress.best_loss, progress.val_loss) == (2.0, None)
 
@@ -145,7 +146,7 @@ def test_without_validation_the_training_loss_is_judged() -> None:
 )
 def test_the_nearest_limit_says_how_far_a_run_is(limits: dict[str, float], expected: float) -> None:
     progress = Progress(steps_per_epoch=4, step=10, seconds=90.0)
-    config = TrainingConfig(**limits)
+    config = training_config(**limits)
     assert progress.fraction(config) == expected
     assert progress.standing(config) == Standing(expected, 2.5, 0)
 
@@ -158,7 +159,7 @@ def test_the_clock_goes_on_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> No
     progress.start_clock()
     now = 1012.5
     assert progress.read_clock() == 42.5
-    assert progress.fraction(TrainingConfig(minutes=1)) == pytest.approx(42.5 / 60)
+    assert progress.fraction(training_config(minutes=1)) == pytest.approx(42.5 / 60)
     assert "_started" not in progress.to_json()
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas
 import pytest
 from _runs import configured, variants
+from _settings import text_config
 
 from rondel import Model
 from rondel.artifact import Artifact
-from rondel.config import TextConfig
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.measures import Surprisal
@@ -39,7 +39,7 @@ LEVELS = [
 
 def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: Any) -> Model:
     """A small model with random weights, large enough that its predictions differ."""
-    config = TextConfig(min_count=1, **{"level": "char", **text})
+    config = text_config(min_count=1, **{"level": "char", **text})
     tokenizer = train_tokenizer(TEXT, config)
     shape = configured(tokenizer.vocab_size, cell=cell, num_layers=2).model
     shape = dataclasses.replace(shape, nonlinearity=nonlinearity, tie_weights=False)
@@ -214,7 +214,7 @@ def test_where_tokens_imply_the_space_a_word_still_has_its_own_end() -> None:
 
 def test_word_probabilities_do_not_sum_to_more_than_one() -> None:
     """With its end, no word begins another; by its tokens alone, they would sum to far more."""
-    config = TextConfig(level="word", min_count=1)
+    config = text_config(level="word", min_count=1)
     tokenizer = train_tokenizer("a b, c\n", config)
     shape = configured(tokenizer.vocab_size, cell="rnn").model
     weights = initial_parameters(make_cell("rnn"), tokenizer.vocab_size, 16, 1, 8, seed=3)
@@ -234,7 +234,7 @@ def test_word_probabilities_do_not_sum_to_more_than_one() -> None:
 
 def test_which_tokens_imply_a_space() -> None:
     for level in tokenizers:
-        tokenizer = train_tokenizer(TEXT, TextConfig(level=level, min_count=1))
+        tokenizer = train_tokenizer(TEXT, text_config(level=level, min_count=1))
         implied = tokens_after_gap(tokenizer)
         assert implied.shape == (tokenizer.vocab_size,)
         if level == "word":
@@ -367,7 +367,7 @@ def test_words_are_not_cut_into_characters_nor_run_into_their_context() -> None:
 
 
 def test_a_model_without_line_breaks_says_so() -> None:
-    tokenizer = train_tokenizer("abc abc", TextConfig())
+    tokenizer = train_tokenizer("abc abc", text_config())
     shape = configured(tokenizer.vocab_size).model
     weights = initial_parameters(make_cell("lstm"), tokenizer.vocab_size, 16, 1, 8)
     model = Model(Artifact(shape, tokenizer, weights))

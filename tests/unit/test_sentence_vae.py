@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from _runs import rondel, variants
+from _settings import model_config
 from torch.nn import functional
 
 import rondel as package
-from rondel.config import ModelConfig
 from rondel.data.batches import PADDING
 from rondel.data.sentences import Sentences
 from rondel.engine.sentence_vae import SentenceVAEEngine
@@ -45,7 +45,7 @@ every_shape = pytest.mark.parametrize(
 def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **options: Any) -> SentenceVAE:
     torch.manual_seed(1)
     shape = {"hidden_size": 16, "embedding_size": 8, "num_layers": 1, **options}
-    config = ModelConfig(
+    config = model_config(
         model="sentence-vae", cell=cell, nonlinearity=nonlinearity, latent_size=5,
         encoder_hidden_size=12, vocab_size=VOCABULARY, **shape,
     )  # fmt: skip

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from _runs import rondel
-
-from rondel.config import RunConfig
 from rondel.training.defaults import LEARNING_RATES, minutes_to_fill, resolve, resolve_size
+
+from rondel.settings import RunConfig
 from rondel.training.run import SETTINGS
 from rondel.training.sizing import BATCH, SMALL_BATCH, Size, best_size, recurrent_weights
 

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 from _models import random_model
+from _settings import text_config
 
-from rondel.config import TextConfig
 from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.base import WritingEngine
 from rondel.errors import InputError, ModelFolderError
@@ -152,7 +152,7 @@ def test_streams_join_and_leave_between_steps(engine):
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_prime_that_many_go_on_from_is_read_once(level, compiled):
     text = "THE CUP, the café é IS hot. é (too)" * 3
-    tokenizer = train_tokenizer(text, TextConfig(level=level, min_count=1))
+    tokenizer = train_tokenizer(text, text_config(level=level, min_count=1))
     model = random_model("gru", vocab=tokenizer.vocab_size, layers=2, hidden=24, embedding=9)
     engine = build_engine(*model) if compiled else NumpyEngine(*model)
     # Ends within a word's space, or, as a byte model has it, within a character.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from _runs import batches_of, configured
+from _settings import model_config, text_config
 
 from rondel.cells import build_cell
-from rondel.config import ModelConfig, TextConfig
 from rondel.data.batches import PADDING, Batch
 from rondel.errors import InputError
 from rondel.models import models
@@ -28,7 +28,7 @@ PLAIN = {"optimizer": "sgd", "momentum": 0.0, "clip_norm": 0.0}
 
 @pytest.fixture(scope="module")
 def tokens(coffee: str) -> np.ndarray:
-    return train_tokenizer(coffee, TextConfig()).encode(coffee)
+    return train_tokenizer(coffee, text_config()).encode(coffee)
 
 
 def make(tokens: np.ndarray, **settings: Any) -> TorchLearner:
@@ -255,7 +255,7 @@ def test_no_dropout_in_evaluation_or_at_zero(variational: bool) -> None:
 
 def test_a_stack_drops_what_each_layer_puts_out_but_never_the_recurrence() -> None:
     torch.manual_seed(1)
-    cell = build_cell(ModelConfig(cell="gru"))
+    cell = build_cell(model_config(cell="gru"))
     stack = RecurrentStack(cell, 6, 40, 2, dropout=0.5, variational=True)
     x_TBE = torch.randn(7, 3, 6)
     outputs, state = stack(x_TBE, stack.initial_state(3))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from rondel.cells.base import Array, Cell, State
-from rondel.config import ModelConfig
 from rondel.registry import Registry
+from rondel.settings.fields import settings_of
+from rondel.settings.sections import ModelConfig
 
 cells: Registry[type[Cell]] = Registry("cell", "rondel.cells")
 
 
-def build_cell(config: ModelConfig) -> Cell:
-    """The cell that `config` names, with those of the configuration's fields that it has.
-
-    A field that is still to be chosen is left as the cell has it.
-    """
-    cls = cells[config.cell]
-    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return cls(**{name: value for name, value in own.items() if value is not None})
+def build_cell(config: ModelConfig, name: str | None = None) -> Cell:
+    """The cell that `config` names, or the one called `name`, with its settings in `config`."""
+    cls = cells[name or config.cell]
+    return cls(**{field: config.own[field] for field in settings_of(cls) if field in config.own})
 
 
 __all__ = ["Array", "Cell", "State", "build_cell", "cells"]

@@ -52,6 +52,11 @@ class Cell(ABC):
     states: ClassVar[tuple[str, ...]]
     """Names of the states; the first is the hidden state, which is also the output."""
 
+    @classmethod
+    def settings_types(cls) -> Mapping[str, type]:
+        """Its fields are settings of a model: see `rondel.settings.component`."""
+        return {"model": cls}
+
     @abstractmethod
     def pointwise(
         self, xp: Any, input_gates: Array, hidden_gates: Array, state: State

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rondel.cells import cells
 from rondel.cells.base import Array, Cell, Pointwise, State, split_gates
+from rondel.settings.fields import setting
 
 
 @cells.register("lstm")
@@ -18,7 +19,9 @@ class LSTM(Cell):
     (Jozefowicz et al. 2015); training chooses by the level of the text where it is not told.
     """
 
-    forget_bias: float = 1.0
+    forget_bias: float = setting(
+        1.0, "the forget gate's bias at the start (left out: 1 at word level, else 0)", chosen=True
+    )
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")
     states: ClassVar[tuple[str, ...]] = ("h", "c")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from rondel.cells import cells
 from rondel.cells.base import Array, Cell, Pointwise, State
+from rondel.settings.fields import setting
 
 
 @cells.register("rnn")
@@ -14,7 +15,7 @@ from rondel.cells.base import Array, Cell, Pointwise, State
 class RNN(Cell):
     """h' = f(W_ih x + b_ih + W_hh h + b_hh), f tanh or relu, as `torch.nn.RNN`."""
 
-    nonlinearity: str = "tanh"
+    nonlinearity: str = setting("tanh", "its activation", choices=("tanh", "relu"))
 
     gates: ClassVar[tuple[str, ...]] = ("hidden",)
     states: ClassVar[tuple[str, ...]] = ("h",)

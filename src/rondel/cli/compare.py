@@ -82,7 +82,7 @@ def _row(
     from rondel.evaluation.baseline import evaluate_ngrams
 
     model = load(folder)
-    if model.config.is_bidirectional:
+    if model.config.model == "bidirectional":
         raise InputError(
             f"{folder} reads a text from both sides, and its figures compare with no other's; "
             "leave it out"
@@ -123,7 +123,7 @@ class _Reader:
     def __call__(self, model: Model, texts: tuple[str, ...]) -> str:
         from rondel.text.reading import STDIN, read_text
 
-        as_bytes = model.tokenizer.level == "byte"
+        as_bytes = model.tokenizer.reads_bytes
         if (texts, as_bytes) not in self._known:
             if STDIN in texts and self._stdin_is_read:
                 raise InputError(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from rondel.config import ModelConfig
+from rondel.settings import ModelConfig
 
 LISTED = 8
 
 
 def describe_model(config: ModelConfig) -> str:
     """`lstm 2×512, embedding 64, dropout 0.2`."""
-    cell = f"{config.cell} ({config.nonlinearity})" if config.cell == "rnn" else config.cell
+    nonlinearity = config.own.get("nonlinearity")
+    cell = f"{config.cell} ({nonlinearity})" if nonlinearity else config.cell
     parts = [f"{cell} {config.num_layers}×{config.hidden_size}"]
     parts.append(f"embedding {config.embedding_size}" if config.embedding_size else "one-hot input")
     if config.dropout:

@@ -117,7 +117,7 @@ def command(
             full = load(model)
             exact = full.evaluate_tokens(ids, characters, waiting, cache=cache, text=whole)
         cloze = None
-        if judged.config.is_bidirectional:
+        if judged.config.model == "bidirectional":
             cloze = judged.evaluate_cloze_tokens(ids, characters, waiting)
     _tell(figures, exact, cloze, judged.tokenizer.token_noun, as_json)
 
@@ -150,7 +150,7 @@ def _read(model: Model, paths: tuple[str, ...], encoding: str) -> str:
     from rondel.evaluation.scoring import refuse_unknown
     from rondel.text.reading import read_text
 
-    text = read_text(paths, encoding, as_bytes=model.tokenizer.level == "byte")
+    text = read_text(paths, encoding, as_bytes=model.tokenizer.reads_bytes)
     refuse_unknown(model.tokenizer, text)
     return text
 

@@ -80,7 +80,7 @@ def command(
     tell_of_compiling()
     filler = load(model)
     if text == "-":
-        text = read_text(["-"], encoding, as_bytes=filler.tokenizer.level == "byte")
+        text = read_text(["-"], encoding, as_bytes=filler.tokenizer.reads_bytes)
     tell_of_unknowns(unknowns_around(filler.tokenizer, text, gap))
     with Waiting() as waiting:
         filled = filler.fill(text, waiting, **vars(settings))

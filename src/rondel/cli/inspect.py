@@ -151,7 +151,7 @@ def _read(folder: Path, model: Model, text: str | None, encoding: str) -> str:
     from rondel.text.reading import read_text
 
     if text is not None:
-        return read_text([text], encoding, as_bytes=model.tokenizer.level == "byte")
+        return read_text([text], encoding, as_bytes=model.tokenizer.reads_bytes)
     ids = open_store(folder).tokens("validation")
     if not len(ids):
         raise InputError("this run kept no validation part of its text; give it a TEXT")

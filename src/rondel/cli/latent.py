@@ -76,7 +76,7 @@ def command(
         what = "is a folder" if out.is_dir() else "lies in a folder that is not there"
         raise InputError(f"{out} {what}; name a file that can be written, such as latent.html")
     vae = open_sentence_vae(model)
-    lines = read_text(text, encoding, as_bytes=vae.tokenizer.level == "byte").splitlines()
+    lines = read_text(text, encoding, as_bytes=vae.tokenizer.reads_bytes).splitlines()
     sentences = _chosen(vae, lines, most, seed)
     with Waiting() as waiting:
         facts = vae.landscape(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from rondel.config import RunConfig, base_type, flag_name
+from rondel.settings import all_settings, flag_name
+from rondel.settings.catalogue import Setting
+from rondel.settings.fields import choices_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,42 +39,30 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def setting_options(choices: dict[str, Collection[str]]) -> Callable[[F], F]:
+def setting_options(command: F) -> F:
     """Give a command a flag for every setting of a run.
 
     A flag that is not given is `None`, whatever the setting's default, so that a settings file can
-    stand between the two. `choices` names the values of settings that a registry decides.
+    stand between the two.
     """
-
-    def decorate(command: F) -> F:
-        options = []
-        for title, section in RunConfig().sections().items():
-            types = typing.get_type_hints(type(section))
-            for field in dataclasses.fields(section):
-                if field.metadata["flag"]:
-                    type_ = base_type(types[field.name])
-                    allowed = field.metadata["choices"] or choices.get(field.name, ())
-                    options.append(_setting_option(field, type_, allowed, f"{title} settings"))
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+    for name, setting in reversed(list(all_settings().items())):
+        if setting.field.metadata["flag"]:
+            command = _setting_option(name, setting)(command)
+    return command
 
 
-def _setting_option(
-    field: dataclasses.Field[Any], type_: type, allowed: Collection[str], section: str
-) -> Callable[[F], F]:
-    flag, text = flag_name(field.name), field.metadata["help"]
-    if type_ is bool:
+def _setting_option(name: str, setting: Setting) -> Callable[[F], F]:
+    flag, text, field = flag_name(name), setting.help, setting.field
+    choices = choices_of(field)
+    if setting.type is bool:
         flag = f"{flag}/--no-{flag[2:]}"
-    elif field.default is not None:
+    elif field.default is not None and not field.metadata["chosen"]:
         text += f"  [default: {field.default}]"
     return click.option(
         flag,
         cls=SectionedOption,
-        section=section.capitalize(),
-        type=click.Choice(list(allowed)) if allowed else type_,
+        section=f"{setting.section} settings".capitalize(),
+        type=click.Choice(list(choices)) if choices else setting.type,
         default=None,
         help=text,
     )

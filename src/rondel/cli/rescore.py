@@ -103,7 +103,7 @@ def command(
             watch=waiting,
         )
     if not quiet:
-        if scorer.config.is_bidirectional:
+        if scorer.config.model == "bidirectional":
             click.echo("rondel: scored by the causal half of a bidirectional model", err=True)
         if hypotheses[0].where != f"{name} line 1":
             click.echo(f"rondel: {name} line 1 is a header", err=True)

@@ -148,7 +148,7 @@ def command(
         write_list(samples, "lines" if how == "text" else how, count)
         return
     if prime_file is not None:
-        prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.level == "byte")
+        prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.reads_bytes)
     if prime is not None:
         tell_of_unknowns(writer.unknowns(prime))
     if mode == GIBBS:

@@ -142,7 +142,7 @@ def _score(
     from rondel.cli.waiting import Waiting
     from rondel.text.reading import read_document
 
-    as_bytes = scorer.tokenizer.level == "byte"
+    as_bytes = scorer.tokenizer.reads_bytes
     documents = [read_document(text, encoding, as_bytes=as_bytes) for text in texts]
     with Waiting() as waiting:
         tables = scorer.score_many([document.text for document in documents], settings, waiting)

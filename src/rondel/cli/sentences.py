@@ -53,7 +53,7 @@ def open_sentence_vae(folder: Path) -> SentenceVAE:
     tell_of_compiling()
     model = load(folder)
     if not isinstance(model, SentenceVAE):
-        kind = "bidirectional" if model.config.is_bidirectional else "language"
+        kind = "bidirectional" if (model.config.model == "bidirectional") else "language"
         raise InputError(
             f"{folder} is a {kind} model, which has no latent space; for this, train one with "
             "--model sentence-vae"

@@ -31,18 +31,16 @@ def command(model: Path, as_json: bool) -> None:
 def _facts(folder: Path, model: Any) -> dict[str, Any]:
     from rondel import artifact
     from rondel.cli.describing import describe_model
+    from rondel.kinds import kind_of
     from rondel.training.run import BEST, SETTINGS
     from rondel.units import clock, describe_loss
 
-    token, progress = model.tokenizer.token_noun, model.progress
+    token, progress, kind = model.tokenizer.token_noun, model.progress, kind_of(model.config)
 
     def loss(value: float | None) -> str | None:
         if value is None:
             return None
-        if model.config.is_sentence_vae:
-            return f"{describe_loss(value, 'sentence')}, {model.config.loss_name}"
-        sides = ", given both sides" if model.config.is_bidirectional else ""
-        return f"{describe_loss(value, token)}, nats per {token}{sides}"
+        return f"{describe_loss(value, kind.loss_unit(token))}, {kind.loss_note(token)}"
 
     best = folder / BEST
     best_progress = artifact.read_progress(best) if artifact.is_model(best) else {}

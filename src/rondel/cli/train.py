@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rondel.cells import cells
 from rondel.cli.options import SectionedCommand, setting_options
-from rondel.config import RunConfig, read_toml
 from rondel.errors import InputError
+from rondel.settings import Settings, TextConfig, read_settings
 from rondel.text.tokenizers import tokenizers
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143}
 @click.option("--overwrite", is_flag=True, help="Replace the model that --out holds.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--plain", is_flag=True, help="Plain lines, as when not on a terminal.")
-@setting_options({"cell": cells, "level": tokenizers})
+@setting_options
 def command(
     text: tuple[str, ...],
     corpus: str | None,
@@ -99,7 +98,7 @@ def command(
         run = _resume(resume, settings, console)
     else:
         source = _Source(text, corpus, corpus_size)
-        base = read_toml(config) if config else RunConfig()
+        base = read_settings(config) if config else None
         run = _begin(source, base, settings, out, init_from, word_vectors, overwrite, console)
     sys.exit(_train(run, console, quiet))
 
@@ -116,13 +115,13 @@ class _Source:
         if self.paths and (self.corpus or self.corpus_size):
             raise InputError("give either a TEXT or a --corpus, not both")
 
-    def read(self, config: RunConfig) -> str:
+    def read(self, text: TextConfig) -> str:
         from rondel.text.corpora import corpora
         from rondel.text.reading import read_text
 
         if self.paths:
-            as_bytes = config.text.level == "byte"
-            return read_text(self.paths, config.text.encoding, as_bytes=as_bytes)
+            as_bytes = tokenizers[text.level].reads_bytes
+            return read_text(self.paths, text.encoding, as_bytes=as_bytes)
         # Not drawn with the run's seed: two seeds are to be compared on the same text.
         return corpora[self.corpus or DEFAULT_CORPUS].text(size=self.corpus_size)
 
@@ -135,7 +134,7 @@ class _Source:
 
 def _begin(
     source: _Source,
-    base: RunConfig,
+    base: Settings | None,
     settings: dict[str, Any],
     out: Path | None,
     init_from: Path | None,
@@ -143,6 +142,7 @@ def _begin(
     overwrite: bool,
     console: Console,
 ) -> Run:
+    from rondel.training.resolve import resolve_text
     from rondel.training.start import begin, check_folder, configure
     from rondel.training.warm_start import warm_start_from
 
@@ -150,7 +150,8 @@ def _begin(
     check_folder(folder, overwrite)
     warm_start = warm_start_from(init_from, word_vectors)
     config = configure(settings, base, warm_start)
-    run = begin(source.read(config), config, folder, warm_start=warm_start, overwrite=overwrite)
+    text = source.read(resolve_text(config))
+    run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
     _introduce(run, source.name, console)
     return run
 

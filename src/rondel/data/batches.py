@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rondel.data.facts import TextFacts
 from rondel.data.store import Ids
+from rondel.settings import TrainingConfig
+from rondel.text.tokenizers import Tokenizer
 
 PADDING = -1
 """A target that is not to be counted."""
@@ -72,6 +75,26 @@ def stream_batches(
         last = cursor.chunk + 1 == chunks
         cursor = Cursor(cursor.epoch + 1) if last else Cursor(cursor.epoch, cursor.chunk + 1)
         yield batch, cursor
+
+
+def text_batches(
+    tokens: Ids, tokenizer: Tokenizer, config: TrainingConfig, cursor: Cursor
+) -> Iterator[tuple[Batch, Cursor]]:
+    """Batches of a text for a model that reads it one way; see `stream_batches`."""
+    return stream_batches(tokens, config.batch_size, config.seq_length, cursor)
+
+
+def two_way_batches(
+    tokens: Ids, tokenizer: Tokenizer, config: TrainingConfig, cursor: Cursor
+) -> Iterator[tuple[Batch, Cursor]]:
+    """The same for a model that reads both ways: half of the streams go leftward."""
+    leftward = config.batch_size // 2
+    return stream_batches(tokens, config.batch_size, config.seq_length, cursor, leftward)
+
+
+def text_steps_per_epoch(facts: TextFacts, config: TrainingConfig) -> int:
+    """How many batches make one pass over the training part of a text."""
+    return chunks_per_epoch(facts.train, config.batch_size, config.seq_length)
 
 
 def evaluation_streams(tokens: Ids, warm_up: int = 256, most: int = 64) -> tuple[Ids, Ids]:

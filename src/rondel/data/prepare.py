@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rondel.config import RunConfig, TextConfig
+from rondel.data.facts import TextFacts
 from rondel.data.sentences import Sentences
 from rondel.data.store import Ids, Split
 from rondel.errors import InputError
+from rondel.settings import RunConfig, TextConfig
 from rondel.text.one_sentence import end_id
 from rondel.text.sentences import drop_long_sentences, sentence_lines
-from rondel.text.tokenizers import Tokenizer, train_tokenizer
+from rondel.text.tokenizers import Tokenizer, tokenizers, train_tokenizer
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that is read character by character."""
@@ -41,20 +42,32 @@ class PreparedText:
     blank_lines: int = 0
     longest_sentence: int | None = None
     """Of a text of sentences: how many tokens the longest may have, its end not counted."""
+    sentences: int | None = None
+    """Of a text of sentences: how many its training part has."""
+
+    @property
+    def facts(self) -> TextFacts:
+        """What of it decides settings."""
+        counts = {name: split.tokens for name, (split, _) in self.parts.items()}
+        return TextFacts(
+            self.tokenizer.vocab_size,
+            **counts,
+            sentences=self.sentences,
+            longest_sentence=self.longest_sentence,
+        )
 
 
 def prepare_text(
     text: str,
-    config: RunConfig,
+    settings: TextConfig,
+    seed: int,
     make_tokenizer: Callable[[str, TextConfig], Tokenizer] = train_tokenizer,
 ) -> PreparedText:
     """Drop long sentences if told to, split the text, build the vocabulary, encode.
 
-    Raises `InputError` if the text is too small for a batch.
+    `seed` draws the excerpts.
     """
-    settings, dropped = config.text, 0
-    if config.model.is_sentence_vae:
-        return _prepare_sentences(text, config, make_tokenizer)
+    dropped = 0
     if settings.max_sentence_length is not None:
         text, dropped = drop_long_sentences(
             text, settings.sentences, settings.max_sentence_length, lambda s: len(s.split())
@@ -65,37 +78,40 @@ def prepare_text(
     for name, (begin, end) in bounds.items():
         ids = tokenizer.encode(text[begin:end])
         parts[name] = (Split(begin, end, len(ids)), ids)
-    check_sizes({name: split.tokens for name, (split, _) in parts.items()}, config)
     begin, end = bounds["train"]
-    excerpts = choose_excerpts(text[begin:end], tokenizer, config.training.seed)
+    excerpts = choose_excerpts(text[begin:end], tokenizer, seed)
     return PreparedText(tokenizer, parts, excerpts, dropped)
 
 
-def _prepare_sentences(
-    text: str, config: RunConfig, make_tokenizer: Callable[[str, TextConfig], Tokenizer]
+def prepare_sentences(
+    text: str,
+    settings: TextConfig,
+    seed: int,
+    make_tokenizer: Callable[[str, TextConfig], Tokenizer] = train_tokenizer,
 ) -> PreparedText:
     """The same for a text of one sentence a line, which a line break ends and begins."""
-    settings = config.text
-    at_word = settings.level == "word"
-    longest = settings.max_sentence_length if at_word else LONGEST_SENTENCE
-    assert longest is not None
+    tokenizer_class = tokenizers[settings.level]
+    at_word = tokenizer_class.whole_words
+    longest = settings.max_sentence_length or LONGEST_SENTENCE
     lines, blank, dropped = sentence_lines(
         text, settings.sentences, longest, lambda line: len(line.split()) if at_word else len(line)
     )
     bounds = _line_bounds(lines, settings)
     joined = {name: "".join(lines[begin:end]) for name, (begin, end) in bounds.items()}
-    source = joined["train"] if at_word else "".join(lines)
+    source = joined["train"] if tokenizer_class.open_vocabulary else "".join(lines)
     tokenizer = make_tokenizer(source, settings)
     parts, begin = {}, 0
     for name, part in joined.items():
         ids = tokenizer.encode(part)
         parts[name] = Split(begin, begin + len(part), len(ids)), ids
         begin += len(part)
-    lengths = [Sentences(ids, end_id(tokenizer)).lengths for _, ids in parts.values()]
+    lengths = {name: Sentences(ids, end_id(tokenizer)).lengths for name, (_, ids) in parts.items()}
     # Words and what is in one are not counted alike: "don't stop." has more tokens than two.
-    found = max((int(part.max()) - 1 for part in lengths if len(part)), default=0)
+    found = max((int(part.max()) - 1 for part in lengths.values() if len(part)), default=0)
     # Its texts begin at points of its space, and need no excerpt.
-    return PreparedText(tokenizer, parts, (), dropped, blank, max(longest, found))
+    return PreparedText(
+        tokenizer, parts, (), dropped, blank, max(longest, found), len(lengths["train"])
+    )
 
 
 def _line_bounds(lines: list[str], settings: TextConfig) -> dict[str, tuple[int, int]]:
@@ -130,7 +146,7 @@ def _vocabulary_text(text: str, bounds: dict[str, tuple[int, int]], settings: Te
     A character that turns up only in validation still has to be writable; a word that does has to
     be unknown, or perplexities would be measured with a vocabulary that has seen the answers.
     """
-    return text[: bounds["train"][1]] if settings.level == "word" else text
+    return text[: bounds["train"][1]] if tokenizers[settings.level].open_vocabulary else text
 
 
 def split_bounds(text: str, settings: TextConfig) -> dict[str, tuple[int, int]]:
@@ -139,7 +155,7 @@ def split_bounds(text: str, settings: TextConfig) -> dict[str, tuple[int, int]]:
     They follow one another. Characters are cut exactly at the fraction; words at a line end near
     it, or a space where no line ends nearby, so that no word (of a sensible length) is cut in two.
     """
-    at_word = settings.level == "word"
+    at_word = tokenizers[settings.level].whole_words
     place: Callable[[float], int] = lambda fraction: _cut(text, fraction, at_word)  # noqa: E731
     train = place(1 - settings.validation_fraction - settings.test_fraction)
     validation = max(train, place(1 - settings.test_fraction))
@@ -165,12 +181,13 @@ def _cut(text: str, fraction: float, at_word: bool) -> int:
     return position
 
 
-def check_sizes(tokens: dict[str, int], config: RunConfig) -> None:
+def check_sizes(facts: TextFacts, config: RunConfig) -> None:
     """Refuse a split that is asked for and does not hold one batch, saying what to change."""
     training, text = config.training, config.text
-    streams = training.batch_size or 1
+    if facts.sentences is not None:
+        return  # whole sentences, of which every part has one
     needed = {
-        "train": streams * training.seq_length + 1,
+        "train": training.batch_size * training.seq_length + 1,
         "validation": training.seq_length + 1 if text.validation_fraction else 0,
         "test": training.seq_length + 1 if text.test_fraction else 0,
     }
@@ -181,9 +198,10 @@ def check_sizes(tokens: dict[str, int], config: RunConfig) -> None:
         "test": "raise --test-fraction, lower --seq-length, or do without (--test-fraction 0)",
     }
     for name, count in needed.items():
-        if tokens[name] < count:
+        found: int = getattr(facts, name)
+        if found < count:
             raise InputError(
-                f"the {name} part of this text has {tokens[name]:,} tokens and one batch takes "
+                f"the {name} part of this text has {found:,} tokens and one batch takes "
                 f"{count:,}; {advice[name]}"
             )
 

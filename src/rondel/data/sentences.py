@@ -10,8 +10,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rondel.data.batches import PADDING, Batch, Cursor
+from rondel.data.facts import TextFacts
 from rondel.data.store import Ids
 from rondel.errors import InputError
+from rondel.settings import TrainingConfig
+from rondel.text.one_sentence import end_id
+from rondel.text.tokenizers import Tokenizer
 
 POOL = 64
 """Batches whose sentences are sorted by length together: enough for little padding, and not so many
@@ -83,6 +87,25 @@ def sentence_batches(
             following = Cursor(cursor.epoch + 1, 0) if last else Cursor(cursor.epoch, number + 1)
             yield sentences.batch(order[number]), following
         cursor = Cursor(cursor.epoch + 1, 0)
+
+
+def shuffled_batches(
+    tokens: Ids, tokenizer: Tokenizer, config: TrainingConfig, cursor: Cursor
+) -> Iterator[tuple[Batch, Cursor]]:
+    """Batches of the sentences of a stored text, each of which a line break ends."""
+    sentences = Sentences(tokens, end_id(tokenizer))
+    return sentence_batches(sentences, config.batch_size, config.seed, cursor)
+
+
+def facts_of_sentences(tokens: Ids, tokenizer: Tokenizer) -> TextFacts:
+    """The facts of a stored training part (N,) of sentences."""
+    count = int((tokens == end_id(tokenizer)).sum())
+    return TextFacts(tokenizer.vocab_size, len(tokens), sentences=count)
+
+
+def steps_per_epoch(facts: TextFacts, config: TrainingConfig) -> int:
+    """How many batches make one pass over the training part of a text of sentences."""
+    return batches_per_epoch(facts.sentences or 0, config.batch_size)
 
 
 def _order(sentences: Sentences, batch_size: int, draw: np.random.Generator) -> list[list[int]]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from rondel import kernels
 from rondel.cells import build_cell
-from rondel.config import ModelConfig
 from rondel.engine.base import Engine, EngineState, Floats
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.numpy_engine import NumpyEngine
 from rondel.errors import InputError, RondelError, SlowerWarning, warn_of
+from rondel.errors import InputError, RondelError
+from rondel.settings import ModelConfig
 
 PRECISIONS = {
     "fp32": "as it was trained",

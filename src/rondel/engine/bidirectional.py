@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rondel.config import ModelConfig
 from rondel.engine import build_engine
 from rondel.engine.base import Engine, EngineState, Floats, Ids
+from rondel.settings import ModelConfig
 
 LARGEST_BATCH = 16_384
 """Tokens of short sequences that are read side by side."""

@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from rondel.cells import build_cell
 from rondel.cells.base import LayerParameters
-from rondel.config import ModelConfig
 from rondel.engine.base import EngineState, Floats, Ids, TokenBy
 from rondel.engine.cell_kernels import kernel_of
 from rondel.engine.numpy_engine import LARGEST_TABLE
@@ -27,6 +26,11 @@ from rondel.kernels.inference.packed_model import Plan
 from rondel.kernels.inference.runs import Passage, Slots
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split, acquired
 from rondel.kernels.threads.team import Task, team
+from rondel.kernels.plan import Plan
+from rondel.kernels.runs import Passage, Slots
+from rondel.kernels.team import Task, team
+from rondel.kernels.workspace import Parameters
+from rondel.settings import ModelConfig
 
 ROWS_AT_A_TIME = 256
 """Steps times streams of a pass: as many as keep its gates in the nearer caches."""

@@ -11,8 +11,8 @@ import numpy as np
 
 from rondel.cells import State, build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.config import ModelConfig
 from rondel.engine.base import EngineState, Floats, Ids
+from rondel.settings import ModelConfig
 
 # Above this many numbers, folding the embedding into the first layer's gates costs more memory
 # than the matmul it saves is worth.

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from rondel.config import ModelConfig
 from rondel.engine import build_engine
 from rondel.engine.base import Engine, EngineState, Floats, Ids
 from rondel.engine.numpy_engine import NumpyEngine
+from rondel.kinds.sentence_vae import LatentSettings
+from rondel.settings import ModelConfig
 
 LARGEST_BATCH = 4_096
 """Tokens of short sentences that are read side by side."""
@@ -36,17 +37,16 @@ class SentenceVAEEngine:
         tokens: int | None = None,
     ) -> None:
         self.config = config
-        latent_size = config.latent_size
-        assert latent_size is not None
-        self.latent_size: int = latent_size
+        self.latent = LatentSettings.of(config)
+        self.latent_size = latent_size = self.latent.latent_size
         shape = _shape(config, config.cell, config.num_layers, config.hidden_size)
         shape["tie_weights"] = config.tie_weights
         self.decoder: Engine
-        if config.latent_input:
+        if self.latent.latent_input:
             self.decoder = _LatentInputEngine(ModelConfig(**shape), weights, latent_size)
         else:
             self.decoder = build_engine(ModelConfig(**shape), weights, precision, threads, tokens)
-        stacks = ["encoder", "encoder_backward"][: 1 + bool(config.encoder_bidirectional)]
+        stacks = ["encoder", "encoder_backward"][: 1 + self.latent.encoder_bidirectional]
         self._encoders = [_encoder(config, weights, stack, threads, tokens) for stack in stacks]
         self._latent = {
             name: (weights[f"latent.{name}.weight"].T, weights[f"latent.{name}.bias"])
@@ -69,7 +69,7 @@ class SentenceVAEEngine:
         """The decoder's state before the first symbol of each sentence."""
         states, layers = len(self.decoder.initial_state()), self.config.num_layers
         flat_NX = np.tanh(self._affine("state", z_NZ.astype(np.float32)))
-        if self.config.latent_input:
+        if self.latent.latent_input:
             states -= 1
         state_SLNH = flat_NX.reshape(len(z_NZ), states, layers, -1).transpose(1, 2, 0, 3)
         state = tuple(np.ascontiguousarray(part_LNH) for part_LNH in state_SLNH)
@@ -140,11 +140,12 @@ def _encoder(
     tokens: int | None,
 ) -> Engine:
     """One of the encoder's stacks, as a language model whose head is of no use."""
+    latent = LatentSettings.of(config)
     shape = _shape(
         config,
-        config.encoder_cell or config.cell,
-        config.encoder_layers or config.num_layers,
-        config.encoder_hidden_size or config.hidden_size,
+        latent.encoder_cell or config.cell,
+        latent.encoder_layers or config.num_layers,
+        latent.encoder_hidden_size or config.hidden_size,
     )
     own = {
         name.replace(f"{stack}.", "core."): array
@@ -162,9 +163,9 @@ def _shape(config: ModelConfig, cell: str, layers: int, hidden_size: int) -> dic
     """A language model's settings, with the vocabulary and embedding of `config`."""
     return {
         "cell": cell,
-        "nonlinearity": config.nonlinearity,
         "num_layers": layers,
         "hidden_size": hidden_size,
         "embedding_size": config.embedding_size,
         "vocab_size": config.vocab_size,
+        "own": config.own,
     }

@@ -244,7 +244,7 @@ class _Fillers:
 def barred_tokens(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
     """Which tokens (V,) fill no gap: the unknown, and among words what is white space."""
     barred_V = np.zeros(tokenizer.vocab_size, np.bool_)
-    if tokenizer.level == "word":
+    if tokenizer.implies_space:
         barred_V[:] = [tokenizer.token(i).isspace() for i in range(tokenizer.vocab_size)]
     if tokenizer.unknown_id is not None:
         barred_V[tokenizer.unknown_id] = True

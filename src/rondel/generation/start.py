@@ -109,7 +109,7 @@ class PrimeReading:
         # The prime may end with part of a character's bytes, and has shown them: they are not
         # to be shown again with the others.
         decoder.finish()
-        if self._tokenizer.level == "word" and self.text[-1].isspace():
+        if self._tokenizer.implies_space and self.text[-1].isspace():
             decoder = _AfterSpace(decoder)
         return Start(self._ids, self._logits_V, self._state, decoder)
 
@@ -163,7 +163,7 @@ def without_implied_space(tokenizer: Tokenizer, prime: str) -> str:
     "The " would end in a token for a space at the very end of a text, which "The cat" has not.
     """
     word = prime.removesuffix(" ")
-    implied = tokenizer.level == "word" and word != prime and word[-1:].strip() != ""
+    implied = tokenizer.implies_space and word != prime and word[-1:].strip() != ""
     return word if implied else prime
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rondel.config import ModelConfig
 from rondel.engine import build_engine
 from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import nll
@@ -24,6 +23,7 @@ from rondel.errors import InputError
 from rondel.inspection.features import Feature
 from rondel.inspection.stack import Weights
 from rondel.inspection.trace import LARGEST_PASS, Trace, Unit
+from rondel.settings import ModelConfig
 
 LONGEST_PASS = 256
 
@@ -63,7 +63,7 @@ def ablate(
     `InputError` for a unit that is not a hidden state of a stack that predicts the next token, or a
     text of one token.
     """
-    if config.is_sentence_vae:
+    if config.model == "sentence-vae":
         raise InputError("a sentence VAE scores no text token by token: no unit of it is clamped")
     if unit.track not in ("hidden", "cell"):
         raise InputError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from rondel.cells import build_cell
-from rondel.config import ModelConfig
 from rondel.engine.base import Floats
 from rondel.inspection.sentences import encoder_shape
 from rondel.inspection.stack import Weights
+from rondel.settings import ModelConfig
 
 SMALL = 256
 
@@ -25,7 +25,9 @@ def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floa
     """
     rng = np.random.default_rng(seed)
     own = len(build_cell(config).gates)
-    encoder = len(build_cell(encoder_shape(config)).gates) if config.is_sentence_vae else own
+    encoder = (
+        len(build_cell(encoder_shape(config)).gates) if (config.model == "sentence-vae") else own
+    )
     found: dict[str, Floats] = {}
     for name, array in weights.items():
         is_layer = "_ih_l" in name or "_hh_l" in name

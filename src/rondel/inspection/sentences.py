@@ -11,36 +11,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
-from rondel.config import ModelConfig
 from rondel.engine.base import Floats, Ids
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.inspection.stack import Stack, Weights
+from rondel.kinds.sentence_vae import LatentSettings
+from rondel.settings import ModelConfig
 
 ENCODER, ENCODER_BACKWARD = "encoder.", "encoder.backward."
-_LATENT = [
-    field.name
-    for field in dataclasses.fields(ModelConfig)
-    if field.name.startswith(("encoder_", "latent_")) or field.name == "longest_sentence"
-]
 
 
 def decoder_shape(config: ModelConfig) -> ModelConfig:
     """The decoder as the language model that it is but for its first state."""
-    plain: dict[str, Any] = dict.fromkeys(_LATENT)
-    return dataclasses.replace(config, model="language-model", **plain)
+    return dataclasses.replace(config, model="language-model")
 
 
 def encoder_shape(config: ModelConfig) -> ModelConfig:
     """The encoder's cell and size, as a language model has them."""
+    latent = LatentSettings.of(config)
     return dataclasses.replace(
         decoder_shape(config),
-        cell=config.encoder_cell or config.cell,
-        num_layers=config.encoder_layers or config.num_layers,
-        hidden_size=config.encoder_hidden_size or config.hidden_size,
+        cell=latent.encoder_cell or config.cell,
+        num_layers=latent.encoder_layers or config.num_layers,
+        hidden_size=latent.encoder_hidden_size or config.hidden_size,
         tie_weights=False,
     )
 
@@ -84,7 +79,7 @@ def read_sentences(
 
 
 def _is_both(config: ModelConfig) -> bool:
-    return bool(config.encoder_bidirectional)
+    return LatentSettings.of(config).encoder_bidirectional
 
 
 def _sorted(tracks: Mapping[str, Floats]) -> tuple[dict[str, Floats], ...]:
@@ -122,12 +117,12 @@ def _encoder(config: ModelConfig, weights: Weights, stack: str, tokens: int) -> 
 
 
 def _decoder(config: ModelConfig, weights: Weights, tokens: int) -> Stack:
-    if not config.latent_input:
+    latent = LatentSettings.of(config)
+    if not latent.latent_input:
         return Stack(decoder_shape(config), weights, "core.", tokens)
     engines = [
         SentenceVAEEngine(dataclasses.replace(config, num_layers=count), weights).decoder
         for count in range(1, config.num_layers + 1)
     ]
-    assert config.latent_size is not None
-    own = {"core.weight_ih_l0": weights["core.weight_ih_l0"][:, : -config.latent_size]}
+    own = {"core.weight_ih_l0": weights["core.weight_ih_l0"][:, : -latent.latent_size]}
     return Stack(decoder_shape(config), {**weights, **own}, "core.", tokens, engines)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from rondel.cells import Cell, build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters, State
-from rondel.config import ModelConfig
 from rondel.engine import Engine, build_engine
 from rondel.engine.base import EngineState, Floats, Ids
+from rondel.settings import ModelConfig
 
 Weights = Mapping[str, npt.NDArray[Any]]
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rondel.config import ModelConfig
 from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import softmax
 from rondel.errors import InputError
 from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, encoder_shape, read_sentences
 from rondel.inspection.stack import Stack, Weights, tracks_of
+from rondel.kinds.sentence_vae import LatentSettings
+from rondel.settings import ModelConfig
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans, texts_of
@@ -138,11 +139,11 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
 def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     """The tracks that a model has, of each of its stacks, each with its (L, H)."""
     stacks = {"": config}
-    if config.is_bidirectional:
+    if config.model == "bidirectional":
         stacks[BACKWARD] = config
-    if config.is_sentence_vae:
+    if config.model == "sentence-vae":
         stacks[ENCODER] = encoder_shape(config)
-        if config.encoder_bidirectional:
+        if LatentSettings.of(config).encoder_bidirectional:
             stacks[ENCODER_BACKWARD] = encoder_shape(config)
     return {
         prefix + name: (shape.num_layers, shape.hidden_size)
@@ -200,7 +201,7 @@ def _outputs(
     tracks: Mapping[str, Floats],
 ) -> Iterator[Floats]:
     """Fill the tracks; yields the outputs (T, H) that the next token is predicted from."""
-    if config.is_sentence_vae:
+    if config.model == "sentence-vae":
         yield from read_sentences(config, weights, ids, end_id(tokenizer), tracks)
         return
     own = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
@@ -221,7 +222,7 @@ def _read(config: ModelConfig, tokenizer: Tokenizer, text: str) -> tuple[Ids, Sp
     """A text's tokens, and their spans."""
     if not text:
         raise InputError("the text is empty: give it something to read")
-    if not config.is_sentence_vae:
+    if config.model != "sentence-vae":
         return _known_ids(tokenizer, text), tokenizer.spans(text)
     # Every line for itself, as the model was trained: several breaks together are one token else.
     ids, spans, begin = [], [], 0

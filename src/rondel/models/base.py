@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from rondel.config import ModelConfig
+from rondel.settings import ModelConfig
 
 ModelState = tuple[Tensor, ...]
 T = TypeVar("T")

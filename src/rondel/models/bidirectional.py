@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rondel.cells import build_cell
-from rondel.config import ModelConfig
 from rondel.data.batches import PADDING
-from rondel.models import models
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model import LanguageModel
 from rondel.nn.stack import RecurrentStack, StackState
+from rondel.settings import ModelConfig
 
 
-@models.register("bidirectional")
 class BidirectionalModel(Model):
     """A language model, a second stack that reads against the text, and a head over both.
 
@@ -48,8 +46,8 @@ class BidirectionalModel(Model):
             config.embedding_size or config.vocab_size,
             config.hidden_size,
             config.num_layers,
-            config.dropout or 0.0,
-            bool(config.variational),
+            config.dropout,
+            config.variational,
         )
         self.join = nn.Linear(2 * config.hidden_size, config.hidden_size)
         self.cloze = nn.Linear(config.hidden_size, config.vocab_size)

@@ -9,16 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rondel.cells import build_cell
-from rondel.config import ModelConfig
 from rondel.data.batches import PADDING
-from rondel.models import models
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.nn import compiled
 from rondel.nn.dropout import Dropout
 from rondel.nn.stack import RecurrentStack
+from rondel.settings import ModelConfig
 
 
-@models.register("language-model")
 class LanguageModel(Model):
     """Embedding or one-hot input, a recurrent stack, and a linear head over the vocabulary.
 
@@ -28,7 +26,6 @@ class LanguageModel(Model):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        assert config.embedding_size is not None
         self.embedding = (
             nn.Embedding(config.vocab_size, config.embedding_size)
             if config.embedding_size
@@ -39,11 +36,11 @@ class LanguageModel(Model):
             config.embedding_size or config.vocab_size,
             config.hidden_size,
             config.num_layers,
-            config.dropout or 0.0,
-            bool(config.variational),
+            config.dropout,
+            config.variational,
         )
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.embedding_dropout = Dropout(config.embedding_dropout or 0.0, bool(config.variational))
+        self.embedding_dropout = Dropout(config.embedding_dropout, config.variational)
         if config.tie_weights:
             assert self.embedding is not None
             # An embedding's usual unit variance would make the first logits far too large.

@@ -10,7 +10,6 @@ hidden size, V vocabulary.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import ClassVar, NamedTuple
 
@@ -19,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rondel.cells import build_cell
-from rondel.config import ModelConfig
 from rondel.data.batches import PADDING
-from rondel.models import models
+from rondel.kinds.sentence_vae import LatentSettings
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model import LanguageModel
 from rondel.nn.stack import RecurrentStack
+from rondel.settings import ModelConfig
 
 
 class Regularisation(NamedTuple):
@@ -49,7 +48,6 @@ class Regularisation(NamedTuple):
         return self.beta
 
 
-@models.register("sentence-vae")
 class SentenceVAE(Model):
     """An encoder, a language model for a decoder, and the maps between them and z.
 
@@ -63,32 +61,34 @@ class SentenceVAE(Model):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
-        assert config.latent_size is not None
+        latent = self.latent = LatentSettings.of(config)
         self.regularisation = Regularisation()
         self.decoder = LanguageModel(config)
         width = config.embedding_size or config.vocab_size
-        if config.latent_input:
+        if latent.latent_input:
             self.decoder.core = RecurrentStack(
                 build_cell(config),
-                width + config.latent_size,
+                width + latent.latent_size,
                 config.hidden_size,
                 config.num_layers,
-                config.dropout or 0.0,
-                bool(config.variational),
+                config.dropout,
+                config.variational,
             )
-        encoder_config = dataclasses.replace(config, cell=config.encoder_cell or config.cell)
-        size = config.encoder_hidden_size or config.hidden_size
+        size = latent.encoder_hidden_size or config.hidden_size
         self.encoders = nn.ModuleList(
             RecurrentStack(
-                build_cell(encoder_config), width, size, config.encoder_layers or config.num_layers
+                build_cell(config, latent.encoder_cell),
+                width,
+                size,
+                latent.encoder_layers or config.num_layers,
             )
-            for _ in range(1 + bool(config.encoder_bidirectional))
+            for _ in range(1 + latent.encoder_bidirectional)
         )
         summary = size * len(self.encoders)
-        self.mean = nn.Linear(summary, config.latent_size)
-        self.log_variance = nn.Linear(summary, config.latent_size)
+        self.mean = nn.Linear(summary, latent.latent_size)
+        self.log_variance = nn.Linear(summary, latent.latent_size)
         states = len(self.decoder.core.cell.states)
-        self.state = nn.Linear(config.latent_size, states * config.num_layers * config.hidden_size)
+        self.state = nn.Linear(latent.latent_size, states * config.num_layers * config.hidden_size)
 
     def initial_state(self, batch_size: int) -> ModelState:
         """None: a sentence starts from its point."""
@@ -127,7 +127,7 @@ class SentenceVAE(Model):
             kept_TB1 = torch.rand(*inputs_TB.shape, 1, device=x_TBE.device) >= dropped
             kept_TB1[0] = True
             x_TBE = x_TBE * kept_TB1
-        if config.latent_input:
+        if self.latent.latent_input:
             x_TBE = torch.cat([x_TBE, z_BZ.expand(len(x_TBE), -1, -1)], dim=2)
         outputs_TBH: Tensor = self.decoder.core(x_TBE, state)[0]
         return outputs_TBH

@@ -143,7 +143,7 @@ def embedding_from_vectors(
     `InputError` if the vectors have not E numbers each, if the tokenizer's tokens are not words,
     or if none of them is found.
     """
-    if tokenizer.level != "word":
+    if not tokenizer.whole_words:
         raise InputError(f"word vectors need --level word, not {tokenizer.level}")
     tokens = [tokenizer.token(token_id) for token_id in range(tokenizer.vocab_size)]
     matrix_VE, found_V = vectors.matrix_for(tokens, initial_VE)

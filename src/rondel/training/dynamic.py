@@ -26,7 +26,7 @@ from rondel.errors import InputError
 from rondel.evaluation.adapting import PLAIN_RATE, SCALED_RATE, DynamicSettings
 from rondel.evaluation.evaluate import Evaluation, evaluation_of, refuse_too_short
 from rondel.evaluation.reading import Watch, unwatched
-from rondel.models import models
+from rondel.kinds import kind_of
 from rondel.models.base import Model, ModelState, TensorBatch
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -52,7 +52,7 @@ def evaluate_dynamically(
     model of another kind than `language-model`, or if it stops giving numbers.
     """
     refuse_too_short(ids)
-    if parts.config.model != "language-model":
+    if not kind_of(parts.config).is_causal:
         raise InputError("dynamic evaluation is for models that predict from what stands before")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a single stream has no work for two
@@ -73,7 +73,7 @@ class _Learner:
     ) -> None:
         config = dataclasses.replace(parts.config, dropout=0.0, embedding_dropout=0.0)
         self.settings = settings
-        self.model: Model = models[config.model](config)
+        self.model: Model = kind_of(config).module(config)
         self.model.load(parts.weights)
         self.parameters = list(self.model.parameters())
         self.trained = [p.detach().clone() for p in self.parameters]

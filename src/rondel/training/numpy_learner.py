@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
 from rondel.engine.probability import nll
@@ -21,6 +20,8 @@ from rondel.reference import (
     make_cell,
 )
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
+from rondel.settings import RunConfig
+from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
 
 
 class NumpyLearner:
@@ -28,19 +29,19 @@ class NumpyLearner:
 
     def __init__(self, config: RunConfig) -> None:
         model, self.config = config.model, config.training
-        cell = make_cell(model.cell, model.nonlinearity)
+        cell = make_cell(model.cell, model.own.get("nonlinearity", "tanh"))
         parameters = initial_parameters(
             cell,
             model.vocab_size,
             model.hidden_size,
             model.num_layers,
-            model.embedding_size or 0,
-            bool(model.tie_weights),
-            model.forget_bias or 0.0,
+            model.embedding_size,
+            model.tie_weights,
+            model.own.get("forget_bias", 0.0),
             config.training.seed,
         )
         self.model = Model(cell, parameters)
-        self.optimizer = RMSprop(config.training.rho)
+        self.optimizer = RMSprop(config.training.own["rho"])
         self.figures: dict[str, float] = {}
         self._state: tuple[npt.NDArray[Any], ...] | None = None
 

@@ -6,11 +6,11 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rondel.config import TrainingConfig
 from rondel.data.batches import Batch, Cursor
 from rondel.folder_files import from_values, is_count
+from rondel.settings import TrainingConfig
 from rondel.training.learner import StepResult
-from rondel.training.schedules import Standing
+from rondel.training.schedules import Standing, build_schedule
 
 
 @dataclass
@@ -72,7 +72,8 @@ class Progress:
             self.best_loss, self.best_step, self.without_progress = judged, self.step, 0
             return True
         self.without_progress += 1
-        if self.without_progress % config.plateau_patience == 0:
+        patience = build_schedule(config).plateau_patience
+        if patience is not None and self.without_progress % patience == 0:
             self.decays += 1
         return False
 

@@ -5,17 +5,16 @@ Each may be whole by itself, and still be of another run, or say what cannot be.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 from rondel.artifact import Artifact
-from rondel.config import RunConfig
-from rondel.data.batches import chunks_per_epoch
-from rondel.data.sentences import batches_per_epoch
 from rondel.data.store import Ids, TokenStore
 from rondel.errors import ModelFolderError
-from rondel.text.one_sentence import end_id
+from rondel.kinds import kind_of
+from rondel.settings import RunConfig
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.learner import Learner, Snapshot
 from rondel.training.progress import Progress
@@ -73,12 +72,11 @@ def steps_per_epoch(
     tokens: Ids, tokenizer: Tokenizer, config: RunConfig, streams: int | None = None
 ) -> int:
     """How many batches (of `streams`, if given) make one pass over a text (N,)."""
-    training = config.training
-    streams = streams or training.batch_size
-    assert streams is not None
-    if config.model.is_sentence_vae:
-        return batches_per_epoch(int((tokens == end_id(tokenizer)).sum()), streams)
-    return chunks_per_epoch(len(tokens), streams, training.seq_length)
+    kind, training = kind_of(config.model), config.training
+    if streams is not None:
+        training = dataclasses.replace(training, batch_size=streams)
+    steps: int = kind.steps_per_epoch(kind.text_facts(tokens, tokenizer), training)
+    return steps
 
 
 def _other_run(path: Path, error: Exception) -> ModelFolderError:

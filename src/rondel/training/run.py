@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,11 @@ import numpy as np
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.config import RunConfig
-from rondel.data.batches import Batch, Cursor, stream_batches
-from rondel.data.sentences import Sentences, sentence_batches
+from rondel.data.batches import Batch, Cursor
 from rondel.data.store import TokenStore
 from rondel.errors import NonFiniteLossError
-from rondel.text.one_sentence import end_id
+from rondel.kinds import kind_of
+from rondel.settings import RunConfig
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
@@ -70,17 +68,10 @@ class Run(Session):
 
     def batches(self) -> Iterator[tuple[Batch, Cursor]]:
         """Endless batches from where the run stands, each with the cursor of the one after it."""
-        settings, tokens = self.config.training, self.store.tokens("train")
-        assert settings.batch_size is not None
-        if self.config.model.is_sentence_vae:
-            sentences = Sentences(tokens, end_id(self.tokenizer))
-            return sentence_batches(
-                sentences, settings.batch_size, settings.seed, self.progress.cursor
-            )
-        leftward = settings.batch_size // 2 if self.config.model.is_bidirectional else 0
-        return stream_batches(
-            tokens, settings.batch_size, settings.seq_length, self.progress.cursor, leftward
+        batches: Iterator[tuple[Batch, Cursor]] = kind_of(self.config.model).batches(
+            self.store.tokens("train"), self.tokenizer, self.config.training, self.progress.cursor
         )
+        return batches
 
     def validation_loss(self) -> float | None:
         """Of the validation part of the text; `None` if there is none."""
@@ -127,7 +118,7 @@ class Run(Session):
 
 def settled(config: RunConfig) -> dict[str, Any]:
     """The settings of text and training that a run keeps from its beginning to its end."""
-    settings = {**dataclasses.asdict(config.text), **dataclasses.asdict(config.training)}
+    settings = {**config.text.flat(), **config.training.flat()}
     return {name: value for name, value in settings.items() if name not in CHANGEABLE}
 
 

@@ -10,12 +10,15 @@ import math
 import torch
 from torch import Tensor
 
-from rondel.config import RunConfig
 from rondel.data.batches import Batch
 from rondel.data.sentences import Sentences
 from rondel.data.store import Ids
+from rondel.kinds.sentence_vae import LatentTraining
 from rondel.models.base import TensorBatch
 from rondel.models.sentence_vae import Regularisation, SentenceVAE, draw, kl_of
+from rondel.settings import RunConfig
+from rondel.text.one_sentence import end_id
+from rondel.text.tokenizers import Tokenizer
 from rondel.training.learner import Snapshot, StepResult
 from rondel.training.torch_learner import TorchLearner
 
@@ -34,20 +37,20 @@ class SentenceVAELearner(TorchLearner):
         super().__init__(config)
         assert isinstance(self.model, SentenceVAE)
         self.vae, self.end_id = self.model, end_id
-        training = config.training
+        self.latent = LatentTraining.of(config.training)
         self.vae.regularisation = Regularisation(
-            training.kl_annealing or "none",
-            training.kl_annealing_steps or 1,
-            1.0 if training.beta is None else training.beta,
-            training.word_dropout or 0.0,
-            training.free_bits or 0.0,
+            self.latent.kl_annealing,
+            self.latent.kl_annealing_steps,
+            self.latent.beta,
+            self.latent.word_dropout,
+            self.latent.free_bits,
         )
         self._decoder = [
             *self.vae.decoder.core.parameters(),
             *self.vae.decoder.head.parameters(),
             *self.vae.state.parameters(),
         ]
-        self._ahead = _Ahead() if training.aggressive else None
+        self._ahead = _Ahead() if self.latent.aggressive else None
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """See `Learner.step`; with `aggressive`, most steps at first leave the decoder as it is."""
@@ -70,20 +73,20 @@ class SentenceVAELearner(TorchLearner):
         sentences = Sentences(tokens, self.end_id)
         nll = weighted = 0.0
         means, log_variances = [], []
-        for numbers in sentences.in_order_of_length(self.config.batch_size or 1):
+        for numbers in sentences.in_order_of_length(self.config.batch_size):
             batch = sentences.batch(numbers)
             tensors = self._tensors(batch.inputs, batch.targets)
             mean_BZ, log_variance_BZ = self.vae.encode(tensors.targets)
             z_BZ = draw(mean_BZ, log_variance_BZ, generator)
             nll += float(self.vae.negative_log_likelihoods(tensors, z_BZ).sum())
-            if self.config.iw_samples:
+            if self.latent.iw_samples:
                 weighted += float(
                     importance_weighted(
                         self.vae,
                         tensors,
                         mean_BZ,
                         log_variance_BZ,
-                        self.config.iw_samples,
+                        self.latent.iw_samples,
                         generator,
                     ).sum()
                 )
@@ -101,7 +104,7 @@ class SentenceVAELearner(TorchLearner):
             "active_units": float((mean_NZ.var(0) > ACTIVE).sum()) if len(mean_NZ) > 1 else 0.0,
             "mutual_information": information,
         }
-        if self.config.iw_samples:
+        if self.latent.iw_samples:
             self.figures["iw_nll"] = weighted / len(sentences)
         if self._ahead is not None:
             self._ahead.look(information)
@@ -121,6 +124,11 @@ class SentenceVAELearner(TorchLearner):
             self._ahead = _Ahead(**snapshot.values["ahead"])
             if not self._ahead.is_possible:
                 raise ValueError("what it says of the encoder's lead cannot be")
+
+
+def build_learner(config: RunConfig, tokenizer: Tokenizer) -> SentenceVAELearner:
+    """The learner of a sentence VAE whose sentences end with the tokenizer's line break."""
+    return SentenceVAELearner(config, end_id(tokenizer))
 
 
 class _Ahead:

@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
-from rondel.config import RunConfig
 from rondel.data.batches import Batch, Cursor
 from rondel.errors import NonFiniteLossError
+from rondel.settings import RunConfig
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 
@@ -114,10 +114,9 @@ class Session(ABC):
         settings, progress = self.config.training, self.progress
         if settings.eval_every is not None:
             return progress.step % settings.eval_every == 0
-        assert settings.minutes is not None
         interval = max(
             LEAST_SECONDS_BETWEEN_VALIDATIONS,
-            60 * settings.minutes * VALIDATION_SHARE,
+            60 * (settings.minutes or 0.0) * VALIDATION_SHARE,
             self._validation_cost / VALIDATION_SHARE,
         )
         return progress.seconds - self._validated_at >= interval

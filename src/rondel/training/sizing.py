@@ -5,12 +5,14 @@ N tokens of text, D tokens read in all (passes times N), H hidden size, L layers
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import time
 from typing import Any, NamedTuple
 
 from rondel.cells import cells
-from rondel.config import ModelConfig, TrainingConfig
+from rondel.settings.sections import ModelConfig, TrainingConfig
 
 # Sizes that kernels like: multiples of four columns of 16 units.
 HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
@@ -30,15 +32,7 @@ STEPS_A_STREAM = 8 * TrainingConfig.seq_length
 
 # What is timed to know the machine.
 TRIED = ModelConfig(
-    vocab_size=64,
-    embedding_size=64,
-    hidden_size=256,
-    num_layers=1,
-    dropout=0.0,
-    embedding_dropout=0.0,
-    variational=False,
-    tie_weights=False,
-    forget_bias=0.0,
+    vocab_size=64, embedding_size=64, hidden_size=256, num_layers=1, own={"forget_bias": 0.0}
 )
 TRIED_BATCH = (64, 32)
 TRIES = 5
@@ -54,6 +48,10 @@ class Size(NamedTuple):
     batch_size: int
     epochs: float | None
     """Passes after which it would only learn by heart; None if the time is over before that."""
+
+    def __str__(self) -> str:
+        passes = f", {self.epochs:g} passes at most" if self.epochs else ""
+        return f"{self.num_layers}×{self.hidden_size} and dropout {self.dropout:g}{passes}"
 
     def settings(self) -> dict[str, Any]:
         """What was chosen, as fields of the configuration."""
@@ -119,31 +117,39 @@ def _dropout(passes: float) -> float:
     return round(min(MOST_DROPOUT, rising), 2)
 
 
-def measured_speed(config: TrainingConfig) -> float:
-    """Operations in a second that training gets from this machine, by a few steps of it."""
-    import torch
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What the machine can do, measured when it is asked."""
 
-    from rondel.models.base import TensorBatch
-    from rondel.models.language_model import LanguageModel
-    from rondel.training.devices import choose_device
+    device: str = "auto"
+    threads: int | None = None
 
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
-    with torch.random.fork_rng(devices=[]):
-        model = LanguageModel(TRIED).to(device)
-        tokens_TB = torch.randint(TRIED.vocab_size, TRIED_BATCH).to(device)
-    state = model.initial_state(TRIED_BATCH[1])
+    @functools.cached_property
+    def operations_per_second(self) -> float:
+        """Floating-point operations that training gets from it, by a few steps of a small model."""
+        import torch
 
-    def seconds() -> float:
-        begin = time.perf_counter()
-        terms, _ = model.losses(TensorBatch(tokens_TB, tokens_TB), state, 0)
-        terms["nll"].backward()  # type: ignore[no-untyped-call]
-        terms["nll"].item()  # a GPU has done its work only now
-        return time.perf_counter() - begin
+        from rondel.models.base import TensorBatch
+        from rondel.models.language_model import LanguageModel
+        from rondel.training.devices import choose_device
 
-    seconds()  # compiles
-    operations = tokens_TB.numel() * operations_per_token(
-        TRIED.cell, TRIED.num_layers, TRIED.hidden_size, TRIED.vocab_size
-    )
-    return operations / min(seconds() for _ in range(TRIES))
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        device = choose_device(self.device)
+        with torch.random.fork_rng(devices=[]):
+            model = LanguageModel(TRIED).to(device)
+            tokens_TB = torch.randint(TRIED.vocab_size, TRIED_BATCH).to(device)
+        state = model.initial_state(TRIED_BATCH[1])
+
+        def seconds() -> float:
+            begin = time.perf_counter()
+            terms, _ = model.losses(TensorBatch(tokens_TB, tokens_TB), state, 0)
+            terms["nll"].backward()  # type: ignore[no-untyped-call]
+            terms["nll"].item()  # a GPU has done its work only now
+            return time.perf_counter() - begin
+
+        seconds()  # compiles
+        operations = tokens_TB.numel() * operations_per_token(
+            TRIED.cell, TRIED.num_layers, TRIED.hidden_size, TRIED.vocab_size
+        )
+        return operations / min(seconds() for _ in range(TRIES))

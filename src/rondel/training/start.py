@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.config import RunConfig, flag_name, read_toml
 from rondel.data.prepare import PreparedText, prepare_text
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
@@ -27,39 +27,60 @@ from rondel.training.defaults import (
     resolve_intervals,
     resolve_size,
 )
+from rondel.data.prepare import PreparedText, check_sizes
+from rondel.kinds import kind_of
+from rondel.settings import (
+    RunConfig,
+    Settings,
+    TrainingConfig,
+    flag_name,
+    read_run_config,
+    to_toml,
+)
+from rondel.settings.catalogue import checked
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
+from rondel.training.resolve import (
+    LIMITS,
+    choose,
+    chosen_size,
+    resolve,
+    resolve_text,
+    with_intervals,
+)
 from rondel.training.run import CHANGEABLE, RESUME, SETTINGS, TOKENS, Run, settled
-from rondel.training.sizing import best_size, measured_speed
+from rondel.training.sizing import Machine
 from rondel.training.snapshots import read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     from rondel.training.warm_start import WarmStart
 
-LIMITS = ("epochs", "steps", "minutes")
-
 
 def configure(
-    settings: dict[str, Any],
-    base: RunConfig | None = None,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
     warm_start: WarmStart | None = None,
-) -> RunConfig:
-    """The configuration of a new run: `base` (or the defaults) with `settings` over it.
+) -> Settings:
+    """The settings of a new run: those `given`, and `defaults` (of a file) where there are none.
 
-    What a warm start decides comes between the two; `InputError` if `settings` contradict it. A
-    sentence VAE reads words, if nothing else is said.
+    What a warm start decides comes between the two. Raises `InputError` for settings that
+    contradict it, are unknown, or have no effect in the run.
     """
     fixed = warm_start.fixed() if warm_start else {}
-    of_sentences = (base or RunConfig()).model.is_sentence_vae
-    if settings.get("model") == "sentence-vae" and not of_sentences:
-        settings = {"level": "word", **settings}
     for name, value in fixed.items():
-        if settings.get(name, value) != value:
+        if given.get(name, value) not in (value, None):
             raise InputError(
                 f"{flag_name(name)} is {value!r} in what this run starts from, "
-                f"not {settings[name]!r}; leave that setting out"
+                f"not {given[name]!r}; leave that setting out"
             )
-    return (base or RunConfig()).updated(**{**fixed, **settings})
+    settings = Settings({**given, **fixed}, defaults)
+    kind = choose(settings).kind
+    if warm_start and not kind.takes_weights:
+        raise InputError(
+            f"a {kind.noun} starts from nothing but its text; leave --init-from and "
+            "--word-vectors out"
+        )
+    return settings
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -81,7 +102,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 def begin(
     text: str,
-    config: RunConfig,
+    given: Settings,
     folder: Path,
     *,
     warm_start: WarmStart | None = None,
@@ -92,26 +113,23 @@ def begin(
     Raises `InputError` for a text or settings that cannot be used, or if `folder` is taken.
     """
     check_folder(folder, overwrite)
-    given, config = config, resolve(config)
-    if warm_start and config.model.is_sentence_vae:
-        raise InputError(
-            "a sentence VAE starts from nothing but its text; leave --init-from and "
-            "--word-vectors out"
-        )
-    prepared = prepare_text(text, config, warm_start.tokenizer if warm_start else train_tokenizer)
+    chosen, reading = choose(given), resolve_text(given)
+    if chosen.backend == "torch":
+        require("torch", "train")
+    make_tokenizer = warm_start.tokenizer if warm_start else train_tokenizer
+    seed = given.get("seed", TrainingConfig.seed)
+    prepared: PreparedText = chosen.kind.prepare(text, reading, seed, make_tokenizer)
     del text
-    tokens = prepared.parts["train"][0].tokens
-    config, note = _sized(given, config, prepared)
-    config = resolve_dropout(_with_vocabulary(config, prepared), tokens)
-    _, ids = prepared.parts["train"]
-    steps_per_epoch = resuming.steps_per_epoch(ids, prepared.tokenizer, config)
-    config = resolve_intervals(config, steps_per_epoch)
+    machine = Machine(given.get("device", TrainingConfig.device), given.get("threads"))
+    size = chosen_size(given, prepared.facts, machine)
+    config = resolve(given, reading, prepared.facts, size)
+    check_sizes(prepared.facts, config)
     learner = build_learner(config, prepared.tokenizer)
     if warm_start:
         counts_V = np.bincount(prepared.parts["train"][1], minlength=config.model.vocab_size)
         fresh = learner.weights()
         learner.load_weights(warm_start.weights(fresh, prepared.tokenizer, counts_V))
-    progress = Progress(steps_per_epoch)
+    progress = Progress(chosen.kind.steps_per_epoch(prepared.facts, config.training))
     model = Artifact(
         config.model,
         prepared.tokenizer,
@@ -122,33 +140,20 @@ def begin(
     with new_folder(folder) as draft:
         artifact.write_parts(draft, model)
         TokenStore.write(draft / TOKENS, model.tokenizer.vocab_size, prepared.parts)
-        write_atomically(draft / SETTINGS, config.to_toml().encode())
+        write_atomically(draft / SETTINGS, to_toml(config).encode())
         values = {**progress.to_json(), "settings": settled(config)}
         write_snapshot(draft / RESUME, learner.snapshot(), values)
     store = TokenStore.open(folder / TOKENS)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
     run.notes = notes_on(prepared, config)
-    if note:
-        run.notes.append(note)
+    if size:
+        run.notes.append(
+            f"{size}: chosen for {prepared.facts.train:,} tokens and {config.training.minutes:g} "
+            f"minutes at {machine.operations_per_second / 1e9:.0f} GFLOP/s"
+        )
     if warm_start:
         run.notes.append(warm_start.report)
     return run
-
-
-def _sized(given: RunConfig, config: RunConfig, prepared: PreparedText) -> tuple[RunConfig, str]:
-    """The settings with a size for the text and the clock, if it is to be chosen; a word on it."""
-    minutes = minutes_to_fill(given)
-    if minutes is None:
-        return config, ""
-    require("torch", "train")
-    speed = measured_speed(config.training)
-    tokens, vocab_size = prepared.parts["train"][0].tokens, prepared.tokenizer.vocab_size
-    size = best_size(config.model.cell, tokens, vocab_size, 60 * minutes * speed)
-    passes = f", {size.epochs:g} passes at most" if size.epochs else ""
-    return resolve(resolve_size(given, size)), (
-        f"{size.num_layers}×{size.hidden_size} and dropout {size.dropout:g}{passes}: chosen for "
-        f"{tokens:,} tokens and {minutes:g} minutes at {speed / 1e9:.0f} GFLOP/s"
-    )
 
 
 def notes_on(prepared: PreparedText, config: RunConfig) -> list[str]:
@@ -190,15 +195,16 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
     resuming.check_places(folder)
     if any(name in changes for name in LIMITS):
         changes = {**dict.fromkeys(LIMITS), **changes}
-    config = resolve_intervals(config.updated(**changes), progress.steps_per_epoch)
-    config = dataclasses.replace(config, model=model.config)
+    training = dataclasses.replace(config.training, **checked(changes))
+    training = with_intervals(training, progress.steps_per_epoch)
+    config = dataclasses.replace(config, model=model.config, training=training)
     learner = build_learner(config, model.tokenizer)
     resuming.restore(learner, snapshot, folder / RESUME)
     run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
     # A run that was killed between its last step and the validation after it has that still to do.
     if (reason := run.reason_to_stop()) and not progress.loss_count:
         raise InputError(_complete(run, reason))
-    write_atomically(folder / SETTINGS, config.to_toml().encode())
+    write_atomically(folder / SETTINGS, to_toml(config).encode())
     return run
 
 
@@ -221,28 +227,14 @@ def build_learner(config: RunConfig, tokenizer: Tokenizer) -> Learner:
         return NumpyLearner(config)
     calm_threads()
     require("torch", "train")
-    if config.model.is_sentence_vae:
-        from rondel.training.sentence_vae_learner import SentenceVAELearner
-
-        return SentenceVAELearner(config, end_id(tokenizer))
-    from rondel.training.torch_learner import TorchLearner
-
-    return TorchLearner(config)
-
-
-def _with_vocabulary(config: RunConfig, prepared: PreparedText) -> RunConfig:
-    model = dataclasses.replace(
-        config.model,
-        vocab_size=prepared.tokenizer.vocab_size,
-        longest_sentence=prepared.longest_sentence,
-    )
-    return dataclasses.replace(config, model=model)
+    learner: Learner = kind_of(config.model).learner(config, tokenizer)
+    return learner
 
 
 def _recorded_config(folder: Path, model: Artifact, began_with: dict[str, Any]) -> RunConfig:
     path = folder / SETTINGS
     check_is_file(path)
-    config = read_toml(path)
+    config = read_run_config(path)
     if config.model != model.config:
         raise ModelFolderError(
             f"{path} and {folder / artifact.MODEL} disagree about the model; "

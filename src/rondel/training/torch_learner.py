@@ -10,12 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from rondel.config import RunConfig
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
 from rondel.folder_files import Arrays, is_count
 from rondel.models import models
+from rondel.kinds import kind_of
 from rondel.models.base import Model, ModelState, TensorBatch
+from rondel.settings import RunConfig
+from rondel.text.tokenizers import Tokenizer
 from rondel.training.devices import autocast, choose_device
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
 from rondel.training.optimizers import build_optimizer, state_of_optimizer
@@ -38,7 +40,7 @@ class TorchLearner:
         self.config = training
         self.device = choose_device(training.device)
         torch.manual_seed(training.seed)
-        self.model = (model or models[config.model.model](config.model)).to(self.device)
+        self.model = (model or kind_of(config.model).module(config.model)).to(self.device)
         if training.freeze_embedding:
             self.model.named_arrays()["embedding.weight"].requires_grad_(False)
         self.optimizer = build_optimizer(self.model.parameters(), training)
@@ -188,6 +190,11 @@ class TorchLearner:
             torch.from_numpy(inputs_TB).to(self.device),
             torch.from_numpy(targets_TB).to(self.device),
         )
+
+
+def build_learner(config: RunConfig, tokenizer: Tokenizer) -> TorchLearner:
+    """The learner of a model that needs nothing but its settings."""
+    return TorchLearner(config)
 
 
 def _array(tensor: Any) -> npt.NDArray[Any]:

@@ -12,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel import artifact
-from rondel.config import TextConfig
+from rondel.cells import cells
 from rondel.errors import InputError
 from rondel.folder_files import Arrays
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
+from rondel.settings import TextConfig
+from rondel.settings.fields import settings_of
+from rondel.text.tokenizers import Tokenizer, tokenizer_settings, train_tokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
 
 Counts = npt.NDArray[np.integer[Any]]
@@ -50,14 +53,15 @@ class FromModel:
     def fixed(self) -> dict[str, Any]:
         """The old model's shape, its level and how it splits text."""
         config, tokenizer = self.old.config, self.old.tokenizer
-        names = ("model", "cell", "nonlinearity", "num_layers", "hidden_size", "embedding_size")
-        shape = {name: getattr(config, name) for name in (*names, "tie_weights")}
-        splitting = {name: tokenizer.state()[name] for name in tokenizer.settings}
+        names = ("model", "cell", "num_layers", "hidden_size", "embedding_size", "tie_weights")
+        shape = {name: getattr(config, name) for name in names}
+        shape |= {name: config.own[name] for name in settings_of(cells[config.cell])}
+        splitting = {name: tokenizer.state()[name] for name in tokenizer.kept_settings}
         return {**shape, **splitting, "level": tokenizer.level}
 
     def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """The old vocabulary and what is new in the text."""
-        return self.old.tokenizer.extended(text, settings)
+        return self.old.tokenizer.extended(text, tokenizer_settings(settings))
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
         """The old weights, with rows for tokens put where the new vocabulary has them."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rondel.config import TextConfig
 from rondel.errors import InputError, ModelFolderError
 from rondel.registry import Registry
+from rondel.settings.fields import settings_of
+from rondel.settings.sections import TextConfig
 from rondel.text.tokenizers.base import Decoder, Tokenizer
 
 tokenizers: Registry[type[Tokenizer]] = Registry("level", "rondel.text.tokenizers")
@@ -14,7 +15,13 @@ tokenizers: Registry[type[Tokenizer]] = Registry("level", "rondel.text.tokenizer
 
 def train_tokenizer(text: str, config: TextConfig) -> Tokenizer:
     """Make the tokenizer that `config.level` names from a text."""
-    return tokenizers[config.level].train(text, config)
+    return tokenizers[config.level].train(text, tokenizer_settings(config))
+
+
+def tokenizer_settings(config: TextConfig) -> Any:
+    """The settings of the tokenizer that `config.level` names, as a record of its own."""
+    cls = tokenizers[config.level].settings
+    return cls(**{name: config.own[name] for name in settings_of(cls) if name in config.own})
 
 
 def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -35,6 +42,7 @@ __all__ = [
     "Decoder",
     "Tokenizer",
     "tokenizer_from_json",
+    "tokenizer_settings",
     "tokenizer_to_json",
     "tokenizers",
     "train_tokenizer",

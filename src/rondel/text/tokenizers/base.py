@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
-from rondel.config import TextConfig
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,6 +31,11 @@ class Decoder(Protocol):
         """What was still held back."""
 
 
+@dataclass(frozen=True)
+class NoSettings:
+    """The settings of a tokenizer that has none."""
+
+
 class Tokenizer(ABC):
     """Maps text to token ids 0 … vocab_size - 1 and back.
 
@@ -42,23 +46,48 @@ class Tokenizer(ABC):
     level: ClassVar[str]
     """The name it is registered under."""
 
-    settings: ClassVar[tuple[str, ...]] = ()
-    """The fields of `TextConfig` that its state holds for good, under the same names."""
+    settings: ClassVar[type] = NoSettings
+    """The dataclass of its settings, which `train` takes."""
+
+    kept_settings: ClassVar[tuple[str, ...]] = ()
+    """Those of its settings that its state holds for good, under the same names."""
 
     token_noun: ClassVar[str]
     """What one token is called, in the singular: "character", "byte", "word"."""
 
+    # What others ask instead of its name.
+    reads_bytes: ClassVar[bool] = False
+    """Its text is bytes: files are read as they are, whatever their encoding."""
+
+    whole_words: ClassVar[bool] = False
+    """Its tokens are words: a text is not cut within one, and sentences are counted in words."""
+
+    implies_space: ClassVar[bool] = False
+    """White space between two tokens is implied, and belongs to neither."""
+
+    open_vocabulary: ClassVar[bool] = False
+    """No text shows all of the language's tokens: the vocabulary is that of the training part, what
+    it lacks is ordinary, and a model that has seen few of each token is trained accordingly."""
+
+    @classmethod
+    def settings_types(cls) -> Mapping[str, type]:
+        """See `rondel.settings.component`."""
+        return {"text": cls.settings}
+
     @classmethod
     @abstractmethod
-    def train(cls, text: str, config: TextConfig) -> Self:
-        """Build the vocabulary from a text. Raises `InputError` if the text has none to give."""
+    def train(cls, text: str, settings: Any) -> Self:
+        """Build the vocabulary from a text; `settings` is a record of the class's `settings`.
+
+        Raises `InputError` if the text has none to give.
+        """
 
     @abstractmethod
-    def extended(self, text: str, config: TextConfig) -> Tokenizer:
+    def extended(self, text: str, settings: Any) -> Tokenizer:
         """This vocabulary and what `train` would add to it from a text.
 
         Every token keeps its spelling, though not its id. How text is split stays as it is here,
-        whatever `config` says.
+        whatever `settings` says.
         """
 
     @property

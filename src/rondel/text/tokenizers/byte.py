@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
+from rondel.text.tokenizers.base import Ids, NoSettings, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,9 +26,10 @@ class ByteTokenizer(Tokenizer):
 
     level = "byte"
     token_noun = "byte"
+    reads_bytes = True
 
     @classmethod
-    def train(cls, text: str, config: TextConfig) -> Self:
+    def train(cls, text: str, settings: NoSettings) -> Self:
         """Nothing is learnt; `InputError` if the text has not two different bytes."""
         if not text:
             raise InputError("this text is empty: give it something to learn from")
@@ -38,7 +38,7 @@ class ByteTokenizer(Tokenizer):
             raise InputError(f"this text is one byte, {text[0]!r}, over and over: nothing to learn")
         return cls()
 
-    def extended(self, text: str, config: TextConfig) -> ByteTokenizer:
+    def extended(self, text: str, settings: NoSettings) -> ByteTokenizer:
         """Itself: there is no other byte."""
         return self
 

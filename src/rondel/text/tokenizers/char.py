@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
+from rondel.settings.fields import setting
 from rondel.text.tokenizers import tokenizers
 from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
 
@@ -27,6 +28,17 @@ CHUNK = 1 << 22
 CODE_POINTS = 0x110000
 
 
+@dataclass(frozen=True)
+class CharSettings:
+    """Which characters there are."""
+
+    charset: str = setting(
+        "text",
+        "every character of the text, or the 128 of ASCII",
+        choices=("text", "ascii"),
+    )
+
+
 @tokenizers.register("char")
 class CharTokenizer(Tokenizer):
     """One token a character.
@@ -36,7 +48,8 @@ class CharTokenizer(Tokenizer):
     """
 
     level = "char"
-    settings = ("charset",)
+    settings = CharSettings
+    kept_settings = ("charset",)
     token_noun = "character"
 
     def __init__(self, charset: str, characters: str) -> None:
@@ -54,7 +67,7 @@ class CharTokenizer(Tokenizer):
         self._id_of_code[codes] = np.arange(len(unknown), len(self._tokens), dtype=np.int32)
 
     @classmethod
-    def train(cls, text: str, config: TextConfig) -> Self:
+    def train(cls, text: str, settings: CharSettings) -> Self:
         """Collect the characters of a text; `InputError` if it has not two different ones."""
         characters = _characters_of(text)
         if not characters:
@@ -63,13 +76,13 @@ class CharTokenizer(Tokenizer):
             raise InputError(
                 f"this text is one character, {characters!r}, over and over: nothing to learn"
             )
-        if config.charset == "ascii":
+        if settings.charset == "ascii":
             if not any(character.isascii() for character in characters):
                 raise InputError("this text has no ASCII character: use --charset text")
             characters = ASCII
-        return cls(config.charset, characters)
+        return cls(settings.charset, characters)
 
-    def extended(self, text: str, config: TextConfig) -> CharTokenizer:
+    def extended(self, text: str, settings: CharSettings) -> CharTokenizer:
         """With the characters of a text added; ASCII stays ASCII."""
         if self._charset == "ascii":
             return self

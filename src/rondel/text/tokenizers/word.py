@@ -21,12 +21,13 @@ import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rondel.config import TextConfig
 from rondel.errors import InputError
+from rondel.settings.fields import setting
 from rondel.text.tokenizers import tokenizers
 from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
 
@@ -56,6 +57,28 @@ class Piece(NamedTuple):
     glued_after: bool
 
 
+@dataclass(frozen=True)
+class WordSettings:
+    """How a text is split into words, and which of them are kept."""
+
+    word_split: str = setting(
+        "punctuation",
+        "split on words and punctuation, or on spaces as written",
+        choices=("punctuation", "spaces"),
+    )
+    vocab_size: int = setting(
+        10_000, "how many of the commonest words to keep; the rest are <unk>", at_least=1
+    )
+    # A word that comes once teaches little but this: what a word is like that is not known.
+    min_count: int = setting(
+        2,
+        "words that come less often are <unk>, so that the model learns what to make of a word it "
+        "does not know",
+        at_least=1,
+    )
+    lowercase: bool = setting(False, "lower-case the text")
+
+
 @tokenizers.register("word")
 class WordTokenizer(Tokenizer):
     """One token a word, a punctuation mark or a white space that is no plain space.
@@ -65,8 +88,10 @@ class WordTokenizer(Tokenizer):
     """
 
     level = "word"
-    settings = ("word_split", "lowercase")
+    settings = WordSettings
+    kept_settings = ("word_split", "lowercase")
     token_noun = "word"
+    whole_words = implies_space = open_vocabulary = True
 
     def __init__(self, word_split: str, lowercase: bool, tokens: list[str]) -> None:
         if word_split not in ("punctuation", "spaces"):
@@ -81,27 +106,27 @@ class WordTokenizer(Tokenizer):
         self._pieces = [_piece(token, marked) for token in tokens]
 
     @classmethod
-    def train(cls, text: str, config: TextConfig) -> Self:
-        """Keep the `config.vocab_size` commonest words; those as common go by their spelling.
+    def train(cls, text: str, settings: WordSettings) -> Self:
+        """Keep the `settings.vocab_size` commonest words; those as common go by their spelling.
 
-        Words that come less often than `config.min_count` (`None` is 1) are not kept. Raises
+        Words that come less often than `settings.min_count` are not kept. Raises
         `InputError` if the text has no words, or none so common.
         """
         if not text:
             raise InputError("this text is empty: give it something to learn from")
-        kept = cls(config.word_split, config.lowercase, [UNKNOWN])._commonest(text, config)
+        kept = cls(settings.word_split, settings.lowercase, [UNKNOWN])._commonest(text, settings)
         if not all(token.isspace() for token in kept):
-            return cls(config.word_split, config.lowercase, [UNKNOWN, *kept])
-        if config.min_count in (None, 1) or text.isspace():
+            return cls(settings.word_split, settings.lowercase, [UNKNOWN, *kept])
+        if settings.min_count == 1 or text.isspace():
             raise InputError("this text has no words: give it something to learn from")
         raise InputError(
-            f"no word of this text comes {config.min_count} times: lower --min-count, or give it "
+            f"no word of this text comes {settings.min_count} times: lower --min-count, or give it "
             "more text"
         )
 
-    def extended(self, text: str, config: TextConfig) -> WordTokenizer:
+    def extended(self, text: str, settings: WordSettings) -> WordTokenizer:
         """With what it lacks of the words that `train` would keep, at the end."""
-        kept = self._commonest(text, config)
+        kept = self._commonest(text, settings)
         new = [token for token in kept if token not in self._id_of]
         return WordTokenizer(self._word_split, self._lowercase, self._tokens + new)
 
@@ -179,15 +204,15 @@ class WordTokenizer(Tokenizer):
             raise TypeError(f"lowercase is true or false, not {lowercase!r}")
         return cls(state["word_split"], lowercase, list(tokens))
 
-    def _commonest(self, text: str, config: TextConfig) -> list[str]:
+    def _commonest(self, text: str, settings: WordSettings) -> list[str]:
         """The words of a text to keep, `<unk>` apart, from the commonest to the rarest."""
         counts: Counter[str] = Counter()
         for chunk, count in Counter(self._chunks(text)).items():
             for token in self._split(chunk):
                 counts[token] += count
         del counts[UNKNOWN]
-        common = [token for token in counts if counts[token] >= (config.min_count or 1)]
-        return sorted(common, key=lambda token: (-counts[token], token))[: config.vocab_size]
+        common = [token for token in counts if counts[token] >= settings.min_count]
+        return sorted(common, key=lambda token: (-counts[token], token))[: settings.vocab_size]
 
     def _chunks(self, text: str) -> Iterator[str]:
         return (match.group() for match in CHUNK.finditer(self._lowered(text)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from rondel.kinds import kind_of
 from rondel.training.callbacks.base import Callback
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
@@ -23,7 +24,7 @@ class ConsoleProgress(Callback):
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bar: Bar | None = None
-        self._loss: float | None = None
+        self._loss = math.nan
         self._rate = 0.0
         self._last = self._printed = (0, 0.0)
 
@@ -46,7 +47,7 @@ class ConsoleProgress(Callback):
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
         """Move the line, a few times a second."""
-        previous = self._loss if self._loss is not None else result.loss
+        previous = result.loss if math.isnan(self._loss) else self._loss
         self._loss = SMOOTHING * previous + (1 - SMOOTHING) * result.loss
         tokens, seconds = self._last
         if run.progress.seconds - seconds < 0.2:
@@ -61,10 +62,9 @@ class ConsoleProgress(Callback):
 
     def validated(self, run: Run, is_best: bool) -> None:
         """Print how the model did."""
-        at, model = run.progress, run.config.model
-        token = model.loss_unit(run.tokenizer.token_noun)
-        assert at.train_loss is not None
-        of = "" if model.loss_name == "loss" else f"{model.loss_name}: "
+        at, kind = run.progress, kind_of(run.config.model)
+        token = kind.loss_unit(run.tokenizer.token_noun)
+        of = "" if kind.loss_name == "loss" else f"{kind.loss_name}: "
         parts = [
             f"step {at.step:,}",
             f"epoch {at.epoch:.2f}",
@@ -88,10 +88,10 @@ class ConsoleProgress(Callback):
             self._bar.stop()
 
     def _line(self, run: Run, fraction: float) -> str:
-        assert self._loss is not None
+        kind = kind_of(run.config.model)
         left = run.progress.seconds * (1 / fraction - 1) if fraction > 0 else math.inf
         return (
-            f"{run.config.model.loss_name} "
-            f"{describe_loss(self._loss, run.config.model.loss_unit(run.tokenizer.token_noun))} · "
+            f"{kind.loss_name} "
+            f"{describe_loss(self._loss, kind.loss_unit(run.tokenizer.token_noun))} · "
             f"{self._rate:,.0f} tokens/s · {clock(left)} left"
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from rondel.errors import require
 from rondel.files import write_atomically
+from rondel.kinds import kind_of
 from rondel.training.callbacks.base import Callback
 from rondel.training.callbacks.metrics import METRICS, read_metrics
 from rondel.training.run import Run
@@ -23,9 +24,9 @@ class LossPlot(Callback):
         rows = read_metrics(run.folder / METRICS)
         if rows:
             title = f"{run.folder.name}: {run.config.model.cell}, {run.tokenizer.token_noun} level"
-            unit = f"nats per {run.config.model.loss_unit(run.tokenizer.token_noun)}"
-            name = run.config.model.loss_name
-            write_atomically(run.folder / PICTURE, draw_losses(rows, title, f"{name} ({unit})"))
+            kind = kind_of(run.config.model)
+            label = f"{kind.loss_name} (nats per {kind.loss_unit(run.tokenizer.token_noun)})"
+            write_atomically(run.folder / PICTURE, draw_losses(rows, title, label))
 
 
 def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:

@@ -10,6 +10,8 @@ from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.latent import decode, draw_latents
 from rondel.generation.opening import opening_of
+from rondel.kinds import kind_of
+from rondel.kinds.sentence_vae import LatentSettings
 from rondel.training.callbacks.base import Callback
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
@@ -17,8 +19,8 @@ from rondel.training.run import Run
 if TYPE_CHECKING:
     from rich.console import Console
 
-LENGTHS = {"word": 40}
-OTHER_LENGTH, SENTENCES = 200, 3
+LENGTH, WORDS, SENTENCES = 200, 40, 3
+"""Tokens of a text, words of one of words, sentences."""
 TEMPERATURE = 0.8
 
 
@@ -43,33 +45,33 @@ class Samples(Callback):
             self._show(run)
 
     def _show(self, run: Run) -> None:
-        model, step = run.model(), run.progress.step
-        if model.config.is_sentence_vae:
-            self._show_sentences(model, run.config.training.seed + step)
-            return
-        opening = opening_of(model.tokenizer, model.excerpts[step % len(model.excerpts)])
-        settings = GenerationSettings(
-            length=LENGTHS.get(model.tokenizer.level, OTHER_LENGTH),
-            seed=run.config.training.seed + step,
-            rules={"temperature": TEMPERATURE},
-        )
-        engine = NumpyEngine(model.config, model.weights)
-        written = generate(engine, model.tokenizer, settings, opening.prime)
-        text = opening.shown + "".join(written)
-        self._print(text.strip())
-
-    def _show_sentences(self, model: Artifact, seed: int) -> None:
-        engine = SentenceVAEEngine(model.config, model.weights, tokens=0)
-        points = draw_latents(seed, SENTENCES, engine.latent_size)
-        settings = GenerationSettings(
-            length=(model.config.longest_sentence or 0) + 1,
-            seed=seed,
-            rules={"temperature": TEMPERATURE},
-        )
-        self._print("\n".join(decode(engine, model.tokenizer, points, settings)))
-
-    def _print(self, text: str) -> None:
+        model, step, seed = run.model(), run.progress.step, run.config.training.seed
+        text = kind_of(model.config).show_sample(model, seed + step, step)
         # Bytes that are no UTF-8 stand in a text as lone surrogates, which not every stream takes.
         text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self.console.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
         self.console.print()
+
+
+def written_text(model: Artifact, seed: int, number: int) -> str:
+    """A text that begins where one without a prime does."""
+    opening = opening_of(model.tokenizer, model.excerpts[number % len(model.excerpts)])
+    words = model.tokenizer.whole_words
+    settings = GenerationSettings(
+        length=WORDS if words else LENGTH, seed=seed, rules={"temperature": TEMPERATURE}
+    )
+    engine = NumpyEngine(model.config, model.weights)
+    written = generate(engine, model.tokenizer, settings, opening.prime)
+    return (opening.shown + "".join(written)).strip()
+
+
+def written_sentences(model: Artifact, seed: int, number: int) -> str:
+    """Sentences at points drawn from the prior of a sentence VAE, one a line."""
+    engine = SentenceVAEEngine(model.config, model.weights, tokens=0)
+    points = draw_latents(seed, SENTENCES, engine.latent_size)
+    settings = GenerationSettings(
+        length=(LatentSettings.of(model.config).longest_sentence or 0) + 1,
+        seed=seed,
+        rules={"temperature": TEMPERATURE},
+    )
+    return "\n".join(decode(engine, model.tokenizer, points, settings))

@@ -1,0 +1,96 @@
+"""What a kind of model says of itself."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from rondel.kinds.arrays import Arrays, language_model_arrays
+from rondel.settings.sections import ModelConfig
+
+
+class Part:
+    """A part of a kind that is code of another room: named by import path, imported when used.
+
+    ::
+
+        learner = Part("rondel.training.torch_learner:build_learner")
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __get__(self, kind: Kind | None, owner: type[Kind]) -> Any:
+        module, name = self.place.split(":")
+        return getattr(importlib.import_module(module), name)
+
+
+class Kind:
+    """A kind of model. A subclass names its parts; what is said here is a language model's.
+
+    An instance of each is registered in `rondel.kinds`.
+    """
+
+    name: ClassVar[str]
+    """What `--model` calls it, and `model.json`."""
+
+    noun: ClassVar[str]
+    """What a message calls a model of this kind, without an article."""
+
+    loss_name: ClassVar[str] = "loss"
+    """What its losses are called, so that none passes for one of another kind."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Settings of every run that are others for this kind, where none are given."""
+
+    model_settings: ClassVar[type | None] = None
+    training_settings: ClassVar[type | None] = None
+    """Its own settings, in the sections `model` and `training`: dataclasses of `setting` fields."""
+
+    has_reference: ClassVar[bool] = False
+    """Whether `--backend numpy` trains it."""
+
+    takes_weights: ClassVar[bool] = True
+    """Whether it starts from another model's weights, or from word vectors."""
+
+    is_sized: ClassVar[bool] = False
+    """Whether its size is chosen for the text and the minutes, where none is given."""
+
+    is_causal: ClassVar[bool] = False
+    """Whether all of it predicts a token from those before it alone."""
+
+    # Making one.
+    prepare: ClassVar[Part] = Part("rondel.data.prepare:prepare_text")
+    """`(text, text settings, seed, make_tokenizer) -> PreparedText`."""
+    batches: ClassVar[Part] = Part("rondel.data.batches:text_batches")
+    """`(tokens, tokenizer, training settings, cursor) -> (batch, next cursor) …`, endless."""
+    text_facts: ClassVar[Part] = Part("rondel.data.facts:facts_of_text")
+    """`(tokens of the training part, tokenizer) -> TextFacts`."""
+    steps_per_epoch: ClassVar[Part] = Part("rondel.data.batches:text_steps_per_epoch")
+    """`(facts of the text, training settings) -> int`."""
+    module: ClassVar[Part]
+    """A class of `rondel.models.base.Model`."""
+    learner: ClassVar[Part] = Part("rondel.training.torch_learner:build_learner")
+    """`(run settings, tokenizer) -> Learner`."""
+
+    # Using one.
+    show_sample: ClassVar[Part] = Part("rondel.training.callbacks.samples:written_text")
+    """`(model folder's parts, seed, number) -> str`: what it writes by now, during its training."""
+
+    def settings_types(self) -> Mapping[str, type]:
+        """See `rondel.settings.component`."""
+        types = {"model": self.model_settings, "training": self.training_settings}
+        return {section: cls for section, cls in types.items() if cls is not None}
+
+    def arrays(self, config: ModelConfig) -> Arrays:
+        """Name and shape of every array of such a model, one after the other."""
+        return language_model_arrays(config)
+
+    def loss_unit(self, token_noun: str) -> str:
+        """What its losses are nats per: a token, as its tokenizer calls it, or something else."""
+        return token_noun
+
+    def loss_note(self, token_noun: str) -> str:
+        """What a loss of it is, beside its figure."""
+        return f"nats per {token_noun}"

@@ -1,0 +1,18 @@
+"""A model that predicts each token from those before it."""
+
+from __future__ import annotations
+
+from rondel.kinds import kinds
+from rondel.kinds.base import Kind, Part
+
+
+class LanguageModel(Kind):
+    """The recurrent language model (Mikolov et al. 2010)."""
+
+    name = "language-model"
+    noun = "language model"
+    has_reference = is_sized = is_causal = True
+    module = Part("rondel.models.language_model:LanguageModel")
+
+
+kinds.register(LanguageModel.name)(LanguageModel())

@@ -1,0 +1,139 @@
+"""A model that turns sentences into points of a space, and points into sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from rondel.cells import cells
+from rondel.kinds import kinds
+from rondel.kinds.arrays import Arrays, input_width, language_model_arrays, linear_arrays, stack_arrays
+from rondel.kinds.base import Kind, Part
+from rondel.settings.fields import setting, settings_of
+from rondel.settings.sections import CELLS, ModelConfig, TrainingConfig
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """The shape of a sentence VAE, beside its decoder's, which is the model's own."""
+
+    latent_size: int = setting(32, "numbers of a point of its space", at_least=1)
+    encoder_cell: str | None = setting(
+        None, "the encoder's cell (left out: --cell)", registry=CELLS
+    )
+    encoder_layers: int | None = setting(
+        None, "the encoder's layers (left out: --num-layers)", at_least=1
+    )
+    encoder_hidden_size: int | None = setting(
+        None, "units in a layer of its encoder (left out: --hidden-size)", at_least=1
+    )
+    encoder_bidirectional: bool = setting(
+        False, "a second encoder reads each sentence from its end"
+    )
+    latent_input: bool = setting(
+        False, "the point joins every input of the decoder, not only its first state"
+    )
+    longest_sentence: int | None = setting(
+        None, "the most tokens of a sentence, set by the text", flag=False
+    )
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> LatentSettings:
+        """Those of a model."""
+        return cls(**{name: config.own[name] for name in settings_of(cls)})
+
+
+@dataclass(frozen=True)
+class LatentTraining:
+    """How a sentence VAE is trained: enough by default that its space is used."""
+
+    kl_annealing: str = setting(
+        "linear",
+        "how the weight of the KL term rises to --beta (linear: Bowman et al. 2016; cyclical: Fu "
+        "et al. 2019)",
+        choices=("none", "linear", "logistic", "cyclical"),
+    )
+    kl_annealing_steps: int = setting(2000, "steps of that rise, or of a cycle", at_least=1)
+    beta: float = setting(1.0, "weight of the KL term after that", at_least=0)
+    word_dropout: float = setting(
+        0.2,
+        "probability that the decoder is not told a token it wrote (Bowman et al. 2016)",
+        at_least=0,
+        below=1,
+    )
+    free_bits: float = setting(
+        0.2,
+        "nats that each number of a point may tell of a sentence for nothing (Kingma et al. 2016)",
+        at_least=0,
+    )
+    aggressive: bool = setting(
+        False,
+        "train the encoder ahead of the decoder at first, for as long as points tell more and more "
+        "of their sentences (He et al. 2019)",
+    )
+    iw_samples: int | None = setting(
+        None,
+        "points drawn for a sentence to tell its importance-weighted likelihood at each validation "
+        "(left out: none; Burda et al. 2016)",
+        at_least=1,
+    )
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> LatentTraining:
+        """Those of a training."""
+        return cls(**{name: config.own[name] for name in settings_of(cls)})
+
+
+class SentenceVAE(Kind):
+    """A sentence VAE (Bowman et al. 2016): it reads words, if nothing else is said."""
+
+    name = "sentence-vae"
+    noun = "sentence VAE"
+    loss_name = "negative ELBO"
+    # The sentences of the published settings are no longer.
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "level": "word",
+        "max_sentence_length": 60,
+        "batch_size": 32,
+    }
+    model_settings, training_settings = LatentSettings, LatentTraining
+    takes_weights = False
+    prepare = Part("rondel.data.prepare:prepare_sentences")
+    batches = Part("rondel.data.sentences:shuffled_batches")
+    text_facts = Part("rondel.data.sentences:facts_of_sentences")
+    steps_per_epoch = Part("rondel.data.sentences:steps_per_epoch")
+    module = Part("rondel.models.sentence_vae:SentenceVAE")
+    learner = Part("rondel.training.sentence_vae_learner:build_learner")
+
+    show_sample = Part("rondel.training.callbacks.samples:written_sentences")
+
+    def arrays(self, config: ModelConfig) -> Arrays:
+        """A language model's (which may read z too), one or two encoders, and the maps around z.
+
+        Z latent size, D the encoders' summary of a sentence, S states, L layers: `latent.mean` and
+        `latent.log_variance` are (Z, D), `latent.state` is (S·L·H, Z).
+        """
+        latent = LatentSettings.of(config)
+        size = latent.encoder_hidden_size or config.hidden_size
+        layers = latent.encoder_layers or config.num_layers
+        cell = latent.encoder_cell or config.cell
+        stacks = ["encoder", "encoder_backward"][: 1 + latent.encoder_bidirectional]
+        yield from language_model_arrays(config, latent.latent_size * latent.latent_input)
+        for name in stacks:
+            yield from stack_arrays(name, cell, input_width(config), size, layers)
+        for name in ("mean", "log_variance"):
+            yield from linear_arrays(f"latent.{name}", latent.latent_size, size * len(stacks))
+        states = len(cells[config.cell].states) * config.num_layers * config.hidden_size
+        yield from linear_arrays("latent.state", states, latent.latent_size)
+
+    def loss_unit(self, token_noun: str) -> str:
+        """See `Kind.loss_unit`."""
+        return "sentence"
+
+    def loss_note(self, token_noun: str) -> str:
+        """See `Kind.loss_note`."""
+        return self.loss_name
+
+
+kinds.register(SentenceVAE.name)(SentenceVAE())

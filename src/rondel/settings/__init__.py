@@ -1,0 +1,22 @@
+"""Settings: what a person gave (`Settings`), and what a run uses (`RunConfig`, resolved once)."""
+
+from rondel.settings.catalogue import all_settings
+from rondel.settings.fields import flag_name, setting
+from rondel.settings.files import build_section, read_run_config, to_toml
+from rondel.settings.given import Settings, read_settings
+from rondel.settings.sections import ModelConfig, RunConfig, TextConfig, TrainingConfig
+
+__all__ = [
+    "ModelConfig",
+    "RunConfig",
+    "Settings",
+    "TextConfig",
+    "TrainingConfig",
+    "all_settings",
+    "build_section",
+    "flag_name",
+    "read_run_config",
+    "read_settings",
+    "setting",
+    "to_toml",
+]

@@ -1,0 +1,105 @@
+"""All the settings there are: those of every run, and those of each registered component."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rondel.errors import InputError
+from rondel.settings.fields import check, registry_of, settings_of, types_of
+from rondel.settings.sections import SECTIONS
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as the command line knows it.
+
+    `owners` are the components it belongs to, by what chooses them: `("cell", "lstm")`. It has an
+    effect in a run that has one of them; without owners it belongs to every run.
+    """
+
+    field: dataclasses.Field[Any]
+    type: type
+    section: str
+    owners: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def help(self) -> str:
+        """What it means, after the components that it is for."""
+        text: str = self.field.metadata["help"]
+        return f"{owners_in_words(self.owners)}: {text}" if self.owners else text
+
+    def check(self, value: Any) -> Any:
+        """The value as the setting holds it; `InputError` if it may not have it."""
+        return check(self.field, self.type, value)
+
+
+def owners_in_words(owners: tuple[tuple[str, str], ...]) -> str:
+    """`cell lstm`, `schedule exponential or plateau`."""
+    names: dict[str, list[str]] = {}
+    for selector, name in owners:
+        names.setdefault(selector, []).append(name)
+    return " or ".join(f"{selector} {' or '.join(them)}" for selector, them in names.items())
+
+
+@functools.cache
+def all_settings() -> Mapping[str, Setting]:
+    """Every setting by name, section by section; of a run's own, those that can be given."""
+    found: dict[str, Setting] = {}
+    for section, cls in SECTIONS.items():
+        for name, field in settings_of(cls).items():
+            if field.metadata["flag"]:
+                found[name] = Setting(field, types_of(cls)[name], section)
+    for selector, name, component in _components():
+        for section, cls in component.settings_types().items():
+            for own, field in settings_of(cls).items():
+                setting = found.get(own) or Setting(field, types_of(cls)[own], section)
+                owners = (*setting.owners, (selector, name))
+                found[own] = dataclasses.replace(setting, owners=owners)
+    order = list(SECTIONS)
+    return dict(sorted(found.items(), key=lambda item: order.index(item[1].section)))
+
+
+def _components() -> Iterator[tuple[str, str, Any]]:
+    """Every component that a setting of some section can choose: selector, name, component."""
+    for cls in SECTIONS.values():
+        for selector, field in settings_of(cls).items():
+            if field.metadata["registry"]:
+                for name, component in registry_of(field).items():
+                    yield selector, name, component
+
+
+def own_types(section: str, choices: Mapping[str, Any]) -> list[type]:
+    """The settings dataclasses that the chosen components add to a section.
+
+    `choices` are values of settings by name: those that choose a component are looked up. A
+    component's settings may choose one in turn, as a sentence VAE's encoder does with its cell.
+    """
+    types: list[type] = []
+    waiting = [(cls, choices) for cls in SECTIONS.values()]
+    while waiting:
+        cls, values = waiting.pop(0)
+        for name, field in settings_of(cls).items():
+            chosen = values.get(name)
+            if not field.metadata["registry"] or chosen is None:
+                continue
+            for joined, own in registry_of(field)[chosen].settings_types().items():
+                if own not in types and joined == section:
+                    types.append(own)
+                if any(each.metadata["registry"] for each in settings_of(own).values()):
+                    waiting.append((own, values))
+    return types
+
+
+def checked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of settings by name, each checked; `InputError` for an unknown one or a bad value."""
+    known = all_settings()
+    result = {}
+    for name, value in values.items():
+        if name not in known or not known[name].field.metadata["flag"]:
+            raise InputError(f"no setting is called {name!r}; see rondel train --help")
+        result[name] = known[name].check(value)
+    return result

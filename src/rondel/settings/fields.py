@@ -1,0 +1,129 @@
+"""One setting: a dataclass field with its help and its limits, and the check of a value.
+
+A component (a cell, a tokenizer, an optimiser, a schedule, a kind of model) declares its settings
+with the same function, in a dataclass that lives with the component.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+import sys
+import types
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from rondel.errors import InputError
+from rondel.registry import Registry, registry_at
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    registry: str = "",
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    flag: bool = True,
+    chosen: bool = False,
+) -> Any:
+    """Declare a setting: a dataclass field that says what it means and what it may be.
+
+    `registry` ("package:registry") names the registry whose entries are the choices; the settings
+    of the entry that is chosen become settings of the run. `flag=False` keeps a field off the
+    command line; `chosen` says that a run chooses the value where none is given, so that `default`
+    is only what a record has by itself.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "registry": registry,
+        "at_least": at_least,
+        "above": above,
+        "below": below,
+        "flag": flag,
+        "chosen": chosen,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def settings_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    """The settings that a dataclass declares, by name."""
+    return {field.name: field for field in dataclasses.fields(cls) if "help" in field.metadata}
+
+
+def types_of(cls: type) -> Mapping[str, type]:
+    """The type of each setting's value, `| None` taken off."""
+    if cls not in _TYPES:
+        hints = typing.get_type_hints(cls)
+        _TYPES[cls] = {name: _base_type(hints[name]) for name in settings_of(cls)}
+    return _TYPES[cls]
+
+
+_TYPES: dict[type, Mapping[str, type]] = {}
+
+
+def _base_type(annotation: Any) -> type:
+    if isinstance(annotation, types.UnionType):
+        annotation = next(arm for arm in typing.get_args(annotation) if arm is not type(None))
+    return typing.cast(type, annotation)
+
+
+def choices_of(field: dataclasses.Field[Any]) -> Collection[str]:
+    """The values that a setting may have, if they are limited to a list."""
+    if field.metadata["registry"]:
+        return registry_of(field)
+    return typing.cast("tuple[str, ...]", field.metadata["choices"])
+
+
+def registry_of(field: dataclasses.Field[Any]) -> Registry[Any]:
+    """The registry that a setting chooses from."""
+    return registry_at(field.metadata["registry"])
+
+
+def check(field: dataclasses.Field[Any], type_: type, value: Any) -> Any:
+    """The value as the setting holds it; `InputError`, naming the flag, if it may not have it.
+
+    Any whole number passes for an `int` and any real number for a `float`, NumPy's among them.
+    """
+    if value is None:
+        return None
+    flag = flag_name(field.name)
+    value = _converted(type_, value, flag)
+    if field.metadata["registry"]:
+        registry_of(field)[value]  # an unknown name is refused there
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(f"{flag} is one of {', '.join(choices)}, not {value!r}")
+    _check_limits(field.metadata, type_, value, flag)
+    return value
+
+
+def _converted(type_: type, value: Any, flag: str) -> Any:
+    kinds: dict[type, type] = {int: numbers.Integral, float: numbers.Real}
+    good = isinstance(value, kinds.get(type_, type_))
+    if not good or (type_ is not bool and isinstance(value, bool)):
+        raise InputError(f"{flag} takes a value of type {type_.__name__}, not {value!r}")
+    if type_ is int:
+        return int(value)
+    # A whole number stays one, so that a file says 5 where 5 was given.
+    return value if isinstance(value, int | str) else type_(value)
+
+
+def _check_limits(limits: Mapping[str, Any], type_: type, value: Any, flag: str) -> None:
+    if type_ is float and not abs(value) <= sys.float_info.max:
+        raise InputError(f"{flag} must be a finite number, not {value}")
+    if limits["at_least"] is not None and value < limits["at_least"]:
+        raise InputError(f"{flag} must be at least {limits['at_least']}, not {value}")
+    if limits["above"] is not None and value <= limits["above"]:
+        raise InputError(f"{flag} must be more than {limits['above']}, not {value}")
+    if limits["below"] is not None and value >= limits["below"]:
+        raise InputError(f"{flag} must be less than {limits['below']}, not {value}")
+
+
+def flag_name(field_name: str) -> str:
+    """`seq_length` -> `--seq-length`."""
+    return "--" + field_name.replace("_", "-")

@@ -1,0 +1,116 @@
+"""Settings in files: `run.toml`, and the description of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomlkit
+import tomlkit.exceptions
+
+from rondel.errors import InputError
+from rondel.settings.catalogue import all_settings, own_types
+from rondel.settings.fields import check, settings_of, types_of
+from rondel.settings.sections import SECTIONS, RunConfig, Section
+
+S = TypeVar("S", bound=Section)
+
+
+def build_section(
+    cls: type[S], values: Mapping[str, Any], choices: Mapping[str, Any] | None = None
+) -> S:
+    """A record of settings from plain values by name, with its components' settings in `own`.
+
+    What is not among the values is the default. Settings of components that it does not name are
+    left out. `choices` are settings of the whole run, where another section chooses a component
+    that has settings in this one. Raises `InputError` for an unknown setting or a bad value.
+    """
+    section = next(name for name, known in SECTIONS.items() if known is cls)
+    fields = settings_of(cls)
+    common = {name: value for name, value in values.items() if name in fields}
+    defaults = {name: field.default for name, field in fields.items()}
+    own: dict[str, Any] = {}
+    for type_ in own_types(section, {**(choices or {}), **defaults, **values}):
+        for name, field in settings_of(type_).items():
+            value = values.get(name)
+            given = field.default if value is None else value
+            own[name] = check(field, types_of(type_)[name], given)
+    _refuse_unknown(section, values, {*fields, *own})
+    return cls(**common, own=own)
+
+
+def _refuse_unknown(section: str, values: Mapping[str, Any], own: set[str]) -> None:
+    """Refuse a setting that no component has in this section either."""
+    unknown = [name for name in values if name not in own]
+    if not unknown:
+        return
+    known = {name for name, entry in all_settings().items() if entry.section == section}
+    for name in unknown:
+        if name not in known:
+            raise InputError(f"no setting is called {name!r}; remove that line")
+
+
+def to_toml(config: RunConfig) -> str:
+    """Every setting with its meaning, for people; `None` stands as a commented-out line."""
+    known = all_settings()
+    document = tomlkit.document()
+    for section, record in config.sections().items():
+        table = tomlkit.table()
+        fields = settings_of(type(record))
+        for name, value in record.flat().items():
+            help = fields[name].metadata["help"] if name in fields else known[name].help
+            if value is None:
+                table.add(tomlkit.comment(f"{name} =   # {help}"))
+            else:
+                table.add(name, tomlkit.item(value).comment(help))
+        document.add(section, table)
+    return tomlkit.dumps(document)
+
+
+def read_sections(path: Path) -> dict[str, dict[str, Any]]:
+    """The sections of a `run.toml` as plain values, each checked, those left out empty.
+
+    Raises `InputError` if the file is not TOML, or has a section or setting that is unknown, or a
+    value that a setting may not have.
+    """
+    document = _parse(path)
+    known = all_settings()
+    for section, values in document.items():
+        if section not in SECTIONS or not isinstance(values, dict):
+            raise InputError(
+                f"{path}: {section!r} is not one of the sections {', '.join(SECTIONS)}"
+            )
+        fields, types = settings_of(SECTIONS[section]), types_of(SECTIONS[section])
+        for name, value in values.items():
+            try:
+                if name in fields:
+                    check(fields[name], types[name], value)
+                elif name in known and known[name].section == section:
+                    known[name].check(value)
+                else:
+                    raise InputError(f"no setting is called {name!r}; remove that line")
+            except InputError as error:
+                raise InputError(f"{path} [{section}]: {error}") from None
+    return {name: dict(document.get(name, {})) for name in SECTIONS}
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+        return document
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such settings file; check the name") from None
+    except RecursionError:
+        raise InputError(f"{path} is not a TOML file: it is nested too deep") from None
+    except (tomlkit.exceptions.TOMLKitError, ValueError) as error:
+        raise InputError(f"{path} is not a TOML file: {error}") from None
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The settings of a run from its `run.toml`, as `to_toml` wrote them."""
+    sections = read_sections(path)
+    choices = {**sections["text"], **sections["model"], **sections["training"]}
+    # A text and a model both have a vocab_size, and none of them chooses a component.
+    records = {name: build_section(SECTIONS[name], sections[name], choices) for name in SECTIONS}
+    return RunConfig(**records)  # type: ignore[arg-type]

@@ -1,0 +1,208 @@
+"""What a run uses: three frozen records of settings, for its text, its model and its training.
+
+Each has the settings of every run as fields, and in `own` those of the components that it names
+(its cell, its tokenizer …), by name. The command line makes a flag of each, `run.toml` a line, and
+`rondel.train` a keyword. `rondel.training.resolve` makes them of what a person gave; a value that
+may be `None` there says that there is no such limit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rondel.errors import InputError
+from rondel.settings.fields import check, setting, settings_of, types_of
+
+CELLS, KINDS = "rondel.cells:cells", "rondel.kinds:kinds"
+LEVELS = "rondel.text.tokenizers:tokenizers"
+OPTIMIZERS, SCHEDULES = (
+    "rondel.training.optimizers:optimizers",
+    "rondel.training.schedules:schedules",
+)
+SIZE = "left out: chosen for the text and for what the machine can do in the --minutes"
+
+
+@dataclass(frozen=True)
+class Section:
+    """Checks every field against its limits as a record is made.
+
+    `own` are the settings of its components, by name.
+    """
+
+    own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        types = types_of(type(self))
+        for name, field in settings_of(type(self)).items():
+            value = getattr(self, name)
+            # In the files of earlier versions a setting that was not chosen is null.
+            value = field.default if value is None else check(field, types[name], value)
+            object.__setattr__(self, name, value)
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by name, the components' with the others, as files have them."""
+        values = {name: getattr(self, name) for name in settings_of(type(self))}
+        return {**values, **self.own}
+
+
+@dataclass(frozen=True)
+class TextConfig(Section):
+    """How text becomes tokens, and which part of it is for what."""
+
+    level: str = setting("char", "what a token is", registry=LEVELS)
+    sentences: str = setting(
+        "lines", "what --max-sentence-length counts as one sentence", choices=("lines", "prose")
+    )
+    max_sentence_length: int | None = setting(
+        None, "drop sentences of more words than this (levels of words)", at_least=1
+    )
+    encoding: str = setting("utf-8", "encoding of the text files")
+    validation_fraction: float = setting(
+        0.1, "fraction of the text, from its end, that validates", at_least=0, below=1
+    )
+    test_fraction: float = setting(
+        0.0, "fraction of the text, after validation, kept for a test", at_least=0, below=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise InputError(
+                "--validation-fraction and --test-fraction leave nothing to train on; lower them"
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """The shape of a model: with the tokenizer and the weights, all that it takes to run one."""
+
+    model: str = setting(
+        "language-model",
+        "what kind of model: one that predicts from what stands before, or from both sides, or one "
+        "that turns sentences into points of a space and back",
+        registry=KINDS,
+    )
+    cell: str = setting("lstm", "recurrent cell", registry=CELLS)
+    num_layers: int = setting(1, f"recurrent layers ({SIZE}, else 1)", at_least=1, chosen=True)
+    hidden_size: int = setting(256, f"units in a layer ({SIZE}, else 256)", at_least=1, chosen=True)
+    embedding_size: int = setting(
+        0, "size of a token's vector; 0 for one-hot input", at_least=0, chosen=True
+    )
+    dropout: float = setting(
+        0.0,
+        "probability of dropping an output of a layer, not of the recurrence "
+        "(left out: at word level 0.65 for a text of fewer than 100,000 words and 0.3 for a longer "
+        "one, else 0)",
+        at_least=0,
+        below=1,
+        chosen=True,
+    )
+    embedding_dropout: float = setting(
+        0.0,
+        "probability of dropping an element of the embedding "
+        "(left out: as --dropout at word level, else 0)",
+        at_least=0,
+        below=1,
+        chosen=True,
+    )
+    variational: bool = setting(
+        False,
+        "one dropout mask for all steps of a sequence (left out: at word level)",
+        chosen=True,
+    )
+    tie_weights: bool = setting(
+        False,
+        "use the embedding as the output matrix too (left out: at word level, unless "
+        "--embedding-size, --word-vectors or --freeze-embedding says what the embedding is)",
+        chosen=True,
+    )
+    vocab_size: int = setting(0, "tokens known, set by the tokenizer", at_least=0, flag=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tie_weights and self.embedding_size != self.hidden_size:
+            raise InputError(
+                "--tie-weights needs --embedding-size equal to --hidden-size "
+                f"({self.hidden_size}), not {self.embedding_size}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Section):
+    """How a model is trained: batches, optimiser, schedule, when to stop, what to show."""
+
+    backend: str = setting(
+        "torch", "PyTorch, or the plain NumPy reference", choices=("torch", "numpy")
+    )
+    batch_size: int = setting(
+        32,
+        "parallel streams of text (left out: 32, 8 at word level, 25 with --backend numpy; fewer "
+        "for a short text)",
+        at_least=1,
+        chosen=True,
+    )
+    seq_length: int = setting(
+        64,
+        "steps of truncated backpropagation, k1 = k2 (left out: 64; fewer for a short text)",
+        at_least=1,
+        chosen=True,
+    )
+    optimizer: str = setting(
+        "adam",
+        "optimiser (left out: adam, or rmsprop with --backend numpy)",
+        registry=OPTIMIZERS,
+        chosen=True,
+    )
+    learning_rate: float = setting(
+        4e-3, "learning rate at its highest (left out: the optimiser's)", above=0, chosen=True
+    )
+    weight_decay: float = setting(0.0, "weight decay", at_least=0)
+    schedule: str = setting("cosine", "how the learning rate changes", registry=SCHEDULES)
+    clip_norm: float = setting(1.0, "clip gradients to this norm; 0 for no limit", at_least=0)
+    clip_value: float = setting(0.0, "clip each gradient to ± this; 0 for no limit", at_least=0)
+    epochs: float | None = setting(None, "stop after so many passes over the text", above=0)
+    steps: int | None = setting(None, "stop after so many steps", at_least=1)
+    minutes: float | None = setting(
+        None, "stop after so long; the schedule follows the clock", above=0
+    )
+    early_stopping: int | None = setting(
+        None, "stop after so many validations without progress", at_least=1
+    )
+    eval_every: int | None = setting(None, "steps between validations", at_least=1)
+    sample_every: int | None = setting(
+        None, "steps between samples shown; 0 for none (left out: with each validation)", at_least=0
+    )
+    freeze_embedding: bool = setting(False, "leave the embedding as it was at the start")
+    seed: int = setting(1, "seed of everything random", at_least=0, below=2**63)
+    device: str = setting("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
+    precision: str = setting(
+        "fp32", "arithmetic: full, or autocast to 16 bits", choices=("fp32", "bf16", "fp16")
+    )
+    threads: int | None = setting(None, "CPU threads", at_least=1, below=1025)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All the settings of a run, as `run.toml` holds them."""
+
+    text: TextConfig
+    model: ModelConfig
+    training: TrainingConfig
+
+    def sections(self) -> dict[str, Section]:
+        """The three records by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by name; the model's own `vocab_size` left out for the text's."""
+        return {**self.model.flat(), **self.text.flat(), **self.training.flat()}
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "text": TextConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+}

@@ -1,0 +1,298 @@
+"""From the settings that were given to those of a run, in which nothing is left to choose.
+
+`resolve` is a pure function of what was given, of facts of the text and of the size that was
+chosen for the machine. `resolve_text` comes before it: a text has facts only once it is tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple, TypeVar
+
+from rondel.data.facts import TextFacts
+from rondel.errors import InputError
+from rondel.kinds import Kind, kinds
+from rondel.settings import (
+    ModelConfig,
+    RunConfig,
+    Settings,
+    TextConfig,
+    TrainingConfig,
+    all_settings,
+    build_section,
+    flag_name,
+)
+from rondel.settings.catalogue import owners_in_words
+from rondel.settings.sections import SECTIONS, Section
+from rondel.text.tokenizers import Tokenizer, tokenizers
+from rondel.training.optimizers import optimizers
+from rondel.training.sizing import Machine, Size, best_size
+
+S = TypeVar("S", bound=Section)
+
+DEFAULT_MINUTES = 10.0
+VALIDATIONS_A_RUN = 20
+LIMITS = ("epochs", "steps", "minutes")
+
+# A text has few words for how many parameters they take: small batches make the most of them, and
+# a model that is not held back learns them by heart, a short text's within minutes.
+WORD_BATCH_SIZE = 8
+SHORT_TEXT, SHORT_TEXT_DROPOUT, WORD_DROPOUT = 100_000, 0.65, 0.3
+# A forget gate that starts open remembers longer, and learns characters more slowly: compare
+# rondel train --corpus tinyshakespeare --steps 1500 --threads 1 with --forget-bias 1 and 0.
+WORD_FORGET_BIAS, FORGET_BIAS = 1.0, 0.0
+EMBEDDING_SIZE = 64
+BATCH_SIZES = {"torch": 32, "numpy": 25}
+OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
+# A text too short for a batch gets shorter sequences and then fewer streams, down to these.
+SHORTEST_SEQUENCE = 8
+
+# What the NumPy reference is: the classic character RNN, and nothing beyond it.
+REFERENCE_CELLS = ("rnn", "gru", "lstm")
+REFERENCE_ONLY: dict[str, Any] = {
+    "optimizer": "rmsprop",
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "precision": "fp32",
+    "freeze_embedding": False,
+}
+
+
+class Choice(NamedTuple):
+    """The components that settings choose for a run, by name, and some of the things themselves."""
+
+    names: dict[str, str]
+    kind: Kind
+    tokenizer: type[Tokenizer]
+    backend: str
+
+    @property
+    def at_word_level(self) -> bool:
+        """Whether the model is to be trained as one of words is."""
+        return self.tokenizer.open_vocabulary and self.backend == "torch"
+
+
+def choose(given: Settings) -> Choice:
+    """The components of a run; `InputError` for a setting that has no effect with them."""
+    kind = kinds[given.get("model", ModelConfig.model)]
+    backend = given.get("backend", TrainingConfig.backend)
+    names = {
+        "level": given.get("level", kind.defaults.get("level", TextConfig.level)),
+        "model": kind.name,
+        "cell": given.get("cell", ModelConfig.cell),
+        "optimizer": given.get("optimizer", OPTIMIZERS[backend]),
+        "schedule": given.get("schedule", TrainingConfig.schedule),
+    }
+    if "encoder_cell" in given:
+        names["encoder_cell"] = given["encoder_cell"]
+    chosen = Choice(names, kind, tokenizers[names["level"]], backend)
+    _refuse_useless(given, chosen)
+    return chosen
+
+
+def _refuse_useless(given: Settings, chosen: Choice) -> None:
+    """Refuse a setting that was asked for and has no effect in this run, by its name."""
+    known, names = all_settings(), chosen.names
+    # A cell serves the encoder too, if that has one of its own.
+    running = {*names.items(), ("cell", names.get("encoder_cell", ""))}
+    for name in sorted(given.by_hand):
+        owners = known[name].owners
+        if owners and not running.intersection(owners):
+            selector = owners[0][0]
+            raise InputError(
+                f"{flag_name(name)} is for {owners_in_words(owners)}, and this run has "
+                f"{selector} {names[selector]}; leave it out"
+            )
+    for name, reason in _useless(given, chosen).items():
+        if name in given.by_hand:
+            raise InputError(f"{flag_name(name)} has no effect {reason}; leave it out")
+
+
+def _useless(given: Settings, chosen: Choice) -> dict[str, str]:
+    """Settings of every run that have no effect in this one, and where that is so."""
+    useless = {}
+    if chosen.tokenizer.reads_bytes:
+        useless["encoding"] = "where bytes are read as they are"
+    if not given.get("validation_fraction", TextConfig.validation_fraction):
+        useless["early_stopping"] = "without a validation part (--validation-fraction 0)"
+    if "max_sentence_length" not in given and not chosen.kind.defaults.get("max_sentence_length"):
+        useless["sentences"] = "without --max-sentence-length"
+    if given.get("kl_annealing") == "none":
+        useless["kl_annealing_steps"] = "with --kl-annealing none"
+    return useless
+
+
+def resolve_text(given: Settings) -> TextConfig:
+    """How the text is read; `InputError` for settings that cannot go together."""
+    chosen = choose(given)
+    if chosen.tokenizer.whole_words:
+        longest = chosen.kind.defaults.get("max_sentence_length")
+        given = given.fill(max_sentence_length=longest)
+    elif "max_sentence_length" in given:
+        raise InputError(
+            "--max-sentence-length counts words: it needs --level word "
+            "(to cut long texts at any level, use --seq-length)"
+        )
+    return _section(TextConfig, given, chosen)
+
+
+def resolve(
+    given: Settings, text: TextConfig, facts: TextFacts, size: Size | None = None
+) -> RunConfig:
+    """The settings of a run, whose `size` was chosen for the machine (`chosen_size`) or is given.
+
+    Raises `InputError` for what the chosen backend does not have.
+    """
+    chosen = choose(given)
+    if size is not None:
+        given = _sized(given, chosen, size)
+    model = _resolve_model(given, chosen, facts)
+    config = RunConfig(text, model, _resolve_training(given, chosen, facts))
+    if chosen.backend == "numpy":
+        _refuse_beyond_reference(config, chosen.kind)
+    if config.training.freeze_embedding and not model.embedding_size:
+        raise InputError(
+            "one-hot input has no embedding to freeze; leave --freeze-embedding out, or give it "
+            "an --embedding-size"
+        )
+    return config
+
+
+def _section(cls: type[S], given: Settings, chosen: Choice) -> S:
+    """A section of what was given and filled in, with the settings of its components."""
+    values, known = given.fill(**chosen.names), all_settings()
+    section = next(name for name, each in SECTIONS.items() if each is cls)
+    own = {name: value for name, value in values.items() if known[name].section == section}
+    return build_section(cls, own, values)
+
+
+def _resolve_model(given: Settings, chosen: Choice, facts: TextFacts) -> ModelConfig:
+    hidden_size = given.get("hidden_size", ModelConfig.hidden_size)
+    at_word = chosen.at_word_level
+    free = "embedding_size" not in given and not given.get("freeze_embedding")
+    tied = given.get("tie_weights", at_word and free)
+    if chosen.backend == "numpy" and not tied:
+        embedding_size = 0
+    else:
+        wide = chosen.tokenizer.open_vocabulary or tied
+        embedding_size = hidden_size if wide else min(EMBEDDING_SIZE, hidden_size)
+    few = SHORT_TEXT_DROPOUT if facts.train < SHORT_TEXT else WORD_DROPOUT
+    dropout = given.get("dropout", few if at_word else 0.0)
+    filled = given.fill(
+        embedding_size=embedding_size,
+        dropout=dropout,
+        embedding_dropout=dropout if at_word else 0.0,
+        variational=at_word,
+        tie_weights=tied,
+        forget_bias=WORD_FORGET_BIAS if chosen.tokenizer.open_vocabulary else FORGET_BIAS,
+    )
+    model = _section(ModelConfig, filled, chosen)
+    counted = {"vocab_size": facts.vocab_size, "longest_sentence": facts.longest_sentence}
+    return build_section(ModelConfig, {**model.flat(), **counted})
+
+
+def _resolve_training(given: Settings, chosen: Choice, facts: TextFacts) -> TrainingConfig:
+    usual = WORD_BATCH_SIZE if chosen.at_word_level else BATCH_SIZES[chosen.backend]
+    filled = given.fill(
+        batch_size=chosen.kind.defaults.get("batch_size", usual),
+        learning_rate=optimizers[chosen.names["optimizer"]].learning_rate,
+    )
+    if not any(name in given for name in LIMITS):
+        filled = filled.fill(minutes=DEFAULT_MINUTES)
+    training = _fitted(_section(TrainingConfig, filled, chosen), given, facts)
+    return with_intervals(training, chosen.kind.steps_per_epoch(facts, training))
+
+
+def _fitted(training: TrainingConfig, given: Settings, facts: TextFacts) -> TrainingConfig:
+    """With shorter sequences and fewer streams for a text too short for a batch.
+
+    What was given stays as it is, and so does what the text has enough tokens for.
+    """
+    if facts.sentences is not None:
+        return training
+    batch_size, seq_length = training.batch_size, training.seq_length
+    parts = [part for part in (facts.validation, facts.test) if part]
+    while "seq_length" not in given and seq_length > SHORTEST_SEQUENCE:
+        if all(part > seq_length for part in (facts.train, *parts)):
+            break
+        seq_length //= 2
+    while "batch_size" not in given and batch_size > 1:
+        if facts.train > batch_size * seq_length:
+            break
+        batch_size //= 2
+    return dataclasses.replace(training, batch_size=batch_size, seq_length=seq_length)
+
+
+def with_intervals(training: TrainingConfig, steps_per_epoch: int) -> TrainingConfig:
+    """With the steps between validations, chosen for how many there are in all.
+
+    A run measured by the clock keeps `None`: it validates by the clock as well.
+    """
+    totals = []
+    if training.epochs is not None:
+        totals.append(training.epochs * steps_per_epoch)
+    if training.steps is not None:
+        totals.append(training.steps)
+    if training.eval_every is not None or not totals:
+        return training
+    every = max(1, round(min(totals) / VALIDATIONS_A_RUN))
+    return dataclasses.replace(training, eval_every=every)
+
+
+def minutes_to_fill(given: Settings, chosen: Choice) -> float | None:
+    """How long a run is to be the best that it can be; None if its size is not to be chosen.
+
+    Word models, of which a short text is no measure, keep to one size; and so does what is told any
+    part of its size.
+    """
+    told = ("num_layers", "hidden_size", "dropout", "embedding_size", "epochs", "steps")
+    if any(name in given for name in told):
+        return None
+    if given.get("tie_weights") or given.get("freeze_embedding") or not chosen.kind.is_sized:
+        return None
+    if chosen.backend != "torch" or chosen.tokenizer.open_vocabulary:
+        return None
+    minutes: float = given.get("minutes", DEFAULT_MINUTES)
+    return minutes
+
+
+def chosen_size(given: Settings, facts: TextFacts, machine: Machine) -> Size | None:
+    """The size for the text and for what the machine can do by then, if it is to be chosen."""
+    chosen = choose(given)
+    minutes = minutes_to_fill(given, chosen)
+    if minutes is None:
+        return None
+    operations = 60 * minutes * machine.operations_per_second
+    return best_size(chosen.names["cell"], facts.train, facts.vocab_size, operations)
+
+
+def _sized(given: Settings, chosen: Choice, size: Size) -> Settings:
+    """The settings as given, with those of the chosen size where they say nothing themselves."""
+    values = size.settings()
+    # Its learning rate is Adam's.
+    if chosen.names["optimizer"] not in ("adam", "adamw"):
+        del values["learning_rate"]
+    if not any(name in given for name in LIMITS):
+        values["minutes"] = DEFAULT_MINUTES
+    return given.fill(**values)
+
+
+def _refuse_beyond_reference(config: RunConfig, kind: Kind) -> None:
+    if not kind.has_reference:
+        raise InputError(
+            f"--backend numpy is the plain reference and has no {kind.noun}; use --backend torch"
+        )
+    if config.model.cell not in REFERENCE_CELLS:
+        raise InputError(
+            f"--backend numpy has no cell {config.model.cell}; it has {', '.join(REFERENCE_CELLS)}"
+        )
+    settings = config.flat()
+    for name, only in REFERENCE_ONLY.items():
+        if settings[name] != only:
+            raise InputError(
+                f"--backend numpy is the plain reference and has only {name} = {only!r}; "
+                "leave that flag out, or use --backend torch"
+            )
+    if settings["device"] not in ("auto", "cpu"):
+        raise InputError("--backend numpy runs on the CPU only; leave --device out")
