@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 import sys
@@ -13,14 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rondel.training.defaults import resolve
 
 import rondel
 from rondel import artifact, reference
 from rondel.cells import cells
 from rondel.data.batches import Batch, Cursor, stream_batches
-from rondel.settings import RunConfig
+from rondel.data.facts import TextFacts
+from rondel.settings import RunConfig, Settings, TextConfig
 from rondel.text.tokenizers.char import CharTokenizer
+from rondel.training.resolve import resolve
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Ids = npt.NDArray[np.int64]
@@ -62,8 +62,8 @@ class Shape(NamedTuple):
 
 def configured(shape: Shape, **settings: Any) -> RunConfig:
     """The settings of a model whose embedding is as wide as its layers."""
-    config = RunConfig().updated(
-        **{
+    given = Settings(
+        {
             "cell": shape.cell,
             "num_layers": shape.layers,
             "hidden_size": shape.hidden,
@@ -75,9 +75,7 @@ def configured(shape: Shape, **settings: Any) -> RunConfig:
             **settings,
         }
     )
-    config = resolve(config)
-    model = dataclasses.replace(config.model, vocab_size=shape.vocabulary)
-    return dataclasses.replace(config, model=model)
+    return resolve(given, TextFacts(shape.vocabulary, train=10**7))
 
 
 def random_batch(shape: Shape) -> tuple[Ids, Ids]:
@@ -264,8 +262,7 @@ def prepare(source: Path, folder: Path) -> Prepared:
     from rondel.text.reading import read_text
 
     begin = time.perf_counter()
-    config = resolve(RunConfig().updated(steps=1))
-    prepared = prepare_text(read_text([str(source)]), config)
+    prepared = prepare_text(read_text([str(source)]), TextConfig(), seed=1)
     TokenStore.write(folder, prepared.tokenizer.vocab_size, prepared.parts)
     seconds = time.perf_counter() - begin
     return Prepared(

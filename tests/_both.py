@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ TEXT = (
 
 def shape(vocab_size: int, nonlinearity: str = "tanh", **settings: Any) -> ModelConfig:
     settings = {"tie_weights": False, "dropout": 0.0, **settings, "model": "bidirectional"}
-    config = configured(vocab_size, **settings).model
-    return dataclasses.replace(config, nonlinearity=nonlinearity)
+    return configured(vocab_size, nonlinearity=nonlinearity, **settings).model
 
 
 def random_model(config: ModelConfig, scale: float = 3.0) -> BidirectionalModel:
@@ -34,7 +32,7 @@ def random_model(config: ModelConfig, scale: float = 3.0) -> BidirectionalModel:
     torch.manual_seed(5)
     model = BidirectionalModel(config).eval()
     # What relu makes of large weights has no bound.
-    scale = scale if config.nonlinearity == "tanh" else 1.2
+    scale = 1.2 if config.own.get("nonlinearity") == "relu" else scale
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from click.testing import CliRunner, Result
-from rondel.training.defaults import resolve
 
 from rondel.cells import cells
 from rondel.cli import cli
 from rondel.data.batches import Batch, Cursor, stream_batches
+from rondel.data.facts import TextFacts
 from rondel.engine import NumpyEngine
-from rondel.settings import RunConfig
+from rondel.settings import RunConfig, Settings
+from rondel.settings.fields import settings_of
 from rondel.training.loop import fit
+from rondel.training.resolve import resolve
 from rondel.training.run import Run
 from rondel.training.start import begin, configure
 from rondel.training.warm_start import warm_start_from
@@ -33,6 +34,13 @@ SMALL: dict[str, Any] = {
 }
 
 
+def had(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without a nonlinearity that the cell has not: see `variants`."""
+    if "nonlinearity" in settings_of(cells[settings.get("cell", "lstm")]):
+        return settings
+    return {name: value for name, value in settings.items() if name != "nonlinearity"}
+
+
 def start(
     folder: Path,
     text: str,
@@ -43,7 +51,7 @@ def start(
     """A run about to take its first step; what `settings` do not say is small."""
     warm_start = warm_start_from(init_from, word_vectors)
     small = {k: v for k, v in SMALL.items() if not (warm_start and k in warm_start.fixed())}
-    config = configure({**small, **settings}, warm_start=warm_start)
+    config = configure(had({**small, **settings}), warm_start=warm_start)
     return begin(text, config, folder, warm_start=warm_start)
 
 
@@ -57,16 +65,12 @@ def train(folder: Path, text: str, callbacks: tuple[Any, ...] = (), **settings: 
 
 def configured(vocab_size: int, **settings: Any) -> RunConfig:
     """The resolved configuration of a small model over so many tokens."""
-    config = resolve(RunConfig().updated(**{**SMALL, **settings}))
-    return dataclasses.replace(
-        config, model=dataclasses.replace(config.model, vocab_size=vocab_size)
-    )
+    return resolve(Settings(had({**SMALL, **settings})), TextFacts(vocab_size, train=10**6))
 
 
 def batches_of(tokens: np.ndarray, config: RunConfig, count: int, skip: int = 0) -> list[Batch]:
     """The first `count` batches after `skip` of them."""
     training = config.training
-    assert training.batch_size is not None
     stream = stream_batches(tokens, training.batch_size, training.seq_length, Cursor())
     return [next(stream)[0] for _ in range(skip + count)][skip:]
 
@@ -91,6 +95,6 @@ Rondel = Callable[..., Result]
 def variants() -> Iterator[tuple[str, str]]:
     """Every registered cell by name, with each nonlinearity that it has a choice of."""
     for name, cls in cells.items():
-        fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        fields = settings_of(cls)
         for nonlinearity in ("tanh", "relu") if "nonlinearity" in fields else ("tanh",):
             yield name, nonlinearity

@@ -48,7 +48,7 @@ def random_weights(config: ModelConfig, seed: int = 3) -> dict[str, Floats]:
     """Weights large enough that different sentences and points give different ones."""
     rng = np.random.default_rng(seed)
     inputs = config.embedding_size or config.vocab_size
-    latent = config.latent_size or 0
+    latent = config.own["latent_size"]
     weights: dict[str, Floats] = {}
 
     def array(name: str, *shape: int, spread: float = 1.0) -> None:
@@ -64,13 +64,13 @@ def random_weights(config: ModelConfig, seed: int = 3) -> dict[str, Floats]:
 
     if config.embedding_size:
         array("embedding.weight", config.vocab_size, config.embedding_size)
-    joined = inputs + (latent if config.latent_input else 0)
+    joined = inputs + (latent if config.own["latent_input"] else 0)
     stack("core", None, config.num_layers, config.hidden_size, joined)
-    encoder_layers = config.encoder_layers or config.num_layers
-    encoder_hidden = config.encoder_hidden_size or config.hidden_size
-    ways = ("encoder", "encoder_backward")[: 1 + bool(config.encoder_bidirectional)]
+    encoder_layers = config.own["encoder_layers"] or config.num_layers
+    encoder_hidden = config.own["encoder_hidden_size"] or config.hidden_size
+    ways = ("encoder", "encoder_backward")[: 1 + bool(config.own["encoder_bidirectional"])]
     for way in ways:
-        stack(way, config.encoder_cell, encoder_layers, encoder_hidden, inputs)
+        stack(way, config.own["encoder_cell"], encoder_layers, encoder_hidden, inputs)
     summary = len(ways) * encoder_hidden
     states = len(cells[config.cell].states)
     for name, rows, columns in (

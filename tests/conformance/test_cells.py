@@ -11,11 +11,11 @@ import pytest
 import torch
 from _runs import logits_of, variants
 from _settings import model_config
-from rondel.training.defaults import resolve
 
 import rondel
 from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import Array, Cell, LayerParameters, Pointwise, State, split_gates
+from rondel.data.facts import TextFacts
 from rondel.models.language_model import LanguageModel
 from rondel.nn.layers import (
     TORCH_LAYERS,
@@ -25,7 +25,8 @@ from rondel.nn.layers import (
     recurrent_layer,
 )
 from rondel.nn.stack import RecurrentStack
-from rondel.settings import RunConfig
+from rondel.settings import Settings
+from rondel.training.resolve import resolve
 
 T, B, E, H = 12, 3, 7, 10
 
@@ -179,8 +180,10 @@ def test_parameters_start_in_their_bound_and_chosen_biases_as_chosen(
 )
 def test_the_forget_gate_of_an_lstm_starts_as_chosen(settings: dict[str, Any], bias: float) -> None:
     shape = {"hidden_size": H, "embedding_size": E, "num_layers": 2, "dropout": 0.0}
-    config = resolve(RunConfig().updated(**shape, **settings, embedding_dropout=0.0)).model
-    arrays = LanguageModel(dataclasses.replace(config, vocab_size=5)).named_arrays()
+    config = resolve(
+        Settings({**shape, **settings, "embedding_dropout": 0.0}), TextFacts(5, 10**6)
+    ).model
+    arrays = LanguageModel(config).named_arrays()
     for layer in range(2):
         assert arrays[f"core.bias_ih_l{layer}"][H : 2 * H].tolist() == [bias] * H
         assert arrays[f"core.bias_hh_l{layer}"][H : 2 * H].tolist() == [0.0] * H

@@ -158,7 +158,7 @@ def test_a_text_starts_from_zeros(engine, config):
     "kind", [kind for kind in KINDS if hasattr(torch.nn, kind[0].upper())], ids="-".join
 )
 def test_the_same_weights_in_torch_give_the_same(engine, config, weights, tokens_TB, state):
-    options = {"nonlinearity": config.nonlinearity} if config.cell == "rnn" else {}
+    options = {"nonlinearity": config.own["nonlinearity"]} if config.cell == "rnn" else {}
     inputs = config.embedding_size or VOCAB
     core = getattr(torch.nn, config.cell.upper())(inputs, HIDDEN, config.num_layers, **options)
     own = {k.removeprefix("core."): torch.from_numpy(v) for k, v in weights.items() if "core." in k}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterator
 from pydoc_data.topics import topics
 from typing import Any
 
@@ -14,9 +16,11 @@ from hypothesis import strategies as st
 
 from rondel.errors import InputError, ModelFolderError
 from rondel.settings import TextConfig
+from rondel.settings.fields import settings_of, types_of
 from rondel.text.tokenizers import (
     Tokenizer,
     tokenizer_from_json,
+    tokenizer_settings,
     tokenizer_to_json,
     tokenizers,
     train_tokenizer,
@@ -27,27 +31,43 @@ UNICODE = (
     "  “Où est-il?” — dit-elle… naïve e\u0301te\u0301, don’t!\r\n"
     "\tΌΔΥΣΣΕΎΣ 我们,他们。 नमस्ते दुनिया 👩\u200d💻❤️ x\u00a0y ￭ ￭￭a\n\n\n   <unk> 3.14 -- ...\n "
 )
-VARIANTS: list[dict[str, Any]] = [
-    {},
-    {"charset": "ascii"},
-    {"word_split": "spaces"},
-    {"lowercase": True},
-    {"word_split": "spaces", "lowercase": True},
-    {"vocab_size": 50},
-]
-CONFIGS = [text_config(level=level, **variant) for level in tokenizers for variant in VARIANTS]
+SIZES = {"vocab_size": 50, "min_count": 1}
 
 
-def name_of(config: TextConfig) -> str:
-    changed = {"level": config.level, **VARIANTS[CONFIGS.index(config) % len(VARIANTS)]}
-    return "-".join(map(str, changed.values()))
+def variants(level: str) -> Iterator[dict[str, Any]]:
+    """Settings to try: every choice and switch of the tokenizer's own, in every combination."""
+    cls = tokenizers[level].settings
+    values = {}
+    for name, field in settings_of(cls).items():
+        if types_of(cls)[name] is bool:
+            values[name] = [False, True]
+        elif field.metadata["choices"]:
+            values[name] = list(field.metadata["choices"])
+    for chosen in itertools.product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
+    if any(name in settings_of(cls) for name in SIZES):
+        yield dict(SIZES)
 
 
-every_config = pytest.mark.parametrize("config", CONFIGS, ids=name_of)
+def named(level: str, chosen: dict[str, Any]) -> str:
+    return "-".join(map(str, (level, *chosen.values())))
+
+
+CONFIGS = {
+    named(level, chosen): text_config(level=level, **{"min_count": 1, **chosen})
+    for level in tokenizers
+    for chosen in variants(level)
+}
+every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
 
 
 def normal(text: str, config: TextConfig) -> str:
-    return text.lower() if config.level == "word" and config.lowercase else text
+    return text.lower() if config.own.get("lowercase") else text
+
+
+def is_closed(config: TextConfig) -> bool:
+    """Whether there is no other token than the tokenizer has from the beginning."""
+    return config.own.get("charset") == "ascii"
 
 
 def pushed(tokenizer: Tokenizer, ids: Any) -> str:
@@ -65,13 +85,13 @@ def test_every_token_stands_where_its_span_says(config: TextConfig, text: str) -
     for token_id, (begin, end) in zip(ids.tolist(), spans.tolist(), strict=True):
         assert 0 <= begin < end <= len(text)
         covered[begin:end] += 1
-        if config.level != "byte" and token_id != tokenizer.unknown_id:
+        if not tokenizer.reads_bytes and token_id != tokenizer.unknown_id:
             alone = tokenizer.decode([token_id])
             assert normal(text[begin:end], config).strip() == alone.strip()
     assert (np.diff(spans, axis=0) >= 0).all()
     # A character is several bytes; what no token covers is the space between two words.
     bytes_of = [len(c.encode("utf-8", "surrogateescape")) if c != "\ud800" else 3 for c in text]
-    if config.level == "byte":
+    if tokenizer.reads_bytes:
         assert covered.tolist() == bytes_of
     else:
         assert covered.max(initial=1) == 1
@@ -85,7 +105,7 @@ def test_a_text_with_nothing_unknown_comes_back_exactly(config: TextConfig, text
     ids = tokenizer.encode(text)
     if tokenizer.unknowns(text):
         # Those settings that cannot hold the whole text, and no others.
-        assert config.charset == "ascii" or config.vocab_size == 50
+        assert is_closed(config) or config.own["vocab_size"] == SIZES["vocab_size"]
         assert tokenizer.unknown_id in ids
     else:
         assert tokenizer.decode(ids) == normal(text, config)
@@ -174,11 +194,11 @@ def test_the_vocabulary_is_that_of_the_text(config: TextConfig) -> None:
 @every_config
 def test_extending_keeps_every_token_and_adds_those_of_the_text(config: TextConfig) -> None:
     tokenizer = TRAINED[config]
-    extended = tokenizer.extended(UNICODE, config)
+    extended = tokenizer.extended(UNICODE, tokenizer_settings(config))
     before = {tokenizer.token(i) for i in range(tokenizer.vocab_size)}
     after = {extended.token(i) for i in range(extended.vocab_size)}
     assert before <= after
-    if tokenizer.unknown_id is None or (config.charset == "ascii" and config.level == "char"):
+    if tokenizer.unknown_id is None or is_closed(config):
         assert after == before
     else:
         learnt = train_tokenizer(UNICODE, config)
@@ -187,7 +207,8 @@ def test_extending_keeps_every_token_and_adds_those_of_the_text(config: TextConf
     if not tokenizer.unknowns(PROSE):
         assert extended.decode(extended.encode(PROSE)) == normal(PROSE, config)
     other = text_config(level=config.level, charset="text", word_split="spaces", lowercase=True)
-    assert tokenizer_to_json(tokenizer.extended("", other)) == tokenizer_to_json(tokenizer)
+    nothing_new = tokenizer.extended("", tokenizer_settings(other))
+    assert tokenizer_to_json(nothing_new) == tokenizer_to_json(tokenizer)
 
 
 @every_config
@@ -216,4 +237,4 @@ def test_a_damaged_state_is_refused(level: str) -> None:
         tokenizer_from_json({})
 
 
-TRAINED = {config: train_tokenizer(PROSE, config) for config in CONFIGS}
+TRAINED = {config: train_tokenizer(PROSE, config) for config in CONFIGS.values()}

@@ -53,8 +53,8 @@ def plainly() -> Iterator[None]:
 
 
 def config(cell: str, nonlinearity: str, **changes: Any) -> ModelConfig:
-    shape = configured(23, cell=cell).model
-    return dataclasses.replace(shape, nonlinearity=nonlinearity, **changes)
+    shape = configured(23, cell=cell, nonlinearity=nonlinearity).model
+    return dataclasses.replace(shape, **changes)
 
 
 def normal(*shape: int) -> Tensor:

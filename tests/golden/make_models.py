@@ -67,7 +67,7 @@ def main() -> None:
             )  # fmt: skip
         model.save(home / name)
         figures = model.evaluate(UNSEEN).to_json()
-        if model.config.is_bidirectional:
+        if model.config.model == "bidirectional":
             figures |= model.evaluate_cloze(UNSEEN).to_json()
         argmax = model.sample(PRIME, length=LENGTH, mode="argmax")
         expected[name] = {"argmax": argmax, "evaluation": figures, "step": model.progress["step"]}

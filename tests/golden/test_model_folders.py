@@ -16,7 +16,7 @@ from _settings import text_config
 from make_models import LENGTH, MODELS, PRIME, UNSEEN
 
 import rondel
-from rondel.models import models
+from rondel.kinds import kind_of
 from rondel.models.base import TensorBatch
 
 HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def test_it_opens_as_what_it_was(folder: Path) -> None:
     assert model.tokenizer.level == settings.get("level", text_config().level)
     for name in ("cell", "num_layers", "hidden_size", "embedding_size", "tie_weights", "dropout"):
         if name in settings:
-            assert getattr(model.config, name) == settings[name]
+            assert model.config.flat()[name] == settings[name]
     assert model.progress["step"] == expected(folder)["step"]
     assert model.choose_opening(seed=1).shown.strip()
 
@@ -57,7 +57,7 @@ def test_it_finds_a_text_as_likely_as_it_did(folder: Path) -> None:
     then = expected(folder)["evaluation"]
     model = rondel.load(folder)
     figures = model.evaluate(UNSEEN).to_json()
-    if model.config.is_bidirectional:
+    if model.config.model == "bidirectional":
         figures |= model.evaluate_cloze(UNSEEN).to_json()
     # There may be more figures by now.
     assert {name: figures[name] for name in then} == pytest.approx(then, rel=1e-6, abs=1e-5)
@@ -65,13 +65,13 @@ def test_it_finds_a_text_as_likely_as_it_did(folder: Path) -> None:
 
 def test_torch_finds_the_same(folder: Path) -> None:
     model = rondel.load(folder)
-    module = models[model.config.model](model.config)
+    module = kind_of(model.config).module(model.config)
     module.load(model.weights)
     module.eval()
     ids = torch.from_numpy(model.tokenizer.encode(UNSEEN).astype(np.int64))[:, None]
     with torch.no_grad():
         terms, _ = module.losses(TensorBatch(ids[:-1], ids[1:]), module.initial_state(1), 0)
     nats = expected(folder)["evaluation"]["nats_per_token"]
-    assert float(terms["causal" if model.config.is_bidirectional else "nll"]) == pytest.approx(
-        nats, abs=1e-5
-    )
+    assert float(
+        terms["causal" if model.config.model == "bidirectional" else "nll"]
+    ) == pytest.approx(nats, abs=1e-5)

@@ -17,15 +17,22 @@ from typing import Any
 
 import rondel
 from rondel.artifact import is_model
-from rondel.settings import RunConfig
+from rondel.settings import Settings
 from rondel.training.callbacks.metrics import MetricsFile, read_metrics
 from rondel.training.loop import fit
 from rondel.training.start import begin, resume
 
 CHANGES = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-CONFIG = RunConfig().updated(
-    backend="numpy", hidden_size=6, seq_length=8, batch_size=4, steps=5, eval_every=2
+SETTINGS = Settings(
+    {
+        "backend": "numpy",
+        "hidden_size": 6,
+        "seq_length": 8,
+        "batch_size": 4,
+        "steps": 5,
+        "eval_every": 2,
+    }
 )
 DETERMINED = ("step", "epoch", "tokens", "train_loss", "val_loss", "learning_rate")
 
@@ -33,7 +40,7 @@ DETERMINED = ("step", "epoch", "tokens", "train_loss", "val_loss", "learning_rat
 def train(text: str, folder: Path) -> None:
     """Begin a run in `folder`, or go on with the one that is there, to its end."""
     if not is_model(folder):
-        run = begin(text, CONFIG, folder)
+        run = begin(text, SETTINGS, folder)
     else:
         try:
             run = resume(folder, {})

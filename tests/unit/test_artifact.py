@@ -27,7 +27,7 @@ TRICKY = np.array([0.0, -0.0, 1 / 3, np.float32(1e-45), np.finfo(np.float32).max
 
 
 def make(level: str = "char", **changes: Any) -> Artifact:
-    tokenizer = train_tokenizer(TEXT, text_config(level=level))
+    tokenizer = train_tokenizer(TEXT, text_config(level=level, min_count=1))
     config = model_config(
         hidden_size=4, embedding_size=0, num_layers=2, vocab_size=tokenizer.vocab_size, **changes
     )

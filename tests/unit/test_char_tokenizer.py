@@ -9,7 +9,7 @@ from _settings import text_config
 from rondel.errors import InputError
 from rondel.settings import TextConfig
 from rondel.text.tokenizers import char, train_tokenizer
-from rondel.text.tokenizers.char import CharTokenizer
+from rondel.text.tokenizers.char import CharSettings, CharTokenizer
 
 ASCII = text_config(charset="ascii")
 
@@ -34,7 +34,7 @@ def test_ascii_ids_are_codes_and_its_unknown_is_sub() -> None:
 
 
 def test_extending_sorts_new_characters_in() -> None:
-    tokenizer = train_tokenizer("ac", text_config()).extended("bb!", ASCII)
+    tokenizer = train_tokenizer("ac", text_config()).extended("bb!", CharSettings("ascii"))
     assert [tokenizer.token(i) for i in range(5)] == ["<unk>", "!", "a", "b", "c"]
 
 

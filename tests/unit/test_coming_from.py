@@ -11,7 +11,7 @@ import click
 import pytest
 
 from rondel.cli import COMMANDS, cli
-from rondel.settings import RunConfig
+from rondel.settings import Settings, all_settings
 from rondel.training.schedules import Standing, learning_rate
 
 DOC = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text(encoding="utf-8")
@@ -52,13 +52,11 @@ def command_lines() -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("rondel ")]
 
 
-def settings_of(folder: str) -> RunConfig:
+def settings_of(folder: str) -> Settings:
     """What the training command line that writes `folder` sets."""
     (args,) = [args for args in command_lines() if args[0] == "train" and folder in args]
     given = command("train").make_context("train", args[1:]).params
-    fields = {name for section in RunConfig().sections().values() for name in vars(section)}
-    chosen = {name: given[name] for name in fields & set(given) if given[name] is not None}
-    return RunConfig().updated(**chosen)
+    return Settings({name: given[name] for name in all_settings() if given.get(name) is not None})
 
 
 def test_every_row_names_a_flag_or_says_that_there_is_none():

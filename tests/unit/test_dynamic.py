@@ -26,7 +26,7 @@ def by_the_reference(
     assert settings.rate is not None
     trained = {name: array.astype(float) for name, array in model.weights.items()}
     reference = Model(
-        make_cell(model.config.cell, model.config.nonlinearity),
+        make_cell(model.config.cell, model.config.own.get("nonlinearity", "tanh")),
         {name: array.copy() for name, array in trained.items()},
     )
     mean = 1.0
@@ -47,7 +47,7 @@ def by_the_reference(
 
 def root_mean_squares(model: rondel.Model, ids: np.ndarray, length: int) -> dict[str, Any]:
     """Of the gradients at every segment of a short text, read once at each place they begin."""
-    cell = make_cell(model.config.cell, model.config.nonlinearity)
+    cell = make_cell(model.config.cell, model.config.own.get("nonlinearity", "tanh"))
     parameters = {name: array.astype(float) for name, array in model.weights.items()}
     reference = Model(cell, parameters)
     stretch = length * dynamic.SEGMENTS_AT_A_PLACE + 1

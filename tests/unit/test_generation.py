@@ -224,7 +224,7 @@ def test_a_long_prime_is_read_in_bounded_chunks_and_to_its_end(engine, chars, le
 @pytest.mark.parametrize("level", tokenizers)
 @pytest.mark.parametrize("mode", ["argmax", "beam"])
 def test_pieces_continue_the_prime_as_one_text(level, mode):
-    tokenizer = train_tokenizer(PROSE, text_config(level=level))
+    tokenizer = train_tokenizer(PROSE, text_config(level=level, min_count=1))
     model = random_engine(tokenizer.vocab_size, seed=4)
     prime = PROSE[:120].rstrip()
     text = text_of(model, tokenizer, prime, length=40, mode=mode, beam_width=1)
@@ -239,7 +239,7 @@ def test_pieces_continue_the_prime_as_one_text(level, mode):
 
 @pytest.fixture(scope="module", params=["punctuation", "spaces"])
 def words(request):
-    config = text_config(level="word", word_split=request.param)
+    config = text_config(level="word", word_split=request.param, min_count=1)
     return train_tokenizer("The cat sat on the mat (a mat) .\nThe cat sat .", config)
 
 

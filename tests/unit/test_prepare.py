@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from _runs import configured, start
+from _runs import start
 from _settings import text_config
 
-from rondel.data.prepare import choose_excerpts, prepare_text, split_bounds
+from rondel.settings import Settings
+from rondel.training.resolve import resolve_text
+from rondel.data.prepare import PreparedText, prepare_text, split_bounds
 from rondel.errors import InputError
-from rondel.settings import RunConfig
 
 
-def config(**settings: object) -> RunConfig:
-    return configured(0, **settings)
+def prepare(text: str, **settings: Any) -> PreparedText:
+    return prepare_text(text, resolve_text(Settings(settings)), seed=1)
 
 
 @pytest.mark.parametrize("length", [10, 1000, 9_999, 1_115_394])
@@ -90,7 +91,7 @@ def test_a_last_line_longer_than_the_split_is_cut_at_a_space() -> None:
 
 def test_words_seen_in_validation_alone_are_unknown() -> None:
     text = "the glass is hot\n" * 90 + "the zebra is hot\n" * 10
-    prepared = prepare_text(text, config(level="word", seq_length=8))
+    prepared = prepare(text, level="word")
     vocabulary = {prepared.tokenizer.token(i) for i in range(prepared.tokenizer.vocab_size)}
     assert vocabulary == {"<unk>", "the", "glass", "is", "hot", "\n"}
     _, ids = prepared.parts["validation"]
@@ -99,20 +100,18 @@ def test_words_seen_in_validation_alone_are_unknown() -> None:
 
 def test_characters_seen_in_validation_alone_are_known() -> None:
     text = "abc\n" * 90 + "zbc\n" * 10
-    prepared = prepare_text(text, config(batch_size=1, seq_length=8))
+    prepared = prepare(text)
     ids = prepared.parts["validation"][1]
     assert prepared.tokenizer.decode(ids).count("z") == 10
 
 
 def test_long_sentences_are_dropped_and_counted() -> None:
     lines = ["a b c\n", "a b c d e f\n", "a b c d\n"] * 40
-    prepared = prepare_text(
-        "".join(lines), config(level="word", max_sentence_length=4, min_count=1, batch_size=1)
-    )
+    prepared = prepare("".join(lines), level="word", max_sentence_length=4, min_count=1)
     assert prepared.dropped_sentences == 40
     whole = "".join(prepared.tokenizer.decode(ids) for _, ids in prepared.parts.values())
     assert whole == "a b c\na b c d\n" * 40
-    untouched = prepare_text("".join(lines), config(level="word", batch_size=1))
+    untouched = prepare("".join(lines), level="word")
     assert untouched.dropped_sentences == 0
 
 
@@ -141,28 +140,14 @@ def test_long_sentences_are_dropped_and_counted() -> None:
     ],
 )
 def test_a_part_too_small_says_what_to_change(
-    settings: dict[str, object], length: int, message: str
+    settings: dict[str, Any], length: int, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as refused:
-        prepare_text("ab" * (length // 2), config(**settings))
+        start(tmp_path / "run", "ab" * (length // 2), **settings)
     assert str(refused.value) == message
 
 
-def test_parts_just_large_enough_will_do() -> None:
+def test_parts_just_large_enough_will_do(tmp_path: Path) -> None:
     settings = {"batch_size": 4, "seq_length": 16, "validation_fraction": 17 / 82}
-    prepared = prepare_text("ab" * 41, config(**settings))
-    assert [split.tokens for split, _ in prepared.parts.values()] == [65, 17, 0]
-
-
-def test_excerpts_are_beginnings_of_lines_or_sentences_without_words_cut(prose: str) -> None:
-    excerpts = choose_excerpts(prose, seed=3)
-    assert 10 < len(excerpts) <= 32
-    assert len(set(excerpts)) == len(excerpts)
-    for excerpt in excerpts:
-        assert 0 < len(excerpt) <= 48
-        places = [i for i in range(len(prose)) if prose.startswith(excerpt, i)]
-        assert any(i == 0 or re.search(r"(\n|[.!?][\"')]? +)$", prose[:i]) for i in places)
-        assert any(not prose[i + len(excerpt) :][:1].isalnum() for i in places)
-    assert excerpts == choose_excerpts(prose, seed=3)
-    assert excerpts != choose_excerpts(prose, seed=4)
-    assert choose_excerpts("\n\n \n", seed=1) == ("\n\n \n",)
+    run = start(tmp_path / "run", "ab" * 41, **settings)
+    assert [split.tokens for split in run.store.splits.values()] == [65, 17, 0]

@@ -10,10 +10,9 @@ import pytest
 from _settings import training_config
 
 from rondel.data.batches import Batch, Cursor
-from rondel.settings import TrainingConfig
 from rondel.training.learner import StepResult
 from rondel.training.progress import Progress
-from rondel.training.schedules import SCHEDULES, Standing, learning_rate
+from rondel.training.schedules import Standing, learning_rate
 
 
 def rate(schedule: str, at: Standing, **settings: Any) -> float:
@@ -161,10 +160,3 @@ def test_the_clock_goes_on_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> No
     assert progress.read_clock() == 42.5
     assert progress.fraction(training_config(minutes=1)) == pytest.approx(42.5 / 60)
     assert "_started" not in progress.to_json()
-
-
-def test_every_schedule_that_a_setting_names_is_there() -> None:
-    import dataclasses
-
-    field = {field.name: field for field in dataclasses.fields(TrainingConfig)}["schedule"]
-    assert set(field.metadata["choices"]) == set(SCHEDULES)

@@ -41,8 +41,13 @@ def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: Any) -> M
     """A small model with random weights, large enough that its predictions differ."""
     config = text_config(min_count=1, **{"level": "char", **text})
     tokenizer = train_tokenizer(TEXT, config)
-    shape = configured(tokenizer.vocab_size, cell=cell, num_layers=2).model
-    shape = dataclasses.replace(shape, nonlinearity=nonlinearity, tie_weights=False)
+    shape = configured(
+        tokenizer.vocab_size,
+        cell=cell,
+        nonlinearity=nonlinearity,
+        num_layers=2,
+        tie_weights=False,
+    ).model
     weights = initial_parameters(make_cell(cell), tokenizer.vocab_size, 16, 2, 8, seed=3)
     scale = 4.0 if nonlinearity == "tanh" else 1.5  # what relu makes of more has no bound
     weights = {name: scale * array for name, array in weights.items()}

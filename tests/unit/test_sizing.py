@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from _runs import rondel
-from rondel.training.defaults import LEARNING_RATES, minutes_to_fill, resolve, resolve_size
 
-from rondel.settings import RunConfig
+from rondel.data.facts import TextFacts
+from rondel.settings import Settings
+from rondel.training.optimizers import optimizers
+from rondel.training.resolve import choose, minutes_to_fill, resolve
 from rondel.training.run import SETTINGS
 from rondel.training.sizing import BATCH, SMALL_BATCH, Size, best_size, recurrent_weights
 
@@ -67,6 +69,11 @@ def test_a_text_of_one_line_and_no_time_still_gets_a_model() -> None:
     assert best_size("lstm", 1, 65, 1.0).hidden_size >= 1
 
 
+def filled(**given: object) -> float | None:
+    settings = Settings(given)
+    return minutes_to_fill(settings, choose(settings))
+
+
 @pytest.mark.parametrize(
     "told",
     [
@@ -81,23 +88,24 @@ def test_a_text_of_one_line_and_no_time_still_gets_a_model() -> None:
     ],
 )
 def test_what_is_told_of_size_or_end_leaves_nothing_to_choose(told: dict[str, object]) -> None:
-    assert minutes_to_fill(RunConfig().updated(**told)) is None
+    assert filled(**told) is None
 
 
 def test_minutes_are_filled_and_ten_if_none_are_given() -> None:
-    assert minutes_to_fill(RunConfig().updated(minutes=3.0)) == 3
-    assert minutes_to_fill(RunConfig().updated(level="byte", cell="gru", batch_size=4)) == 10
+    assert filled(minutes=3.0) == 3
+    assert filled(level="byte", cell="gru", batch_size=4) == 10
 
 
 def test_what_is_chosen_is_settled_but_for_what_is_told() -> None:
     size = Size(2, 320, 0.25, 2e-3, 16, 12.5)
-    config = resolve(resolve_size(RunConfig().updated(minutes=1.0, batch_size=5), size))
+    facts = TextFacts(65, 10**6)
+    config = resolve(Settings({"minutes": 1.0, "batch_size": 5}), facts, size)
     model, training = config.model, config.training
     assert (model.num_layers, model.hidden_size, model.dropout) == (2, 320, 0.25)
     assert (training.batch_size, training.epochs, training.minutes) == (5, 12.5, 1.0)
     assert training.learning_rate == 2e-3
-    sgd = resolve(resolve_size(RunConfig().updated(optimizer="sgd"), size)).training
-    assert sgd.learning_rate == LEARNING_RATES["sgd"]
+    sgd = resolve(Settings({"optimizer": "sgd"}), facts, size).training
+    assert sgd.learning_rate == optimizers["sgd"].learning_rate
 
 
 def test_the_choice_is_told_and_saved(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from _settings import model_config, text_config
 from rondel.cells import build_cell
 from rondel.data.batches import PADDING, Batch
 from rondel.errors import InputError
-from rondel.models import models
+from rondel.kinds import kind_of
 from rondel.models.base import TensorBatch
 from rondel.models.language_model import LanguageModel
 from rondel.nn.compiled import language_model_loss
@@ -298,7 +298,7 @@ def test_arrays_are_named_and_shaped_as_in_a_model_folder(
     settings: dict[str, Any], names: dict[str, tuple[int, ...]]
 ) -> None:
     config = configured(40, cell="gru", num_layers=2, **settings).model
-    model = models[config.model](config)
+    model = kind_of(config).module(config)
     exported = model.export()
     width = config.embedding_size or 40
     expected = {"head.bias": (40,), **names}

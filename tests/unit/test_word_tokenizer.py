@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from rondel.errors import InputError
 from rondel.settings import TextConfig
 from rondel.text.tokenizers import train_tokenizer, word
-from rondel.text.tokenizers.word import WordTokenizer
+from rondel.text.tokenizers.word import WordSettings, WordTokenizer
 
-PUNCTUATION = text_config(level="word", vocab_size=10**6)
-SPACES = text_config(level="word", vocab_size=10**6, word_split="spaces")
+PUNCTUATION = text_config(level="word", vocab_size=10**6, min_count=1)
+SPACES = text_config(level="word", vocab_size=10**6, word_split="spaces", min_count=1)
 
 
 def spelt(text: str, config: TextConfig = PUNCTUATION) -> list[str]:
@@ -69,7 +69,7 @@ def test_sampled_tokens_are_put_together_as_a_person_would() -> None:
 
 def test_the_commonest_words_are_kept_and_ties_go_by_spelling() -> None:
     text = "b a d c d c d"
-    tokenizer = train_tokenizer(text, text_config(level="word", vocab_size=3))
+    tokenizer = train_tokenizer(text, text_config(level="word", vocab_size=3, min_count=1))
     assert [tokenizer.token(i) for i in range(tokenizer.vocab_size)] == ["<unk>", "d", "c", "a"]
     assert tokenizer.encode(text).tolist() == [0, 3, 1, 2, 1, 2, 1]
     assert tokenizer.decode(tokenizer.encode(text)) == "<unk> a d c d c d"
@@ -77,15 +77,15 @@ def test_the_commonest_words_are_kept_and_ties_go_by_spelling() -> None:
 
 
 def test_extending_puts_the_commonest_new_words_at_the_end() -> None:
-    old = train_tokenizer("b a b", text_config(level="word"))
-    tokenizer = old.extended("d c, d a a a. d c", text_config(level="word", vocab_size=3))
+    old = train_tokenizer("b a b", text_config(level="word", min_count=1))
+    tokenizer = old.extended("d c, d a a a. d c", WordSettings(vocab_size=3, min_count=1))
     assert [tokenizer.token(i) for i in range(tokenizer.vocab_size)] == [
         *("<unk>", "b", "a", "d", "c"),
     ]
 
 
 def test_unk_in_the_text_is_the_unknown_word_and_none_to_report() -> None:
-    tokenizer = train_tokenizer("the <unk> of <unk> <unk>", text_config(level="word"))
+    tokenizer = train_tokenizer("the <unk> of <unk> <unk>", text_config(level="word", min_count=1))
     assert tokenizer.vocab_size == 3
     assert tokenizer.encode("of <unk> the <unk>").tolist() == [1, 0, 2, 0]
     assert tokenizer.decode([1, 0, 2, 0]) == "of <unk> the <unk>"
@@ -93,7 +93,7 @@ def test_unk_in_the_text_is_the_unknown_word_and_none_to_report() -> None:
 
 
 def test_lower_case() -> None:
-    config = text_config(level="word", lowercase=True)
+    config = text_config(level="word", lowercase=True, min_count=1)
     tokenizer = train_tokenizer("The THE the ΟΔΟΣ", config)
     assert tokenizer.vocab_size == 3
     assert tokenizer.decode(tokenizer.encode("tHe ΟΔΟΣ the")) == "the οδος the"
@@ -136,7 +136,9 @@ texts = st.one_of(st.text(), st.lists(hard, max_size=30).map("".join))
 def test_any_text_with_nothing_unknown_comes_back(
     word_split: str, lowercase: bool, text: str
 ) -> None:
-    config = text_config(level="word", vocab_size=10**6, word_split=word_split, lowercase=lowercase)
+    config = text_config(
+        level="word", vocab_size=10**6, word_split=word_split, lowercase=lowercase, min_count=1
+    )
     try:
         tokenizer = train_tokenizer(text, config)
     except InputError:

@@ -311,7 +311,7 @@ def test_an_embedding_takes_the_rows_of_the_words_found(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     write_text(path)
     vectors = load_word_vectors(path)
-    tokenizer = train_tokenizer(TEXT, text_config(level="word"))
+    tokenizer = train_tokenizer(TEXT, text_config(level="word", min_count=1))
     initial = np.full((tokenizer.vocab_size, 4), 9, np.float32)
     counts = np.bincount(tokenizer.encode(TEXT), minlength=tokenizer.vocab_size)
     matrix, coverage = embedding_from_vectors(vectors, tokenizer, initial, counts)
@@ -331,7 +331,7 @@ def test_an_embedding_takes_the_rows_of_the_words_found(tmp_path: Path) -> None:
 def test_the_exact_spelling_comes_first(tmp_path: Path) -> None:
     path = tmp_path / "vectors.bin"
     keyed(["the", "The"], MATRIX[:2]).save_word2vec_format(str(path), binary=True)
-    tokenizer = train_tokenizer("The the THE", text_config(level="word"))
+    tokenizer = train_tokenizer("The the THE", text_config(level="word", min_count=1))
     matrix, _ = embedding_from_vectors(
         load_word_vectors(path), tokenizer, np.zeros((4, 4), np.float32)
     )
@@ -345,12 +345,12 @@ def test_vectors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "vectors.txt"
     write_text(path)
     vectors = load_word_vectors(path)
-    words = train_tokenizer(TEXT, text_config(level="word"))
+    words = train_tokenizer(TEXT, text_config(level="word", min_count=1))
     with pytest.raises(InputError, match="have 4 numbers each, and --embedding-size is 7"):
         embedding_from_vectors(vectors, words, np.zeros((words.vocab_size, 7), np.float32))
     characters = train_tokenizer(TEXT, text_config())
     with pytest.raises(InputError, match="word vectors need --level word, not char"):
         embedding_from_vectors(vectors, characters, np.zeros((characters.vocab_size, 4)))
-    others = train_tokenizer("жук и кит", text_config(level="word"))
+    others = train_tokenizer("жук и кит", text_config(level="word", min_count=1))
     with pytest.raises(InputError, match="none of the text's words has a word vector"):
         embedding_from_vectors(vectors, others, np.zeros((others.vocab_size, 4)))

@@ -34,8 +34,7 @@ LOOK_AHEAD = 64
 KEPT_BETWEEN_GAPS = 4
 MOST = 256
 """Tokens that a gap may have at all: what is longer is a text to write, with `rondel sample`."""
-LONGEST = {"word": 3}
-OTHERWISE_LONGEST = 12
+LONGEST, MOST_WORDS = 12, 3
 
 Watch = Callable[[float], None]
 """Is told what fraction is done."""
@@ -77,7 +76,7 @@ class FillSettings:
         """How many tokens a gap may have."""
         if self.length is not None:
             return range(self.length, self.length + 1)
-        longest = self.max_length or LONGEST.get(tokenizer.level, OTHERWISE_LONGEST)
+        longest = self.max_length or (MOST_WORDS if tokenizer.whole_words else LONGEST)
         return range(1, longest + 1)
 
 

@@ -42,6 +42,13 @@ class Settings(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"Settings({self._values!r})"
 
+    def without(self, *names: str) -> Settings:
+        """These but for some of them."""
+        kept = Settings()
+        kept._values = {name: value for name, value in self.items() if name not in names}
+        kept.by_hand = self.by_hand - set(names)
+        return kept
+
     def fill(self, **values: Any) -> Settings:
         """These, and `values` where nothing was given."""
         filled = Settings()

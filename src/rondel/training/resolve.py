@@ -129,17 +129,17 @@ def resolve_text(given: Settings) -> TextConfig:
     if chosen.tokenizer.whole_words:
         longest = chosen.kind.defaults.get("max_sentence_length")
         given = given.fill(max_sentence_length=longest)
-    elif "max_sentence_length" in given:
+    elif "max_sentence_length" in given.by_hand:
         raise InputError(
             "--max-sentence-length counts words: it needs --level word "
             "(to cut long texts at any level, use --seq-length)"
         )
+    else:
+        given = given.without("max_sentence_length")
     return _section(TextConfig, given, chosen)
 
 
-def resolve(
-    given: Settings, text: TextConfig, facts: TextFacts, size: Size | None = None
-) -> RunConfig:
+def resolve(given: Settings, facts: TextFacts, size: Size | None = None) -> RunConfig:
     """The settings of a run, whose `size` was chosen for the machine (`chosen_size`) or is given.
 
     Raises `InputError` for what the chosen backend does not have.
@@ -148,7 +148,7 @@ def resolve(
     if size is not None:
         given = _sized(given, chosen, size)
     model = _resolve_model(given, chosen, facts)
-    config = RunConfig(text, model, _resolve_training(given, chosen, facts))
+    config = RunConfig(resolve_text(given), model, _resolve_training(given, chosen, facts))
     if chosen.backend == "numpy":
         _refuse_beyond_reference(config, chosen.kind)
     if config.training.freeze_embedding and not model.embedding_size:

@@ -122,7 +122,7 @@ def begin(
     del text
     machine = Machine(given.get("device", TrainingConfig.device), given.get("threads"))
     size = chosen_size(given, prepared.facts, machine)
-    config = resolve(given, reading, prepared.facts, size)
+    config = resolve(given, prepared.facts, size)
     check_sizes(prepared.facts, config)
     learner = build_learner(config, prepared.tokenizer)
     if warm_start:

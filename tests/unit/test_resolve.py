@@ -4,18 +4,20 @@ from typing import Any
 
 import pytest
 from _settings import text_config
-from rondel.training.defaults import resolve, resolve_dropout
 
+from rondel.data.facts import TextFacts
 from rondel.errors import InputError
-from rondel.settings import RunConfig
+from rondel.settings import Settings
 from rondel.text.tokenizers import train_tokenizer
+from rondel.text.tokenizers.word import WordSettings
+from rondel.training.resolve import resolve
 
 
-def resolved(tokens: int = 1000, **settings: Any) -> dict[str, Any]:
-    config = resolve_dropout(resolve(RunConfig().updated(**settings)), tokens)
+def resolved(tokens: int = 10_000, **settings: Any) -> dict[str, Any]:
+    config = resolve(Settings(settings), TextFacts(50, tokens, tokens))
     model = config.model
     return {
-        "min_count": config.text.min_count,
+        "min_count": config.text.own.get("min_count"),
         "batch_size": config.training.batch_size,
         "embedding_size": model.embedding_size,
         "dropout": (model.dropout, model.embedding_dropout),
@@ -97,10 +99,27 @@ def test_a_word_that_comes_too_seldom_is_unknown() -> None:
     assert tokenizer.unknowns(text) == ["c", ","]
     both = text_config(level="word", min_count=2, vocab_size=1)
     assert train_tokenizer(text, both).vocab_size == 2
-    more = tokenizer.extended("d e d", text_config(level="word", min_count=2))
+    more = tokenizer.extended("d e d", WordSettings(min_count=2))
     assert [more.token(i) for i in range(more.vocab_size)] == ["<unk>", "b", "a", "d"]
 
 
 def test_a_text_of_words_that_come_once_says_what_to_do() -> None:
     with pytest.raises(InputError, match="no word of this text comes 2 times: lower --min-count"):
         train_tokenizer("each word\nbut once\n", text_config(level="word", min_count=2))
+
+
+@pytest.mark.parametrize(
+    ("facts", "given", "shape"),
+    [
+        (TextFacts(50, 10_000, 1_000), {}, (32, 64)),
+        (TextFacts(50, 900, 100), {}, (8, 64)),
+        (TextFacts(50, 900, 50), {}, (16, 32)),
+        (TextFacts(50, 900, 0), {"batch_size": 40}, (40, 64)),
+        (TextFacts(50, 900, 40), {"seq_length": 100}, (8, 100)),
+    ],
+)
+def test_a_short_text_gets_smaller_batches_where_nothing_was_asked(
+    facts: TextFacts, given: dict[str, Any], shape: tuple[int, int]
+) -> None:
+    training = resolve(Settings({"hidden_size": 8, **given}), facts).training
+    assert (training.batch_size, training.seq_length) == shape
