@@ -42,8 +42,8 @@ from rondel.generation.streams import Event, Request, write_as_asked, write_many
 from rondel.inspection import ablation, control, finding
 from rondel.inspection import trace as tracing
 from rondel.inspection.features import Feature, features_of
-from rondel.text.reading import read_text
 from rondel.settings import ModelConfig
+from rondel.text.reading import read_text
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.typed import check_text, check_texts
 from rondel.text.word_vectors import WordVectors, vectors_of

@@ -45,8 +45,6 @@ from rondel.folder_files import (
     sum_of,
 )
 from rondel.model_arrays import check_arrays, check_is_whole
-from rondel.cells import build_cell
-from rondel.kinds.sentence_vae import LatentSettings
 from rondel.settings import ModelConfig, build_section
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
 

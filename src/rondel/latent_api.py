@@ -25,7 +25,6 @@ from rondel.generation.latent import Step
 from rondel.generation.listing import SampleList
 from rondel.generation.settings import GenerationSettings, require_count
 from rondel.generation.streams import CAPACITY
-from rondel.generation.settings import GenerationSettings
 from rondel.kinds.sentence_vae import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 from rondel.text.typed import check_text, check_texts

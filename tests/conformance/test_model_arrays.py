@@ -14,65 +14,70 @@ from _runs import configured, variants
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.config import ModelConfig
 from rondel.errors import ModelFolderError
-from rondel.model_arrays import KINDS, arrays_of, check_arrays
-from rondel.models import models
+from rondel.kinds import kind_of, kinds
+from rondel.model_arrays import check_arrays
+from rondel.settings import ModelConfig
+from rondel.settings.fields import choices_of, settings_of, types_of
 from rondel.text.tokenizers.char import CharTokenizer
 
 CHARACTERS = "\n abcdefgh"
 VOCAB_SIZE = len(CHARACTERS) + 1
-OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "language-model": [
-        {},
-        {"embedding_size": 0},
-        {"tie_weights": True, "embedding_size": 6},
-    ],
-    "sentence-vae": [
-        {},
-        {"latent_input": True, "embedding_size": 0},
-        {"encoder_bidirectional": True, "encoder_cell": "gru", "encoder_layers": 3},
-        {"encoder_hidden_size": 5, "latent_input": True},
-        {"tie_weights": True, "embedding_size": 6},
-    ],
-}
-OPTIONS["bidirectional"] = OPTIONS["language-model"]
+COMMON: list[dict[str, Any]] = [
+    {},
+    {"embedding_size": 0},
+    {"tie_weights": True, "embedding_size": 6},
+]
 
 
-def configs() -> Iterator[ModelConfig]:
-    for kind, options in OPTIONS.items():
-        for (cell, nonlinearity), layers, own in itertools.product(variants(), (1, 2), options):
-            shape = {"tie_weights": False, "hidden_size": 6, "embedding_size": 4, **own}
-            if kind == "sentence-vae":
-                shape |= {"latent_size": 3}
-            yield configured(
-                VOCAB_SIZE, model=kind, cell=cell, nonlinearity=nonlinearity, num_layers=layers,
-                dropout=0.0, embedding_dropout=0.0, **shape,
-            ).model  # fmt: skip
+def own_options(kind: str) -> Iterator[dict[str, Any]]:
+    """Each setting of the kind's own, with another value than its default, and all together."""
+    cls = kinds[kind].model_settings
+    together: dict[str, Any] = {}
+    for name, field in settings_of(cls).items() if cls else ():
+        if not field.metadata["flag"]:
+            continue
+        own = {bool: True, int: 3}.get(types_of(cls)[name]) or next(iter(choices_of(field)))
+        yield {name: own}
+        together[name] = own
+    yield together
+
+
+def configs(kind: str) -> Iterator[ModelConfig]:
+    options = [*COMMON, *own_options(kind)]
+    for (cell, nonlinearity), layers, own in itertools.product(variants(), (1, 2), options):
+        shape = {"tie_weights": False, "hidden_size": 6, "embedding_size": 4, **own}
+        yield configured(
+            VOCAB_SIZE, model=kind, cell=cell, nonlinearity=nonlinearity, num_layers=layers,
+            dropout=0.0, embedding_dropout=0.0, **shape,
+        ).model  # fmt: skip
+
+
+every_kind = pytest.mark.parametrize("kind", kinds)
 
 
 def random_weights(config: ModelConfig) -> dict[str, Any]:
     rng = np.random.default_rng(1)
-    return {name: rng.normal(size=shape).astype(np.float32) for name, shape in arrays_of(config)}
+    return {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in kind_of(config).arrays(config)
+    }
 
 
-def test_every_kind_says_its_arrays() -> None:
-    assert set(KINDS) == set(models) == set(OPTIONS)
-
-
-def test_a_model_has_the_arrays_that_its_kind_says() -> None:
-    for config in configs():
-        module = models[config.model](config)
+@every_kind
+def test_a_model_has_the_arrays_that_its_kind_says(kind: str) -> None:
+    for config in configs(kind):
+        module = kinds[kind].module(config)
         found = {name: tuple(array.shape) for name, array in module.named_arrays().items()}
-        assert dict(arrays_of(config)) == found, config
+        assert dict(kinds[kind].arrays(config)) == found, config
         check_arrays(config, module.export())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_no_array_may_be_missing_added_or_of_another_shape_or_type(
     kind: str, tmp_path: Path
 ) -> None:
-    config = next(config for config in configs() if config.model == kind)
+    config = next(configs(kind))
     weights = random_weights(config)
     tokenizer = CharTokenizer("text", CHARACTERS)
     artifact.save(tmp_path / "whole", Artifact(config, tokenizer, weights))
@@ -99,7 +104,7 @@ def test_no_array_may_be_missing_added_or_of_another_shape_or_type(
 
 
 def test_a_shape_beyond_all_bounds_is_refused_at_once() -> None:
-    config = next(configs())
+    config = next(configs("language-model"))
     weights = random_weights(config)
     for change in ({"num_layers": 10**18}, {"hidden_size": 10**400}, {"vocab_size": 10**18}):
         with pytest.raises(ModelFolderError, match="the array"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from _settings import text_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rondel.config import TextConfig
 from rondel.data.prepare import choose_excerpts
 from rondel.errors import ModelFolderError
 from rondel.generation.opening import MOST_TOKENS, Opening, choose_opening, opening_of
@@ -18,7 +18,7 @@ LEVELS = pytest.mark.parametrize("level", tokenizers)
 
 
 def excerpts_of(text: str, level: str, seed: int = 3):
-    tokenizer = train_tokenizer(text, TextConfig(level=level, min_count=1))
+    tokenizer = train_tokenizer(text, text_config(level=level, min_count=1))
     return tokenizer, choose_excerpts(text, tokenizer, seed)
 
 
@@ -68,7 +68,7 @@ def test_a_text_of_no_sentences_begins_at_many_places_of_it(level: str) -> None:
 @LEVELS
 @given(st.text(min_size=1, max_size=300))
 def test_any_text_has_openings_that_are_no_line_of_it(level: str, text: str) -> None:
-    vocabulary = train_tokenizer(f"a b {text}", TextConfig(level=level, min_count=1))
+    vocabulary = train_tokenizer(f"a b {text}", text_config(level=level, min_count=1))
     excerpts = choose_excerpts(text, vocabulary, seed=1)
     assert excerpts
     for excerpt in excerpts:
@@ -82,7 +82,7 @@ def test_any_text_has_openings_that_are_no_line_of_it(level: str, text: str) -> 
 
 
 def test_whole_lines_in_folders_of_earlier_versions_are_cut() -> None:
-    tokenizer = train_tokenizer("anna o\n", TextConfig())
+    tokenizer = train_tokenizer("anna o\n", text_config())
     assert opening_of(tokenizer, "anna") == Opening("an", "an")
     assert opening_of(tokenizer, "o") == Opening("o", "o")
     with pytest.raises(ModelFolderError, match="give it a prime"):

@@ -11,10 +11,10 @@ import pytest
 from _runs import start
 from _settings import text_config
 
-from rondel.settings import Settings
-from rondel.training.resolve import resolve_text
 from rondel.data.prepare import PreparedText, prepare_text, split_bounds
 from rondel.errors import InputError
+from rondel.settings import Settings
+from rondel.training.resolve import resolve_text
 
 
 def prepare(text: str, **settings: Any) -> PreparedText:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from _runs import rondel, train
+from _settings import text_config
 from gensim.models import KeyedVectors
 
 from rondel import Model, artifact, load
-from rondel.config import TextConfig
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.word2vec import escaped, unescaped
@@ -31,7 +31,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model_of(level: str, like: Path) -> Model:
     """A model of another level, its embedding drawn at random."""
     parts = artifact.load(like)
-    tokenizer = train_tokenizer(TEXT, TextConfig(level=level))
+    tokenizer = train_tokenizer(TEXT, text_config(level=level, min_count=1))
     rng = np.random.default_rng(1)
     table = rng.normal(size=(tokenizer.vocab_size, 5)).astype(np.float32)
     weights = {**parts.weights, "embedding.weight": table}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rondel.cli.tables import FORMATS, write_table
-from rondel.generation.filling import GAP, LONGEST, OTHERWISE_LONGEST
+from rondel.generation.filling import GAP, LONGEST, MOST_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ FIGURES = ("log_probability", "pseudo_log_likelihood")
     "--max-length",
     type=int,
     help="Most tokens of a gap whose length is searched.  "
-    f"[default: {LONGEST['word']} words, {OTHERWISE_LONGEST} of other tokens]",
+    f"[default: {MOST_WORDS} words, {LONGEST} of other tokens]",
 )
 @click.option("--best", default=5, show_default=True, help="How many to give, best first.")
 @click.option("--width", default=16, show_default=True, help="Fillings of a gap kept at a time.")

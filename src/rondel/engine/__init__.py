@@ -10,7 +10,6 @@ from rondel.engine.base import Engine, EngineState, Floats
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.numpy_engine import NumpyEngine
 from rondel.errors import InputError, RondelError, SlowerWarning, warn_of
-from rondel.errors import InputError, RondelError
 from rondel.settings import ModelConfig
 
 PRECISIONS = {

@@ -26,10 +26,6 @@ from rondel.kernels.inference.packed_model import Plan
 from rondel.kernels.inference.runs import Passage, Slots
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split, acquired
 from rondel.kernels.threads.team import Task, team
-from rondel.kernels.plan import Plan
-from rondel.kernels.runs import Passage, Slots
-from rondel.kernels.team import Task, team
-from rondel.kernels.workspace import Parameters
 from rondel.settings import ModelConfig
 
 ROWS_AT_A_TIME = 256

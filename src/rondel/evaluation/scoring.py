@@ -149,7 +149,9 @@ def refuse_unknown(tokenizer: Tokenizer, text: str, where: str = "this text") ->
 def knows_nothing_of(tokenizer: Tokenizer, text: str) -> bool:
     """Whether a text is in no script of the model's. A word model may well meet unknown words."""
     ids = tokenizer.encode("".join(text.split()))
-    return not tokenizer.open_vocabulary and len(ids) > 0 and bool((ids == tokenizer.unknown_id).all())
+    return (
+        not tokenizer.open_vocabulary and len(ids) > 0 and bool((ids == tokenizer.unknown_id).all())
+    )
 
 
 def _table(

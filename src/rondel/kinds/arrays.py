@@ -34,9 +34,7 @@ def language_model_arrays(config: ModelConfig, joined: int = 0) -> Arrays:
     width = input_width(config)
     if config.embedding_size:
         yield "embedding.weight", (vocab_size, width)
-    yield from stack_arrays(
-        "core", config.cell, width + joined, hidden_size, config.num_layers
-    )
+    yield from stack_arrays("core", config.cell, width + joined, hidden_size, config.num_layers)
     yield from output_arrays("head", config)
 
 

@@ -8,7 +8,13 @@ from typing import Any, ClassVar
 
 from rondel.cells import cells
 from rondel.kinds import kinds
-from rondel.kinds.arrays import Arrays, input_width, language_model_arrays, linear_arrays, stack_arrays
+from rondel.kinds.arrays import (
+    Arrays,
+    input_width,
+    language_model_arrays,
+    linear_arrays,
+    stack_arrays,
+)
 from rondel.kinds.base import Kind, Part
 from rondel.settings.fields import setting, settings_of
 from rondel.settings.sections import CELLS, ModelConfig, TrainingConfig

@@ -176,7 +176,7 @@ def _unknowns(served: Served, body: CompletionRequest, text: str) -> list[str]:
     if not names:
         return []
     told = f"the model does not know {' '.join(map(repr, names))}"
-    if body.unknown == "refuse" and served.model.not tokenizer.open_vocabulary:
+    if body.unknown == "refuse" and not served.model.tokenizer.open_vocabulary:
         raise Refusal(
             f'{told}; leave it out, or ask for "unknown": "read" to have it read as unknown',
             param="prompt",

@@ -19,9 +19,8 @@ from rondel.reference import (
     initial_parameters,
     make_cell,
 )
-from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
 from rondel.settings import RunConfig
-from rondel.training.learner import Arrays, Snapshot, StepResult, steps_at_a_time
+from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
 
 
 class NumpyLearner:

@@ -11,23 +11,11 @@ import numpy as np
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.data.prepare import PreparedText, prepare_text
+from rondel.data.prepare import PreparedText, check_sizes
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import new_folder, write_atomically
 from rondel.folder_files import check_is_file
-from rondel.text.one_sentence import end_id
-from rondel.text.tokenizers import Tokenizer, train_tokenizer
-from rondel.threads import calm_threads
-from rondel.training import resuming
-from rondel.training.defaults import (
-    minutes_to_fill,
-    resolve,
-    resolve_dropout,
-    resolve_intervals,
-    resolve_size,
-)
-from rondel.data.prepare import PreparedText, check_sizes
 from rondel.kinds import kind_of
 from rondel.settings import (
     RunConfig,
@@ -38,6 +26,9 @@ from rondel.settings import (
     to_toml,
 )
 from rondel.settings.catalogue import checked
+from rondel.text.tokenizers import Tokenizer, train_tokenizer
+from rondel.threads import calm_threads
+from rondel.training import resuming
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 from rondel.training.resolve import (

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
 from rondel.folder_files import Arrays, is_count
-from rondel.models import models
 from rondel.kinds import kind_of
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.settings import RunConfig

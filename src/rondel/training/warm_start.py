@@ -15,7 +15,6 @@ from rondel import artifact
 from rondel.cells import cells
 from rondel.errors import InputError
 from rondel.folder_files import Arrays
-from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.settings import TextConfig
 from rondel.settings.fields import settings_of
 from rondel.text.tokenizers import Tokenizer, tokenizer_settings, train_tokenizer
