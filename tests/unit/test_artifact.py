@@ -272,7 +272,9 @@ def test_a_folder_from_before_there_was_a_sum_of_everything_is_read(tmp_path: Pa
 def test_weights_go_into_a_folder_of_an_earlier_rondel_with_fewer_settings(tmp_path: Path) -> None:
     model = make()
     artifact.save(tmp_path / "m", model)
-    drop = edit_json(MODEL, lambda v: (v["config"].pop("embedding_dropout"), v.update(made_by="old")))
+    drop = edit_json(
+        MODEL, lambda v: (v["config"].pop("embedding_dropout"), v.update(made_by="old"))
+    )
     drop(tmp_path / "m")
     before = (tmp_path / "m" / MODEL).read_bytes()
     artifact.write_weights(tmp_path / "m", model)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from _settings import text_config
 from hypothesis import given
 from hypothesis import strategies as st
-from _settings import text_config
 
 from rondel.errors import InputError
 from rondel.text.tokenizers import train_tokenizer
