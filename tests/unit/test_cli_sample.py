@@ -47,6 +47,16 @@ def test_several_samples_are_numbered_and_each_is_its_own(trained: Path) -> None
     assert sample(*flags) == texts[0]
 
 
+def test_there_may_be_more_samples_than_are_written_at_a_time(trained: Path) -> None:
+    flags = (trained, "-n", 3, "--seed", 3, "--stop", "e")
+    texts = sample(*flags, "--count", 150).split("--- ")
+    assert [text.split("\n")[0] for text in texts[1:]] == [f"{n} of 150" for n in range(1, 151)]
+    model = package.load(trained)
+    for index in (0, 63, 64, 149):
+        text = model.sample(length=3, seed=3, stop="e", index=index)
+        assert texts[index + 1].partition("\n")[2].removesuffix("\n") == text
+
+
 def test_a_text_without_a_prime_begins_after_a_line_break_that_is_not_shown(trained: Path) -> None:
     text = sample(trained, "-n", 50, "--seed", 8)
     assert len(text) == 50

@@ -212,8 +212,8 @@ def _search(writer: Model, prime: str | None, settings: dict[str, Any], wanted: 
     """Print the likeliest texts that a beam search finds."""
     opening = _opening(writer, prime, wanted.seed)
     sieve = writer.sieve(after=opening.prime, **wanted.sieve)
-    # What is left out makes room for others.
-    asked = settings["beam_width"] if wanted.sieve["not_in"] else wanted.count
+    # Those that are left out make room for others.
+    asked = max(wanted.count, settings["beam_width"])
     found = writer.beam_search(opening.prime, asked, **settings)
     begun = opening.shown if prime is None or wanted.how == "text" else ""
     write_found(found, sieve, wanted.how, wanted.count, begun)

@@ -38,8 +38,17 @@ def print_in_order(events: Iterator[Event], openings: dict[int, Opening], count:
     """
     pieces: dict[int, list[str]] = {}
     finished: set[int] = set()
-    first = next(events, None)
+
+    def receive() -> None:
+        event = next(events)
+        pieces.setdefault(event.handle, []).append(event.piece)
+        if event.finished:
+            finished.add(event.handle)
+
+    receive()  # before anything is printed: what is wrong shows here
     for shown in range(count):
+        while shown not in openings:
+            receive()
         print_heading(shown, count)
         click.secho(printable(openings.pop(shown).shown), bold=True, nl=False)
         while True:
@@ -48,11 +57,7 @@ def print_in_order(events: Iterator[Event], openings: dict[int, Opening], count:
             if shown in finished:
                 finished.remove(shown)
                 break
-            event = first or next(events)
-            first = None
-            pieces.setdefault(event.handle, []).append(event.piece)
-            if event.finished:
-                finished.add(event.handle)
+            receive()
         click.echo()
 
 

@@ -56,8 +56,8 @@ class Sieve:
     """Says of each text of a list, in order, whether it stays.
 
     Blank ones never do; with `unique`, none that came before; with `known`, none that stands in
-    those texts. A text stands in them together with what it goes on from: `after`, of which the
-    last line counts.
+    those texts. It is looked at together with what it goes on from: `after`, of which the last line
+    counts.
     """
 
     def __init__(
@@ -100,15 +100,15 @@ class Sieve:
         return f"left out {total:,} {'text' if total == 1 else 'texts'}: {parts}" if total else ""
 
     def _reason(self, text: str) -> str | None:
-        bare = text.strip()
-        if not bare:
+        whole = (self._after + text).strip()
+        if not whole:
             return "blank"
-        if self._known is not None and self._after + text in self._known:
+        if self._known is not None and whole in self._known:
             return "known"
         if self._unique:
-            if bare in self._seen:
+            if whole in self._seen:
                 return "repeated"
-            self._seen.add(bare)
+            self._seen.add(whole)
         return None
 
 
