@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from rondel.cli import COMMANDS, cli
+from rondel.cli import cli
+from rondel.cli.commands import summaries
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 WIDTH = 96
@@ -22,7 +23,7 @@ def render() -> str:
     """The whole page."""
     top = click.Context(cli, info_name="rondel", terminal_width=WIDTH, **cli.context_settings)
     contexts = [top]
-    for name in COMMANDS:
+    for name in summaries():
         command = cli.get_command(top, name)
         assert command is not None
         contexts.append(click.Context(command, parent=top, info_name=name))

@@ -12,10 +12,10 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from rondel.errors import InputError, warn_of
+from rondel.plugins import entry_points_of
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Registry(Mapping[str, T]):
             package = importlib.import_module(self._package)
             for module in pkgutil.iter_modules(package.__path__):
                 importlib.import_module(f"{self._package}.{module.name}")
-            for entry in entry_points(group=self.group):
+            for entry in entry_points_of(self.group):
                 try:
                     entry.load()
                 except Exception as error:  # another's code may fail in any way

@@ -11,6 +11,7 @@ from rondel.api import Model, load
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
+    from rondel.training.callbacks import Callback
     from rondel.training.run import Run
 
 
@@ -23,13 +24,17 @@ def train(
     word_vectors: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
     **settings: Any,
 ) -> Model:
     """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
 
     `settings` are those of `rondel train`: `level`, `cell`, `hidden_size`,
     `minutes` … With `out` the run is kept in that folder, to be resumed or shown; without it, save
-    the model yourself. Raises `InputError` for texts or settings that cannot be used.
+    the model yourself. `callbacks` listen to the run beside the usual ones: see
+    `rondel.training.callbacks.Callback`.
+
+    Raises `InputError` for texts or settings that cannot be used.
     """
     from rondel.text.reading import read_text
     from rondel.text.tokenizers import tokenizers
@@ -53,10 +58,16 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if out is None else Path(out)
         run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
-        return _fitted(run, quiet)
+        return _fitted(run, quiet, callbacks)
 
 
-def resume(run: str | Path, *, quiet: bool = False, **changes: Any) -> Model:
+def resume(
+    run: str | Path,
+    *,
+    quiet: bool = False,
+    callbacks: Sequence[Callback] = (),
+    **changes: Any,
+) -> Model:
     """Go on with the run in a folder where it was last saved; returns its best model.
 
     `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
@@ -64,14 +75,14 @@ def resume(run: str | Path, *, quiet: bool = False, **changes: Any) -> Model:
     """
     from rondel.training.start import resume as take_up
 
-    return _fitted(take_up(Path(run), changes), quiet)
+    return _fitted(take_up(Path(run), changes), quiet, callbacks)
 
 
-def _fitted(run: Run, quiet: bool) -> Model:
+def _fitted(run: Run, quiet: bool, callbacks: Sequence[Callback]) -> Model:
     from rondel.training.callbacks.standard import standard_callbacks
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
 
-    run.callbacks = standard_callbacks(quiet=quiet)
+    run.callbacks = [*standard_callbacks(quiet=quiet), *callbacks]
     fit(run)
     return load(best_folder(run.folder))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib.image
 import numpy as np
 import pytest
-from _runs import start, train
+from _runs import rondel, start, train
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import rondel as public
 from rondel import artifact
+from rondel.errors import InputError
 from rondel.training.callbacks import Callback
 from rondel.training.callbacks.metrics import MetricsFile, read_metrics
 from rondel.training.callbacks.plot import draw_losses
@@ -266,3 +268,40 @@ def test_what_a_latent_space_holds_is_drawn_below_the_losses() -> None:
         for own in (row, {**row, **latent})
     ]
     assert len(pictures[1]) > 1.5 * len(pictures[0])
+
+
+class Counted(Callback):
+    """Counts steps; made without arguments, as `--callback` makes one."""
+
+    steps: ClassVar[list[int]] = []
+
+    def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
+        self.steps.append(run.progress.step)
+
+
+def test_anybodys_callback_listens_to_a_run(tmp_path: Path, coffee_file: Path) -> None:
+    settings = {"hidden_size": 8, "threads": 1, "seq_length": 16, "batch_size": 4, "quiet": True}
+    Counted.steps.clear()
+    public.train(coffee_file, out=tmp_path / "run", steps=3, callbacks=[Counted()], **settings)
+    assert Counted.steps == [1, 2, 3]
+    public.resume(tmp_path / "run", steps=5, callbacks=[Counted()], quiet=True)
+    assert Counted.steps == [1, 2, 3, 4, 5]
+    place = f"{__name__}:Counted"
+    rondel("train", "--resume", tmp_path / "run", "--steps", 6, "--callback", place, "--quiet")
+    assert Counted.steps[-1] == 6
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("nowhere:Counted", "cannot be made"),
+        ("math", "cannot be made"),
+        ("math:nothing", "cannot be made"),
+        ("builtins:dict", "is no rondel.training.callbacks.Callback"),
+    ],
+)
+def test_a_callback_that_is_none_is_refused_before_anything_is_read(
+    place: str, reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        rondel("train", "nothing.txt", "--callback", place)

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 import rondel.cli
-from rondel.cli import COMMANDS, cli
+from rondel.cli import cli
+from rondel.cli.commands import summaries
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "scripts" / "cli_reference.py"
@@ -48,7 +49,7 @@ def test_the_first_answer_imports_nothing_heavy(arguments: list[str]):
     assert modules_after(*arguments) & {"numpy", "torch", "rich", "requests", "tomlkit"} == set()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", summaries())
 def test_help_of_a_command_needs_no_torch(name: str):
     assert "torch" not in modules_after(name, "--help")
 
@@ -60,15 +61,15 @@ def test_help_lists_every_command_there_is():
         for name in modules
         if "command" in vars(__import__(f"rondel.cli.{name}", fromlist=["command"]))
     ]
-    assert sorted(written) == sorted(COMMANDS)
+    assert sorted(written) == sorted(summaries())
     page = CliRunner().invoke(cli, ["--help"])
     assert page.exit_code == 0
-    width = max(map(len, COMMANDS)) + 2
-    for name, summary in COMMANDS.items():
+    width = max(map(len, summaries())) + 2
+    for name, summary in summaries().items():
         assert f"{name:<{width}}{summary}" in page.output
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", summaries())
 def test_help_explains_every_option(name: str):
     page = CliRunner().invoke(cli, [name, "-h"], terminal_width=200)
     assert page.exit_code == 0

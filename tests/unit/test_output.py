@@ -15,7 +15,8 @@ import pytest
 from _runs import train
 
 import rondel as package
-from rondel.cli import COMMANDS, cli
+from rondel.cli import cli
+from rondel.cli.commands import summaries
 from rondel.cli.printing import LOGS
 
 TEXT = ("Über café — naïve œuvre “quoted” " * 40 + "\n") * 6
@@ -71,7 +72,7 @@ def test_files_and_pipes_are_given_utf_8_whatever_the_locale(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("corpora",), ("--help",), ("--version",), *((name, "--help") for name in COMMANDS)],
+    [("corpora",), ("--help",), ("--version",), *((name, "--help") for name in summaries())],
     ids=" ".join,
 )
 def test_a_closed_standard_output_is_an_error_where_something_is_to_be_written(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import re
 import sys
 import warnings
@@ -12,30 +11,11 @@ from typing import Any, NoReturn
 import click
 
 from rondel import __version__
+from rondel.cli.commands import load_command, summaries
 from rondel.cli.printing import occupy_standard_files, prepare_streams, tell_of_replaced
 from rondel.errors import RondelError, SlowerWarning
 from rondel.threads import calm_threads
 
-# The module of each command is imported only for that command, so what the list of commands says
-# stands here, where `rondel --help` can answer without it.
-COMMANDS = {
-    "train": "Train a model on a text, or go on training one.",
-    "sample": "Write text with a model.",
-    "reconstruct": "Read a sentence and write it back, with a sentence VAE.",
-    "interpolate": "Walk between sentences in the space of a sentence VAE.",
-    "analogy": "Write what is to one sentence as another is to a third.",
-    "latent": "Draw the space of a sentence VAE as a page to explore.",
-    "eval": "Say how well a model predicts a text.",
-    "compare": "Compare models on one text, and with n-grams.",
-    "score": "Say how likely a model finds each part of a text.",
-    "rescore": "Put n-best hypotheses into a new order.",
-    "fill": "Fill the gaps of a text.",
-    "serve": "Serve models over HTTP, with a page to write with.",
-    "inspect": "Look inside: what single units do over a text.",
-    "vectors": "Write a model's word vectors, or list the nearest of a word.",
-    "show": "Say what a model is and how its training went.",
-    "corpora": "List the texts that rondel knows by name.",
-}
 _MAKE_ROOM = "; make room and try again: what was saved before is whole"
 _MAY_NOT_WRITE = "; name a place where you may write"
 REMEDIES = {
@@ -67,19 +47,16 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, in the order in which they are met."""
-        return list(COMMANDS)
+        return list(summaries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"rondel.cli.{cmd_name}").command
-        return command
+        return load_command(cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(summaries().items()))
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

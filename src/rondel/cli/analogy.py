@@ -1,4 +1,4 @@
-"""`rondel analogy`."""
+"""`rondel analogy`: write what is to one sentence as another is to a third."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel compare`."""
+"""`rondel compare`: compare models on one text, and with n-grams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel corpora`: the texts that rondel knows by name."""
+"""`rondel corpora`: list the texts that rondel knows by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel eval`."""
+"""`rondel eval`: say how well a model predicts a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel fill`."""
+"""`rondel fill`: fill the gaps of a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel inspect`."""
+"""`rondel inspect`: look inside: what single units do over a text."""
 
 from __future__ import annotations
 

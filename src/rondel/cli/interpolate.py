@@ -1,4 +1,4 @@
-"""`rondel interpolate`."""
+"""`rondel interpolate`: walk between sentences in the space of a sentence VAE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel latent`."""
+"""`rondel latent`: draw the space of a sentence VAE as a page to explore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel reconstruct`."""
+"""`rondel reconstruct`: read a sentence and write it back, with a sentence VAE."""
 
 from __future__ import annotations
 

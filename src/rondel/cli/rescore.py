@@ -1,4 +1,4 @@
-"""`rondel rescore`."""
+"""`rondel rescore`: put n-best hypotheses into a new order."""
 
 from __future__ import annotations
 

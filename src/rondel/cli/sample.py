@@ -1,4 +1,4 @@
-"""`rondel sample`."""
+"""`rondel sample`: write text with a model."""
 
 from __future__ import annotations
 

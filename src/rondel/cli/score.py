@@ -1,4 +1,4 @@
-"""`rondel score`."""
+"""`rondel score`: say how likely a model finds each part of a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`rondel serve`."""
+"""`rondel serve`: serve models over HTTP, with a page to write with."""
 
 from __future__ import annotations
 

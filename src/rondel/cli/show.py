@@ -1,4 +1,4 @@
-"""`rondel show`."""
+"""`rondel show`: say what a model is and how its training went."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""`rondel train`."""
+"""`rondel train`: train a model on a text, or go on training one."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from rondel.text.tokenizers import tokenizers
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rondel.training.callbacks import Callback
     from rondel.training.run import Run
 
 DEFAULT_CORPUS = "coffee"
@@ -42,6 +44,13 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143}
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
 @click.option("--overwrite", is_flag=True, help="Replace the model that --out holds.")
+@click.option(
+    "--callback",
+    "callbacks",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Another's callback that listens to the run; may be given several times.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--plain", is_flag=True, help="Plain lines, as when not on a terminal.")
 @setting_options
@@ -56,6 +65,7 @@ def command(
     bidirectional: bool,
     config: Path | None,
     overwrite: bool,
+    callbacks: tuple[str, ...],
     quiet: bool,
     plain: bool,
     **flags: Any,
@@ -77,6 +87,7 @@ def command(
     settings = {name: value for name, value in flags.items() if value is not None}
     if bidirectional and settings.setdefault("model", "bidirectional") != "bidirectional":
         raise InputError(f"--bidirectional and --model {settings['model']} disagree; leave one out")
+    listeners = [_callback(place) for place in callbacks]
     console = Console(quiet=quiet, force_terminal=False if plain else None)
     if not quiet:
         tell_of_compiling()
@@ -100,7 +111,7 @@ def command(
         source = _Source(text, corpus, corpus_size)
         base = read_settings(config) if config else None
         run = _begin(source, base, settings, out, init_from, word_vectors, overwrite, console)
-    sys.exit(_train(run, console, quiet))
+    sys.exit(_train(run, listeners, console, quiet))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,13 +203,30 @@ def _introduce(run: Run, name: str, console: Console) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _train(run: Run, console: Console, quiet: bool) -> int:
+def _callback(place: str) -> Callback:
+    """The callback of the class at "module:Class", which takes no arguments."""
+    from rondel.training.callbacks import Callback
+
+    module, _, name = place.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), name)()
+    except (ImportError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(
+            f"--callback {place} cannot be made ({error}); it names a class as module:Class, which "
+            "is made without arguments"
+        ) from None
+    if not isinstance(made, Callback):
+        raise InputError(f"--callback {place} is no rondel.training.callbacks.Callback")
+    return made
+
+
+def _train(run: Run, listeners: list[Callback], console: Console, quiet: bool) -> int:
     """Train to the end or an interrupt; the exit status."""
     from rondel.training.callbacks.standard import standard_callbacks
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
 
-    run.callbacks = standard_callbacks(console, quiet=quiet)
+    run.callbacks = [*standard_callbacks(console, quiet=quiet), *listeners]
     reason = fit(run)
     best = best_folder(run.folder)
     lines = [f"{reason} at step {run.progress.step:,}; the latest model is {run.folder}"]

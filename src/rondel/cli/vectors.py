@@ -1,4 +1,4 @@
-"""`rondel vectors`."""
+"""`rondel vectors`: write a model's word vectors, or list the nearest of a word."""
 
 from __future__ import annotations
 
