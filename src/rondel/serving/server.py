@@ -33,6 +33,8 @@ from rondel.serving.settings import ServiceSettings
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""
+SILENT_SECONDS = 60
+"""After which a worker that does not answer its parent is killed: it has to start meanwhile."""
 STALL_SECONDS = 60
 """After which a client that takes nothing of what it was sent is cut off, where the system can."""
 
@@ -140,7 +142,11 @@ def _run_several(
         os.environ[SETTINGS] = dataclasses.replace(settings, copies=copies).to_json()
         os.environ[KEY] = key
         config = uvicorn.Config(
-            "rondel.serving.app:from_environment", factory=True, workers=settings.workers, **options
+            "rondel.serving.app:from_environment",
+            factory=True,
+            workers=settings.workers,
+            timeout_worker_healthcheck=SILENT_SECONDS,
+            **options,
         )
         supervisor = Multiprocess(config, [opened])
         supervisor.run()
@@ -160,6 +166,7 @@ def _copied(settings: ServiceSettings, where: Path) -> tuple[tuple[str, str], ..
         copy.mkdir()
         for file in MODEL_FILES:
             shutil.copy2(Path(folder) / file, copy / file)
+        shutil.copystat(folder, copy)
         copies.append((name, str(copy)))
     return tuple(copies)
 

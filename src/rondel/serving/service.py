@@ -141,7 +141,7 @@ class Service:
         settings = self.settings
         threads = settings.threads or max(1, processors() // settings.workers)
         read = Path(dict(settings.copies).get(name, folder))
-        stamps, created = _stamps(read), int(folder.stat().st_mtime)
+        stamps = _stamps(read)
         model = load(read, precision=settings.precision, threads=threads)
         metrics = ModelMetrics(self.metrics, name)
         latent = isinstance(model, SentenceVAE)
@@ -156,6 +156,7 @@ class Service:
             max_queue=settings.max_queue,
             metrics=metrics,
         )
+        created = int(read.stat().st_mtime)
         return Served(name, model, scheduler, metrics, created, folder, stamps)
 
 
