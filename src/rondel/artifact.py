@@ -44,6 +44,7 @@ from rondel.folder_files import (
     reading,
     sum_of,
 )
+from rondel.locks import FolderLock
 from rondel.model_arrays import check_arrays, check_is_whole
 from rondel.settings import ModelConfig, build_section
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
@@ -91,6 +92,17 @@ def refuse_foreign(path: Path) -> None:
         )
 
 
+def lock(path: Path) -> FolderLock:
+    """The lock that whoever writes to the model folder `path` holds.
+
+    A folder in a model folder (a run's `best/`) has the lock of that one.
+    """
+    folder = path.resolve()
+    while is_model(folder.parent):
+        folder = folder.parent
+    return FolderLock(folder, shown=path)
+
+
 def fingerprint(config: dict[str, Any], tokenizer: dict[str, Any]) -> str:
     """The sum of a model's shape and vocabulary, as they stand in their files.
 
@@ -114,15 +126,17 @@ def digest(weights: Weights, *texts: str) -> str:
 def save(path: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
     """Write a model folder at `path`, whole or not at all.
 
-    Raises `InputError` if something is there already, unless it is a model and `overwrite` is set.
+    Raises `InputError` if something is there already, unless it is a model and `overwrite` is set;
+    or if a run is being trained there.
     """
     _check_parts(artifact, path)
-    if path.exists() and not (overwrite and is_model(path)):
-        raise InputError(f"{path} is there already; choose another folder")
-    if path.exists():
-        refuse_foreign(path)
-    with new_folder(path) as draft:
-        write_parts(draft, artifact)
+    with lock(path):
+        if path.exists() and not (overwrite and is_model(path)):
+            raise InputError(f"{path} is there already; choose another folder")
+        if path.exists():
+            refuse_foreign(path)
+        with new_folder(path) as draft:
+            write_parts(draft, artifact)
 
 
 def write_parts(folder: Path, artifact: Artifact) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,9 @@ def _fitted(run: Run, quiet: bool, callbacks: Sequence[Callback]) -> Model:
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
 
-    run.callbacks = [*standard_callbacks(quiet=quiet), *callbacks]
-    fit(run)
+    with closing(run):
+        run.callbacks = [*standard_callbacks(quiet=quiet), *callbacks]
+        reason = fit(run)
+    if not run.home.is_published:
+        raise KeyboardInterrupt(f"{reason} before its first save; {run.folder} is as it was")
     return load(best_folder(run.folder))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rondel.errors import InputError
-from rondel.files import new_folder, write_atomically
+from rondel.files import new_folder, settle, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -23,10 +25,34 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
 
 
 def test_a_draft_that_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / ".a.bin.draft").write_bytes(b"half")
+    stale, young, other = ".a.bin.0123abcd.draft", ".a.bin.4567abcd.draft", ".b.0123abcd.draft"
+    for name in (stale, young, other):
+        (tmp_path / name).write_bytes(b"half")
+    for name in (stale, other):
+        os.utime(tmp_path / name, (0, 0))
     write_atomically(tmp_path / "a.bin", b"whole")
     assert (tmp_path / "a.bin").read_bytes() == b"whole"
+    # Another process may be writing the young one.
+    assert names(tmp_path) == [young, other, "a.bin"]
+
+
+def test_two_who_write_one_file_leave_one_of_the_two(tmp_path: Path) -> None:
+    path, contents = tmp_path / "a.bin", [bytes([i]) * 100_000 for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            list(pool.map(lambda content: write_atomically(path, content), contents))
+            assert path.read_bytes() in contents
     assert names(tmp_path) == ["a.bin"]
+
+
+def test_what_a_killed_process_left_of_a_folder_is_undone(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    (tmp_path / ".folder.old").mkdir()
+    (tmp_path / ".folder.old" / "a").write_text("one")
+    (tmp_path / ".folder.0123abcd.draft").mkdir()
+    settle(path)
+    assert (path / "a").read_text() == "one"
+    assert names(tmp_path) == ["folder"]
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rondel.training.run import Run
 
 DEFAULT_CORPUS = "coffee"
-EXIT_STATUS = {"interrupted": 130, "terminated": 143}
+EXIT_STATUS = {"interrupted": 130, "terminated": 143, "hung up": 129}
 
 
 @click.command(cls=SectionedCommand)
@@ -43,7 +44,7 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143}
     help="Predict from both sides: short for --model bidirectional.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
-@click.option("--overwrite", is_flag=True, help="Replace the model that --out holds.")
+@click.option("--overwrite", is_flag=True, help="Replace the model in --out, at the first save.")
 @click.option(
     "--callback",
     "callbacks",
@@ -74,7 +75,8 @@ def command(
 
     TEXT is files, folders or globs, compressed (.gz, .bz2, .xz, .zst) or not, or - for standard
     input; without any, rondel trains on its own corpus about coffee. Without --epochs, --steps or
-    --minutes it trains for ten minutes. Ctrl-C saves, and --resume goes on from there.
+    --minutes it trains for ten minutes. Ctrl-C saves, as SIGTERM and a closed terminal do, and
+    --resume goes on from there.
 
     \b
       rondel train book.txt --out runs/book --minutes 30
@@ -106,12 +108,15 @@ def command(
         for name, value in others.items():
             if value:
                 raise InputError(f"--resume goes on with the run as it began; leave {name} out")
-        run = _resume(resume, settings, console)
+        run, name = _resume(resume, settings), str(resume)
     else:
         source = _Source(text, corpus, corpus_size)
         base = read_settings(config) if config else None
-        run = _begin(source, base, settings, out, init_from, word_vectors, overwrite, console)
-    sys.exit(_train(run, listeners, console, quiet))
+        run = _begin(source, base, settings, out, init_from, word_vectors, overwrite)
+        name = source.name
+    with closing(run):
+        _introduce(run, name, console)
+        sys.exit(_train(run, listeners, console, quiet))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,10 +156,10 @@ def _begin(
     init_from: Path | None,
     word_vectors: Path | None,
     overwrite: bool,
-    console: Console,
 ) -> Run:
+    from rondel.training.folder import check_folder
     from rondel.training.resolve import resolve_text
-    from rondel.training.start import begin, check_folder, configure
+    from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
 
     folder = out or _free_folder(source.name)
@@ -162,17 +167,14 @@ def _begin(
     warm_start = warm_start_from(init_from, word_vectors)
     config = configure(settings, base, warm_start)
     text = source.read(resolve_text(config))
-    run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
-    _introduce(run, source.name, console)
-    return run
+    return begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
 
 
-def _resume(folder: Path, settings: dict[str, Any], console: Console) -> Run:
+def _resume(folder: Path, settings: dict[str, Any]) -> Run:
     from rondel.training.start import resume
 
     run = resume(folder, settings)
-    _introduce(run, str(folder), console)
-    console.print(f"going on from step {run.progress.step:,}", highlight=False)
+    run.notes.append(f"going on from step {run.progress.step:,}")
     return run
 
 
@@ -197,7 +199,7 @@ def _introduce(run: Run, name: str, console: Console) -> None:
     for line in (
         f"{name}: {' + '.join(splits)} {token}s, vocabulary {run.tokenizer.vocab_size:,}",
         f"{describe_model(run.config.model)}, {sum(w.size for w in weights):,} parameters, "
-        f"into {run.folder}",
+        f"into {run.home.path}",
         *run.notes,
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -230,9 +232,14 @@ def _train(run: Run, listeners: list[Callback], console: Console, quiet: bool) -
     reason = fit(run)
     best = best_folder(run.folder)
     lines = [f"{reason} at step {run.progress.step:,}; the latest model is {run.folder}"]
-    if best != run.folder:
+    if not run.home.is_published:
+        lines = [
+            f"{reason} at step {run.progress.step:,}, before its first save: "
+            f"{run.folder} holds the model that it held before"
+        ]
+    elif best != run.folder:
         lines.append(f"the best of those measured is {best}, of step {run.progress.best_step:,}")
-    if reason in EXIT_STATUS:
+    if reason in EXIT_STATUS and run.home.is_published:
         lines.append(f"to go on:  rondel train --resume {run.folder}")
         lines.append(f"to sample: rondel sample {run.folder}")
     else:

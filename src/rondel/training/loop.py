@@ -30,7 +30,7 @@ def fit(run: Session) -> str:
             elif run.save_is_due():
                 run.save()
         if interrupts.caught:
-            run.save()
+            run.save_interrupted()
         elif progress.loss_count:
             run.validate()
     return reason

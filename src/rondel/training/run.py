@@ -12,7 +12,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from rondel.artifact import Artifact
 from rondel.data.batches import Batch, Cursor
 from rondel.data.store import TokenStore
 from rondel.errors import NonFiniteLossError
+from rondel.files import new_folder
 from rondel.kinds import kind_of
 from rondel.settings import RunConfig
 from rondel.text.tokenizers import Tokenizer
+from rondel.training.folder import RunFolder
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 from rondel.training.session import Session
@@ -46,11 +50,14 @@ CHANGEABLE = (
 
 
 class Run(Session):
-    """A session whose model, text and progress lie in a folder. Made by `rondel.training.start`."""
+    """A session whose model, text and progress lie in a folder. Made by `rondel.training.start`.
+
+    It owns that folder until it is closed, as `fit` does at its end.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        home: RunFolder,
         config: RunConfig,
         tokenizer: Tokenizer,
         excerpts: tuple[str, ...],
@@ -59,12 +66,30 @@ class Run(Session):
         progress: Progress,
     ) -> None:
         super().__init__(config, learner, progress)
-        self.folder, self.store = folder, store
+        self.home, self.store = home, store
         self.tokenizer, self.excerpts = tokenizer, excerpts
         self.notes: list[str] = []
         self.figures: dict[str, float] = {}
         """What else the last validation found, by name."""
         self.saved_step = progress.step
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are; with `--overwrite` not `home.path` before the first save."""
+        return self.home.place
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """See `Session.watched`; the run is closed after that."""
+        try:
+            with super().watched():
+                yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let the folder go, for other processes to write to."""
+        self.home.close()
 
     def batches(self) -> Iterator[tuple[Batch, Cursor]]:
         """Endless batches from where the run stands, each with the cursor of the one after it."""
@@ -93,11 +118,11 @@ class Run(Session):
 
     def not_finite(self, what: str) -> NonFiniteLossError:
         """What to raise instead of saving a model that is ruined."""
+        kept = f"{self.folder} holds the last good state, of step {self.saved_step}"
+        if not self.home.is_published:
+            kept = f"{self.home.path} holds the model that it held before"
         clip = "a lower --clip-norm" if self.config.training.clip_norm else "--clip-norm 1"
-        return NonFiniteLossError(
-            f"{what}; {self.folder} holds the last good state, of step {self.saved_step}. "
-            f"Try a lower --learning-rate or {clip}"
-        )
+        return NonFiniteLossError(f"{what}; {kept}. Try a lower --learning-rate or {clip}")
 
     def write(self) -> None:
         """Save the latest state; the model folder and what a resume takes, each in one move."""
@@ -106,6 +131,15 @@ class Run(Session):
         values = {**self.progress.to_json(), "settings": settled(self.config)}
         write_snapshot(self.folder / RESUME, self.learner.snapshot(), values)
         self.saved_step = self.progress.step
+        if not self.home.is_published:
+            self.tell("moving")
+            self.home.publish()
+            self.store = dataclasses.replace(self.store, folder=self.folder / TOKENS)
+
+    def save_interrupted(self) -> None:
+        """See `Session`; before its first save, a run gives way to the model it was to replace."""
+        if self.home.is_published:
+            self.save()
 
     def save_best(self) -> None:
         """See `Session.save_best`: in a folder inside the run's."""
@@ -113,7 +147,8 @@ class Run(Session):
         if best.exists():
             artifact.write_weights(best, self.model())
         else:
-            artifact.save(best, self.model())
+            with new_folder(best) as draft:
+                artifact.write_parts(draft, self.model())
 
 
 def settled(config: RunConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ kind is another session (docs/sequence-tasks.md has one).
 
 from __future__ import annotations
 
+import errno
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from rondel.training.progress import Progress
 
 SECONDS_BETWEEN_SAVES = 30.0
 LEAST_SECONDS_BETWEEN_VALIDATIONS = 1.0
+NOBODY_READS = (errno.EPIPE, errno.EIO)
 # A training by the clock spends at most one second in twenty on validation.
 VALIDATION_SHARE = 1 / 20
 
@@ -71,6 +73,10 @@ class Session(ABC):
         self.tell("validated", is_best)
         self.save()
 
+    def save_interrupted(self) -> None:
+        """Save what there is, as the training is told to stop."""
+        self.save()
+
     def save(self) -> None:
         """Save what it takes to go on, and note when."""
         self.write()
@@ -91,9 +97,19 @@ class Session(ABC):
             callback.closed(self)
 
     def tell(self, event: str, *details: Any) -> None:
-        """Call every callback's method of this name."""
+        """Call every callback's method of this name.
+
+        What a callback raises ends the training. If that is a terminal which is gone, or a pipe
+        that nobody reads any more, what was learnt is saved before.
+        """
         for callback in self.callbacks:
-            getattr(callback, event)(self, *details)
+            try:
+                getattr(callback, event)(self, *details)
+            except (OSError, SystemExit) as error:
+                # Rich makes a SystemExit of a broken pipe.
+                if isinstance(error, SystemExit) or error.errno in NOBODY_READS:
+                    self.save()
+                raise
 
     def reason_to_stop(self) -> str:
         """Why the run is over, in words; empty while it is not."""

@@ -14,7 +14,7 @@ from rondel.artifact import Artifact
 from rondel.data.prepare import PreparedText, check_sizes
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
-from rondel.files import new_folder, write_atomically
+from rondel.files import write_atomically
 from rondel.folder_files import check_is_file
 from rondel.kinds import kind_of
 from rondel.settings import (
@@ -29,6 +29,7 @@ from rondel.settings.catalogue import checked
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.threads import calm_threads
 from rondel.training import resuming
+from rondel.training.folder import RunFolder, check_folder, create, take_up
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 from rondel.training.resolve import (
@@ -74,23 +75,6 @@ def configure(
     return settings
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that is taken, unless it holds a model that may be overwritten."""
-    if folder.exists() and Path.cwd().is_relative_to(folder.resolve()):
-        raise InputError(f"{folder} is the folder you are in; name another --out")
-    if not folder.exists():
-        return
-    if overwrite and artifact.is_model(folder):
-        artifact.refuse_foreign(folder)
-        return
-    if artifact.is_model(folder):
-        raise InputError(
-            f"{folder} holds a model already; use --resume {folder} to go on with it, "
-            "--overwrite to replace it, or another --out"
-        )
-    raise InputError(f"{folder} is there already and is no model; choose another --out")
-
-
 def begin(
     text: str,
     given: Settings,
@@ -101,7 +85,8 @@ def begin(
 ) -> Run:
     """Prepare a text and make a run in a new folder, which is a whole model folder at once.
 
-    Raises `InputError` for a text or settings that cannot be used, or if `folder` is taken.
+    A model that is to be replaced stays until the first save. Raises `InputError` for a text or
+    settings that cannot be used, or if `folder` is taken.
     """
     check_folder(folder, overwrite)
     chosen, reading = choose(given), resolve_text(given)
@@ -128,14 +113,14 @@ def begin(
         progress.summary(),
         prepared.excerpts,
     )
-    with new_folder(folder) as draft:
-        artifact.write_parts(draft, model)
-        TokenStore.write(draft / TOKENS, model.tokenizer.vocab_size, prepared.parts)
-        write_atomically(draft / SETTINGS, to_toml(config).encode())
+    with create(folder, overwrite) as home:
+        artifact.write_parts(home.place, model)
+        TokenStore.write(home.place / TOKENS, model.tokenizer.vocab_size, prepared.parts)
+        write_atomically(home.place / SETTINGS, to_toml(config).encode())
         values = {**progress.to_json(), "settings": settled(config)}
-        write_snapshot(draft / RESUME, learner.snapshot(), values)
-    store = TokenStore.open(folder / TOKENS)
-    run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
+        write_snapshot(home.place / RESUME, learner.snapshot(), values)
+    store = TokenStore.open(home.place / TOKENS)
+    run = Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
     run.notes = notes_on(prepared, config)
     if size:
         run.notes.append(
@@ -169,9 +154,15 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
 
     `changes` may name the settings in `CHANGEABLE`; a limit counts from the run's very beginning,
     and takes the place of all its limits. Raises `InputError` for any other setting, or if the run
-    is over; `ModelFolderError` if the folder is no run or is damaged.
+    is over or another process trains it; `ModelFolderError` if the folder is no run or is damaged.
     """
     _refuse_changes(folder, changes)
+    with take_up(folder) as home:
+        return _resumed(home, changes)
+
+
+def _resumed(home: RunFolder, changes: dict[str, Any]) -> Run:
+    folder = home.path
     model = artifact.load(folder)
     if not (folder / SETTINGS).is_file():
         raise ModelFolderError(
@@ -191,7 +182,7 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
     config = dataclasses.replace(config, model=model.config, training=training)
     learner = build_learner(config, model.tokenizer)
     resuming.restore(learner, snapshot, folder / RESUME)
-    run = Run(folder, config, model.tokenizer, model.excerpts, store, learner, progress)
+    run = Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
     # A run that was killed between its last step and the validation after it has that still to do.
     if (reason := run.reason_to_stop()) and not progress.loss_count:
         raise InputError(_complete(run, reason))

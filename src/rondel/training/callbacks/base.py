@@ -18,5 +18,8 @@ class Callback:
     def validated(self, run: Run, is_best: bool) -> None:
         """The model was measured: see `run.progress`. It is saved after this."""
 
+    def moving(self, run: Run) -> None:
+        """The run's folder is about to be renamed: close the files in it; see `run.folder` anew."""
+
     def closed(self, run: Run) -> None:
         """The run is over, whether in order or by an error: let go of files and terminals."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from rondel.errors import ModelFolderError
 from rondel.files import write_atomically
@@ -26,17 +26,15 @@ class MetricsFile(Callback):
     """
 
     def __init__(self) -> None:
-        self._file: TextIO | None = None
         self._learning_rate = 0.0
         self._losses: list[float] = []
         self._last = (0, 0.0)
 
     def started(self, run: Run) -> None:
-        """Open the file; a resumed run drops the rows that it is about to write again."""
+        """Begin the file; a resumed run drops the rows that it is about to write again."""
         path, step = run.folder / METRICS, run.progress.step
         rows = [row for row in read_metrics(path) if row["step"] <= step]
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
-        self._file = path.open("a", encoding="utf-8", buffering=1)
         self._last = (run.progress.tokens, run.progress.seconds)
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
@@ -51,13 +49,7 @@ class MetricsFile(Callback):
         """Add a row with the validation loss."""
         self._write(run, run.progress.val_loss)
 
-    def closed(self, run: Run) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
     def _write(self, run: Run, val_loss: float | None) -> None:
-        assert self._file is not None
         tokens, seconds = run.progress.tokens, run.progress.seconds
         # A validation just after a row adds nothing to the training loss, but has its own to say.
         losses = self._losses
@@ -74,7 +66,8 @@ class MetricsFile(Callback):
             "tokens_per_second": round((tokens - self._last[0]) / elapsed, 1),
             **(run.figures if val_loss is not None else {}),
         }
-        self._file.write(json.dumps(row) + "\n")
+        with (run.folder / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
         self._losses, self._last = [], (tokens, seconds)
 
 

@@ -23,9 +23,10 @@ class LossPlot(Callback):
         """Draw what `metrics.jsonl` holds."""
         rows = read_metrics(run.folder / METRICS)
         if rows:
-            title = f"{run.folder.name}: {run.config.model.cell}, {run.tokenizer.token_noun} level"
+            name, token = run.home.path.name, run.tokenizer.token_noun
+            title = f"{name}: {run.config.model.cell}, {token} level"
             kind = kind_of(run.config.model)
-            label = f"{kind.loss_name} (nats per {kind.loss_unit(run.tokenizer.token_noun)})"
+            label = f"{kind.loss_name} (nats per {kind.loss_unit(token)})"
             write_atomically(run.folder / PICTURE, draw_losses(rows, title, label))
 
 

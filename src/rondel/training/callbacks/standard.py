@@ -28,8 +28,7 @@ def standard_callbacks(
     if find_spec("matplotlib"):
         from rondel.training.callbacks.plot import LossPlot
 
-        # Closed in reverse order, so the plot must come before the metrics file in the list.
-        callbacks.insert(0, LossPlot())
+        callbacks.append(LossPlot())
     if not quiet:
         from rich.console import Console
 

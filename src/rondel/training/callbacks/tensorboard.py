@@ -18,28 +18,38 @@ class TensorBoard(Callback):
     def __init__(self) -> None:
         self._writer: Any = None
 
-    def started(self, run: Run) -> None:
-        """Open an event file."""
-        summary = require("tensorboard.summary", "train")
-        self._writer = summary.Writer(str(run.folder / FOLDER))
-
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
         """Write the training scalars, every tenth step."""
         step = run.progress.step
         if step % 10 == 0:
+            writer = self._open(run)
             for name, value in result.terms.items():
-                self._writer.add_scalar(f"train/{name}", value, step)
-            self._writer.add_scalar("train/gradient_norm", result.gradient_norm, step)
-            self._writer.add_scalar("learning_rate", learning_rate, step)
+                writer.add_scalar(f"train/{name}", value, step)
+            writer.add_scalar("train/gradient_norm", result.gradient_norm, step)
+            writer.add_scalar("learning_rate", learning_rate, step)
 
     def validated(self, run: Run, is_best: bool) -> None:
         """Write the validation loss, and what else was found."""
         if run.progress.val_loss is not None:
-            self._writer.add_scalar("validation/loss", run.progress.val_loss, run.progress.step)
+            writer = self._open(run)
+            writer.add_scalar("validation/loss", run.progress.val_loss, run.progress.step)
             for name, value in run.figures.items():
-                self._writer.add_scalar(f"validation/{name}", value, run.progress.step)
-            self._writer.flush()
+                writer.add_scalar(f"validation/{name}", value, run.progress.step)
+            writer.flush()
+
+    def moving(self, run: Run) -> None:
+        """Close the event file; the next scalar opens another beside it."""
+        self.closed(run)
 
     def closed(self, run: Run) -> None:
         """Close the event file."""
-        self._writer.close()
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            writer.close()
+
+    def _open(self, run: Run) -> Any:
+        """The writer of the event file, which is opened as the first scalar comes."""
+        if self._writer is None:
+            summary = require("tensorboard.summary", "train")
+            self._writer = summary.Writer(str(run.folder / FOLDER))
+        return self._writer
