@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import subprocess
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
-from _processes import TINY, Refuse, contents, rondel, running, the_one_line
+from _processes import ENVIRONMENT, TINY, Refuse, contents, rondel, running, the_one_line
 
 import rondel as package
 from rondel import load
@@ -33,6 +39,7 @@ def same_weights(one: Path, other: Path) -> bool:
     [
         (signal.SIGINT, 130, "interrupted", "torch"),
         (signal.SIGTERM, 143, "terminated", "numpy"),
+        (signal.SIGHUP, 129, "hung up", "numpy"),
     ],
 )
 def test_an_interrupted_run_saves_and_goes_on(
@@ -66,6 +73,60 @@ def test_an_interrupted_run_saves_and_goes_on(
     steps = [row["step"] for row in read_metrics(run / "metrics.jsonl")]
     assert steps == [row["step"] for row in read_metrics(whole / "metrics.jsonl")]
     assert steps == sorted({*range(10, end, 10), end})
+
+
+UNENDING = (*LONG, "--backend", "numpy", "--eval-every", "1000000", "--steps", "1000000")
+
+
+def wait_for_rows(run: Path, process: subprocess.Popen[str] | None = None) -> None:
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").stat().st_size:
+        assert process is None or process.poll() is None
+        time.sleep(0.01)
+
+
+def test_a_run_whose_terminal_is_closed_saves(text: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rondel", "train", text, "--out", tmp_path / "run", *UNENDING]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, list(map(str, command)), ENVIRONMENT)
+    reading = threading.Thread(target=read_all, args=(terminal,), daemon=True)
+    reading.start()
+    wait_for_rows(tmp_path / "run")
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
+    assert load(tmp_path / "run").progress["step"] >= 10
+
+
+def read_all(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+def test_a_run_under_nohup_goes_on_when_its_terminal_is_closed(text: Path, tmp_path: Path) -> None:
+    run, before = tmp_path / "run", signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running("train", text, "--out", run, *UNENDING) as process:
+            wait_for_rows(run, process)
+            process.send_signal(signal.SIGHUP)
+            rows = len(read_metrics(run / "metrics.jsonl"))
+            while len(read_metrics(run / "metrics.jsonl")) < rows + 3:
+                assert process.poll() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_run_whose_output_nobody_reads_saves_as_it_ends(text: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = (*LONG, "--backend", "numpy", "--steps", "1000000")
+    with running("train", text, "--out", run, *settings) as process:
+        assert process.stdout is not None
+        wait_for_rows(run, process)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 1
+    step = load(run).progress["step"]
+    assert step % 40 == 0
+    assert step == read_metrics(run / "metrics.jsonl")[-1]["step"]
 
 
 def test_a_run_that_is_over_says_so(refuse: Refuse, model: Path) -> None:

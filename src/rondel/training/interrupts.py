@@ -1,29 +1,40 @@
-"""Ctrl-C and SIGTERM ask a run to finish its step and save; a second Ctrl-C does not wait."""
+"""Signals that ask a run to finish its step and save; a second Ctrl-C does not wait.
+
+Ctrl-C, SIGTERM, and SIGHUP, which comes as a terminal is closed or a connection to it is lost.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    WORDS[signal.SIGHUP] = "hung up"
+OUTPUTS = (1, 2)
 
 
 class Interrupts:
     """While entered, `caught` says which signal came; it is empty while none has.
 
-    Signals can be caught in the main thread only; elsewhere this does nothing.
+    Signals can be caught in the main thread only; elsewhere this does nothing. A SIGHUP that is
+    ignored already, by `nohup`, stays ignored.
     """
 
     def __init__(self) -> None:
         self.caught = ""
         self._before: dict[signal.Signals, Any] = {}
+        self._terminals: list[int] = []
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
-            for number in WORDS:
-                self._before[number] = signal.signal(number, self._catch)
+            self._terminals = [output for output in OUTPUTS if os.isatty(output)]
+            for number, word in WORDS.items():
+                if word != "hung up" or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._catch)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -31,6 +42,17 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
-        if self.caught:
+        word = WORDS[signal.Signals(number)]
+        if word == "hung up":
+            self._leave_terminals()
+        elif self.caught:
             raise KeyboardInterrupt
-        self.caught = WORDS[signal.Signals(number)]
+        self.caught = self.caught or word
+
+    def _leave_terminals(self) -> None:
+        """Write to nowhere from here on instead of to a terminal that is gone."""
+        for output in self._terminals:
+            if not os.isatty(output):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, output)
+                os.close(nowhere)
