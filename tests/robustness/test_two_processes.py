@@ -16,8 +16,8 @@ from _processes import ENVIRONMENT, TINY, contents, rondel, running, the_one_lin
 
 import rondel as package
 from rondel.artifact import lock
-from rondel.config import RunConfig
 from rondel.errors import InputError, NonFiniteLossError
+from rondel.settings import Settings
 from rondel.training.callbacks.base import Callback
 from rondel.training.loop import fit
 from rondel.training.run import Run
@@ -42,13 +42,12 @@ EXPLODING: dict[str, Any] = {
     "eval_every": 20,
     "threads": 1,
 }
-NUMPY = RunConfig().updated(**SMALLEST)
 TAKEN = r"another rondel is training in .*, since \d\d:\d\d, process \d+; wait until it ends"
 
 
 def start(folder: Path, text: Path, overwrite: bool = False, **settings: Any) -> Run:
-    config = NUMPY.updated(**settings)
-    return begin(text.read_text(encoding="utf-8"), config, folder, overwrite=overwrite)
+    given = Settings({**SMALLEST, **settings})
+    return begin(text.read_text(encoding="utf-8"), given, folder, overwrite=overwrite)
 
 
 class At(Callback):
