@@ -127,7 +127,7 @@ def test_beam_search_gives_as_many_as_are_asked_for_best_first(trained: Path) ->
     found = package.load(trained).beam_search("The c", 4, length=12, stop="\n")
     assert [text.text for text in found] == [row["text"] for row in rows]
     lines = sample(*flags, "--count", 4).split("\n")
-    assert lines[0] == f"--- 1 of 4: {scores[0]:.3f} nats, {rows[0]['tokens']} tokens"
+    assert lines[0] == f"--- 1 of 4: {scores[0]:.3f} nats, tokens: {rows[0]['tokens']}"
     assert lines[1] == "The c" + rows[0]["text"]
     with pytest.raises(InputError, match=r"raise the beam width \(--beam-width\) to 9"):
         rondel("sample", *flags, "--count", 9)

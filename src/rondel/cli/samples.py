@@ -95,7 +95,7 @@ def write_found(
             )
         else:
             if how == "text":
-                print_heading(number, count, f": {nats:.3f} nats, {tokens} tokens")
+                print_heading(number, count, f": {nats:.3f} nats, tokens: {tokens}")
             click.secho(printable(begun), bold=how == "text", nl=False)
             click.echo(printable(text))
     tell_of_left_out(sieve)
