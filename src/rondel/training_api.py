@@ -6,12 +6,15 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rondel.api import Model, load
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rondel.settings.keywords import ResumeKeywords, RunKeywords
     from rondel.training.callbacks import Callback
     from rondel.training.run import Run
 
@@ -26,13 +29,17 @@ def train(
     overwrite: bool = False,
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
-    **settings: Any,
+    **settings: Unpack[RunKeywords],
 ) -> Model:
     """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
 
-    `settings` are those of `rondel train`: `level`, `cell`, `hidden_size`,
-    `minutes` … With `out` the run is kept in that folder, to be resumed or shown; without it, save
-    the model yourself. `callbacks` listen to the run beside the usual ones: see
+    ::
+
+        model = rondel.train("book.txt", minutes=10)
+        model = rondel.train(text=poem, level="word", hidden_size=64, out="runs/poem")
+
+    `settings` are the flags of `rondel train`. With `out` the run is kept in that folder, to be
+    resumed or shown; without it, save the model yourself. `callbacks` listen to the run beside the usual ones: see
     `rondel.training.callbacks.Callback`.
 
     Raises `InputError` for texts or settings that cannot be used.
@@ -44,7 +51,7 @@ def train(
     from rondel.training.warm_start import warm_start_from
 
     warm_start = warm_start_from(init_from, word_vectors)
-    config = configure(settings, warm_start=warm_start)
+    config = configure(cast("dict[str, Any]", settings), warm_start=warm_start)
     if (source is None) == (text is None):
         raise InputError("rondel.train takes either files to read or text=…, one of the two")
     if source is not None:
@@ -67,7 +74,7 @@ def resume(
     *,
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
-    **changes: Any,
+    **changes: Unpack[ResumeKeywords],
 ) -> Model:
     """Go on with the run in a folder where it was last saved; returns its best model.
 
@@ -76,7 +83,7 @@ def resume(
     """
     from rondel.training.start import resume as take_up
 
-    return _fitted(take_up(Path(run), changes), quiet, callbacks)
+    return _fitted(take_up(Path(run), cast("dict[str, Any]", changes)), quiet, callbacks)
 
 
 def _fitted(run: Run, quiet: bool, callbacks: Sequence[Callback]) -> Model:

@@ -1,0 +1,95 @@
+"""The settings of a run as keyword arguments, for type checkers and editors.
+
+`rondel train --help` says what each means; `None` is none given. A setting that another package
+adds is passed as `**{"its_name": value}`.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class RunKeywords(TypedDict, total=False):
+    """What `rondel.train` takes beside its text: what is not given is chosen.
+
+    ::
+
+        rondel.train("book.txt", level="word", hidden_size=512, minutes=10)
+    """
+
+    # Text.
+    level: str | None
+    sentences: str | None
+    max_sentence_length: int | None
+    encoding: str | None
+    validation_fraction: float | None
+    test_fraction: float | None
+    charset: str | None
+    word_split: str | None
+    vocab_size: int | None
+    min_count: int | None
+    lowercase: bool | None
+    # Model.
+    model: str | None
+    cell: str | None
+    num_layers: int | None
+    hidden_size: int | None
+    embedding_size: int | None
+    dropout: float | None
+    embedding_dropout: float | None
+    variational: bool | None
+    tie_weights: bool | None
+    latent_size: int | None
+    encoder_cell: str | None
+    encoder_layers: int | None
+    encoder_hidden_size: int | None
+    encoder_bidirectional: bool | None
+    latent_input: bool | None
+    forget_bias: float | None
+    nonlinearity: str | None
+    # Training.
+    backend: str | None
+    batch_size: int | None
+    seq_length: int | None
+    optimizer: str | None
+    learning_rate: float | None
+    weight_decay: float | None
+    schedule: str | None
+    clip_norm: float | None
+    clip_value: float | None
+    epochs: float | None
+    steps: int | None
+    minutes: float | None
+    early_stopping: int | None
+    eval_every: int | None
+    sample_every: int | None
+    freeze_embedding: bool | None
+    seed: int | None
+    device: str | None
+    precision: str | None
+    threads: int | None
+    kl_annealing: str | None
+    kl_annealing_steps: int | None
+    beta: float | None
+    word_dropout: float | None
+    free_bits: float | None
+    aggressive: bool | None
+    iw_samples: int | None
+    rho: float | None
+    momentum: float | None
+    decay: float | None
+    decay_after: int | None
+    plateau_patience: int | None
+
+
+class ResumeKeywords(TypedDict, total=False):
+    """What a run that is resumed may change: when it stops, where it runs, and what it shows."""
+
+    epochs: float | None
+    steps: int | None
+    minutes: float | None
+    early_stopping: int | None
+    eval_every: int | None
+    sample_every: int | None
+    device: str | None
+    threads: int | None
