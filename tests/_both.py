@@ -60,7 +60,7 @@ def cloze_logits(engine: BidirectionalEngine, ids: np.ndarray) -> np.ndarray:
     state = engine.reverse.initial_state()
     for token in ids[::-1]:
         afters.append(state[0][-1])
-        _, state = engine.reverse.step(np.array([token]), state)
+        state = engine.reverse.advance(np.array([[token]]), state)
     return engine.logits(np.concatenate(befores), np.concatenate(afters[::-1]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from _models import random_model, some_state
 from _runs import variants
 
 from rondel.cells import build_cell
-from rondel.engine import NumpyEngine, build_engine, compiled_engine
+from rondel.engine import NumpyEngine, StackConfig, build_engine, build_stack, compiled_engine
 from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.compiled_engine import CompiledEngine
+from rondel.engine.head import Head
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split
 
 STEPS, BATCH = 9, 7
@@ -85,6 +87,22 @@ def test_it_is_as_numpy_has_it(model, tokens_TB, state):
     assert_same(engine.advance(tokens_TB, state), last)
 
 
+def test_a_stack_alone_has_the_bits_of_the_engines_under_any_prefix(model, tokens_TB, state):
+    config, weights = model
+    engine = build_engine(config, weights)
+    renamed = {name.replace("core.", "encoder."): array for name, array in weights.items()}
+    expected_LTBH, expected = engine.layer_outputs(tokens_TB, state)
+    assert_same(engine.outputs(tokens_TB, state)[0], expected_LTBH[-1])
+    for count in range(1, config.num_layers + 1):
+        shape = dataclasses.replace(StackConfig.of(config), num_layers=count)
+        stack, own = build_stack(shape, renamed, "encoder."), tuple(p[:count] for p in state)
+        outputs_LTBH, last = stack.layer_outputs(tokens_TB, own)
+        assert_same(outputs_LTBH, expected_LTBH[:count])
+        assert_same(stack.outputs(tokens_TB, own)[0], expected_LTBH[count - 1])
+        assert_same(last, tuple(part[:count] for part in expected))
+        assert_same(stack.advance(tokens_TB, own), last)
+
+
 def test_its_bits_are_the_same_in_any_chunking(engine, tokens_TB, state):
     logits_TBV, last = engine.sequence(tokens_TB, state)
     stepped = state
@@ -135,7 +153,7 @@ def test_eight_bits_are_the_weights_rounded_row_by_row(model, tokens_TB, state):
     if config.tie_weights:
         head = weights["embedding.weight"]
         scale = np.abs(head).max(axis=1, keepdims=True) / np.float32(127)
-        generic._head_HV = (np.rint(head / scale) * scale).astype(np.float32).T
+        generic.head = Head((np.rint(head / scale) * scale).astype(np.float32), generic.head.bias_V)
     expected = generic.sequence(tokens_TB, state)[0]
     logits = build_engine(config, weights, "int8").sequence(tokens_TB, state)[0]
     # What is left is activations in 16 bits.

@@ -12,14 +12,14 @@ from _runs import variants
 from _sentence_vae import random_vae
 from _settings import text_config
 
-from rondel.cells import build_cell, numpy_namespace
+from rondel.cells import numpy_namespace
 from rondel.cells.base import LayerParameters
+from rondel.engine.sentence_vae import encoder_config
+from rondel.engine.stack import StackConfig
 from rondel.inspection import trace as tracing
 from rondel.inspection.ablation import clamped, surprisals
-from rondel.inspection.sentences import encoder_shape
-from rondel.inspection.stack import BLOCK, STATES
+from rondel.inspection.stack_tracks import BLOCK, STATES
 from rondel.inspection.trace import Unit, trace, track_names
-from rondel.settings import ModelConfig
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 
 TEXT = "Le café est fort, and the cup (a cup) is full: ☕ it is!\n" * 12
@@ -31,7 +31,7 @@ def tokenizer_of(level: str) -> Tokenizer:
 
 
 def stepped(
-    config: ModelConfig,
+    config: StackConfig,
     weights: dict[str, np.ndarray],
     ids: np.ndarray,
     stack: str = "core.",
@@ -40,7 +40,7 @@ def stepped(
     joined: tuple[float, ...] = (),
 ) -> dict[str, np.ndarray]:
     """Every track (N, L, H) by the cell's own step, one token and layer after another."""
-    cell = build_cell(config)
+    cell = config.cell
     layers = [LayerParameters.of(weights, n, stack) for n in range(config.num_layers)]
     size = config.hidden_size
     states = [tuple(np.zeros((1, size), np.float32) for _ in cell.states) for _ in layers]
@@ -75,7 +75,7 @@ def test_tracks_are_the_cells_own_steps(cell: str, nonlinearity: str, level: str
         cell, nonlinearity, layers=2, hidden=12, vocab=tokenizer.vocab_size, embedding=7
     )
     found = trace(config, weights, tokenizer, TEXT)
-    expected = stepped(config, weights, tokenizer.encode(TEXT))
+    expected = stepped(StackConfig.of(config), weights, tokenizer.encode(TEXT))
     assert set(found.tracks) == set(expected) == set(track_names(config))
     if level != "word":
         assert len(found) > BLOCK  # so that a state is carried over
@@ -91,8 +91,8 @@ def test_both_stacks_of_a_bidirectional_model_are_traced(cell: str, nonlinearity
     text = "the cup is full, and hot"
     found = model.trace(text)
     ids = model.tokenizer.encode(text)
-    forth = stepped(model.config, dict(model.weights), ids)
-    back = stepped(model.config, dict(model.weights), ids[::-1], "backward.")
+    forth = stepped(StackConfig.of(model.config), dict(model.weights), ids)
+    back = stepped(StackConfig.of(model.config), dict(model.weights), ids[::-1], "backward.")
     expected = {**forth, **{f"backward.{name}": track[::-1] for name, track in back.items()}}
     assert set(found.tracks) == set(expected)
     for name, track in found.tracks.items():
@@ -112,10 +112,10 @@ def test_a_clamped_unit_is_one_whose_state_is_overwritten(
     ids = tokenizer.encode(TEXT[:60])
     head = weights["embedding.weight" if tied else "head.weight"]
     for unit in (Unit("hidden", 0, 3), Unit("hidden", 1, 11)):
-        outputs = stepped(config, weights, ids, clamp=(unit, 0.25))["hidden"][:, -1]
+        outputs = stepped(StackConfig.of(config), weights, ids, clamp=(unit, 0.25))["hidden"][:, -1]
         logits = (outputs @ head.T + weights["head.bias"]).astype(np.float64)[:-1]
         expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), ids[1:]]
-        found = surprisals(*clamped(config, weights, unit, 0.25), ids)
+        found = surprisals(config, clamped(config, weights, unit, 0.25), ids)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -128,7 +128,7 @@ def test_a_sentence_vae_is_traced_line_by_line(
     model = random_vae(**settings)
     config, weights = model.config, dict(model.weights)
     found = model.trace("A man rides a horse.\nTwo people sit at a table")
-    encoder = encoder_shape(config)
+    encoder = encoder_config(config)
     end = int(model.tokenizer.encode("\n")[0])
     expected: dict[str, list[np.ndarray]] = {name: [] for name in found.tracks}
     for text in ("A man rides a horse.\n", "Two people sit at a table"):
@@ -140,7 +140,7 @@ def test_a_sentence_vae_is_traced_line_by_line(
         mean = weights["latent.mean.weight"] @ summary + weights["latent.mean.bias"]
         flat = np.tanh(weights["latent.state.weight"] @ mean + weights["latent.state.bias"])
         own = stepped(
-            config,
+            StackConfig.of(config),
             weights,
             np.append([end], ids),
             start=flat.reshape(-1, config.num_layers, config.hidden_size).astype(np.float32),

@@ -11,7 +11,7 @@ from _models import random_model
 from _settings import text_config
 
 from rondel.engine import NumpyEngine, build_engine
-from rondel.engine.base import WritingEngine
+from rondel.engine.compiled_engine import CompiledEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.start import PrimeReading, read_prime, read_together
@@ -32,7 +32,7 @@ def model_of(cell="lstm", **shape):
 @pytest.fixture(scope="module")
 def engine():
     built = build_engine(*model_of())
-    assert isinstance(built, WritingEngine)
+    assert isinstance(built, CompiledEngine)
     return built
 
 

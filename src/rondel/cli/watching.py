@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class WatchedEngine:
     """An engine whose every step leaves its state behind.
 
-    It is no `WritingEngine`, even where it wraps one, so that it is asked for each step.
+    It has no streams that write by themselves, so that it is asked for each step.
     """
+
+    batch_invariant = False
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -46,6 +48,13 @@ class WatchedEngine:
         """See `Engine`."""
         return self._engine.outputs(tokens_TB, state)
 
+    def layer_outputs(self, tokens_TB: Any, state: Any) -> Any:
+        """See `Engine`."""
+        return self._engine.layer_outputs(tokens_TB, state)
+
+    def streams(self, capacity: int, forbidden: int | None) -> None:
+        """See `Engine`."""
+
 
 def watch(
     model: Model, names: tuple[str, ...], prime: str | None, length: int, seed: int | None
@@ -57,7 +66,7 @@ def watch(
     from rondel.cells import build_cell
     from rondel.generation.generate import GenerationSettings, generate
     from rondel.generation.opening import opening_with
-    from rondel.inspection.stack import STATES
+    from rondel.inspection.stack_tracks import STATES
     from rondel.inspection.trace import find_unit
 
     if len(names) != 1:

@@ -6,7 +6,7 @@ Shapes: T time, B batch, V vocabulary, H hidden size, L layers.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ EngineState = tuple[Floats, ...]
 """One array (L, B, H) for each of the cell's state names, in their order."""
 
 
-class Engine(Protocol):
-    """A language model that runs: state goes in and comes out, and the engine keeps none.
+class Stack(Protocol):
+    """Layers that read tokens: state goes in and comes out, and the stack keeps none.
 
     What a call returns is the caller's own: later calls do not write into it.
     """
@@ -26,42 +26,59 @@ class Engine(Protocol):
     def initial_state(self, batch_size: int = 1) -> EngineState:
         """Zeros, as every training text starts from."""
 
+    def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
+        """The state after a sequence, its outputs left out (a long prime needs none of them)."""
+
+    def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
+
+    def layer_outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """Every layer's outputs (L, T, B, H) after each token, and the last state."""
+
+
+class Engine(Stack, Protocol):
+    """A language model that runs: a stack, and a head that makes logits of its outputs."""
+
+    @property
+    def batch_invariant(self) -> bool:
+        """Whether a row's numbers are the same, bit for bit, alone and in any batch."""
+
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The next token's logits (B, V) after one token a stream, and the next state."""
 
     def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """The next token's logits (T, B, V) after each token of a sequence, and the last state."""
 
-    def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
-        """The state after a sequence, its logits left out (a long prime needs none of them)."""
+    def streams(self, capacity: int, forbidden: int | None) -> Streams | None:
+        """Room for so many streams that write by themselves, and never the forbidden token.
 
-    def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
+        `None` if the engine only steps, and whoever asks has to choose the tokens.
+        """
 
 
 class TokenBy(IntEnum):
-    """How a stream that an engine writes takes its next token."""
+    """How the next token of a stream is chosen."""
 
     CALLER = 0
-    """The caller says which."""
+    """By the caller, with `Streams.set_token`."""
     DRAW = 1
     """Drawn from the softmax of the logits divided by the temperature."""
     LIKELIEST = 2
     DRAW_IF_WORD_BEGINS = 3
-    """Drawn after a token of those that a word begins after; else the likeliest."""
+    """Drawn after a token that a word begins after; else the likeliest."""
 
 
-class WritingStreams(Protocol):
-    """Streams that an engine keeps the state of: each goes on from its own last token.
+class Streams(Protocol):
+    """Streams whose state an engine keeps: each continues from its own last token.
 
-    They stand in places from 0 on. Not for several threads at once.
+    They have indices from 0 on. Not for several threads at once.
     """
 
-    def join(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
-        """Let one in at the last place: its state (L, 1, H) before its last token, and that."""
+    def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
+        """Add a stream at the end: its last token, and its state (L, 1, H) before that token."""
 
-    def leave(self, place: int) -> None:
-        """Let one out; the last one takes its place."""
+    def remove(self, index: int) -> None:
+        """Remove a stream; the last one gets its index."""
 
     def step(
         self,
@@ -74,19 +91,11 @@ class WritingStreams(Protocol):
         `uniforms` is (streams, steps). Raises `ModelFolderError` if the output is not a number.
         """
 
-    def take(self, place: int, token: int) -> None:
-        """Say which token a stream takes that takes its own."""
+    def set_token(self, index: int, token: int) -> None:
+        """Set the next token of a stream whose tokens the caller chooses."""
 
-    def logits(self, place: int) -> Floats:
+    def logits(self, index: int) -> Floats:
         """A stream's logits (V,) after its last step."""
 
-    def state(self, place: int) -> EngineState:
-        """A copy of a stream's state (L, 1, H) before its last token, as `join` takes it."""
-
-
-@runtime_checkable
-class WritingEngine(Engine, Protocol):
-    """An engine that writes by itself, many streams at a step."""
-
-    def streams(self, capacity: int, forbidden: int | None) -> WritingStreams:
-        """Room for so many streams, which never write the forbidden token."""
+    def state(self, index: int) -> EngineState:
+        """A copy of a stream's state (L, 1, H) before its last token, as for `add`."""

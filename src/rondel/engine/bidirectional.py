@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rondel.engine import build_engine
-from rondel.engine.base import Engine, EngineState, Floats, Ids
+from rondel.engine import build_engine, build_stack
+from rondel.engine.base import EngineState, Floats, Ids, Stack
+from rondel.engine.head import Head
+from rondel.engine.stack import StackConfig
 from rondel.settings import ModelConfig
 
 LARGEST_BATCH = 16_384
@@ -20,24 +22,17 @@ LARGEST_BATCH = 16_384
 class BidirectionalEngine:
     """Predicts a token from what stands on both sides of it, and never from the token.
 
-    `causal` is the half that reads with the text, a language model of its own; `reverse` is the
-    stack that reads against it, whose head is of no use. Weights are named as in the model folder.
+    `causal` is the half that reads with the text, which is a language model; `reverse` is the stack
+    that reads against it. Weights are named as in the model folder.
     """
 
     def __init__(self, config: ModelConfig, weights: Mapping[str, Floats]) -> None:
         self.config = config
         self.causal = build_engine(config, weights)
-        against = {
-            name.replace("backward.", "core."): array
-            for name, array in weights.items()
-            if name.startswith("backward.")
-        }
-        self.reverse = build_engine(config, {**weights, **against})
+        self.reverse = build_stack(StackConfig.of(config), weights, "backward.")
         self._before_HH, self._after_HH = np.split(weights["join.weight"].T, 2)
         self._join_bias = weights["join.bias"]
-        tied = "embedding.weight" if config.tie_weights else None
-        self._head_HV, self._head_bias = weights[tied or "cloze.weight"].T, weights["cloze.bias"]
-        self._causal_HV, self._causal_bias = weights[tied or "head.weight"].T, weights["head.bias"]
+        self._cloze_head, self._causal_head = Head.of(weights, "cloze"), Head.of(weights)
 
     def before(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """Outputs (T, B, H) of the stack that reads with the text, before each token.
@@ -60,15 +55,11 @@ class BidirectionalEngine:
         joined = before @ self._before_HH
         joined += after @ self._after_HH
         joined += self._join_bias
-        logits: Floats = np.tanh(joined, out=joined) @ self._head_HV
-        logits += self._head_bias
-        return logits
+        return self._cloze_head(np.tanh(joined, out=joined))
 
     def causal_logits(self, before: Floats) -> Floats:
         """Logits (…, V) of a token from the outputs (…, H) before it, by the causal half."""
-        logits: Floats = before @ self._causal_HV
-        logits += self._causal_bias
-        return logits
+        return self._causal_head(before)
 
     def outputs(self, sequences: Sequence[Ids]) -> list[tuple[Floats, Floats]]:
         """Both stacks' outputs (N, H) at every token of each sequence, the token itself read.
@@ -90,9 +81,9 @@ class BidirectionalEngine:
         return results
 
 
-def _padded_outputs(engine: Engine, sequences: Sequence[Ids]) -> Floats:
+def _padded_outputs(stack: Stack, sequences: Sequence[Ids]) -> Floats:
     """Outputs (T, B, H) of sequences that all begin together, the longest of T tokens."""
     tokens_TB = np.zeros((max(map(len, sequences)), len(sequences)), np.int64)
     for b, sequence in enumerate(sequences):
         tokens_TB[: len(sequence), b] = sequence
-    return engine.outputs(tokens_TB, engine.initial_state(len(sequences)))[0]
+    return stack.outputs(tokens_TB, stack.initial_state(len(sequences)))[0]

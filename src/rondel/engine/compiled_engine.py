@@ -1,4 +1,4 @@
-"""The engine on compiled kernels: the same calls as the generic one, and streams that write.
+"""Stacks and the engine on compiled kernels: the same calls as in NumPy, and streams that write.
 
 Shapes: T time, B batch, V vocabulary, H hidden size, L layers.
 """
@@ -9,24 +9,23 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.cells import build_cell
-from rondel.cells.base import LayerParameters
 from rondel.engine.base import EngineState, Floats, Ids, TokenBy
 from rondel.engine.cell_kernels import kernel_of
+from rondel.engine.head import Head
 from rondel.engine.numpy_engine import LARGEST_TABLE
 from rondel.engine.probability import NOT_FINITE, require_finite
+from rondel.engine.stack import StackConfig, StackWeights
 from rondel.errors import ModelFolderError
 from rondel.kernels.inference.packed_model import Plan
 from rondel.kernels.inference.runs import Passage, Slots
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split, acquired
 from rondel.kernels.threads.team import Task, team
-from rondel.settings import ModelConfig
 
 ROWS_AT_A_TIME = 256
 """Steps times streams of a pass: as many as keep its gates in the nearer caches."""
@@ -39,34 +38,30 @@ SMALLEST_SHARED = 100_000
 MOST_KEPT = 8
 
 
-class CompiledEngine:
-    """A language model on compiled kernels, for the cells that have one.
+class CompiledStack:
+    """Layers on compiled kernels, of a cell that has one; see `Stack`.
 
-    With `precision` "int8" weights have 8 bits but those of the input, and activations 16. A row's
-    numbers are the same, bit for bit, alone or in a batch, step by step or in a sequence, and on
-    any number of `threads` (as many as there are processors, if it is not told).
+    With a `head`, its kernels make logits too. With `precision` "int8" weights have 8 bits but
+    those of the input, and activations 16. A row's numbers are the same, bit for bit, alone or in a
+    batch, step by step or in a sequence, and on any number of `threads` (by default as many as
+    there are processors).
     """
 
     def __init__(
         self,
-        config: ModelConfig,
-        weights: Mapping[str, Floats],
+        config: StackConfig,
+        weights: StackWeights,
+        head: Head | None = None,
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
         self.config = config
-        self.cell = build_cell(config)
         self.threads = threads or processors()
-        layers = [LayerParameters.of(weights, layer, "core.") for layer in range(config.num_layers)]
-        if precision == "int8":
-            for array in weights.values():
-                require_finite(array)
         self._plan = Plan(
-            kernel_of(self.cell),
-            layers,
-            weights.get("embedding.weight"),
-            weights["embedding.weight" if config.tie_weights else "head.weight"],
-            weights["head.bias"],
+            kernel_of(config.cell),
+            weights.layers,
+            weights.embedding,
+            *(head or (None, None)),
             int8=precision == "int8",
             largest_table=LARGEST_TABLE,
         )
@@ -74,40 +69,32 @@ class CompiledEngine:
         self._kept = threading.local()
 
     def initial_state(self, batch_size: int = 1) -> EngineState:
-        """Zeros, as every training text starts from."""
-        shape = (self.config.num_layers, batch_size, self.config.hidden_size)
-        return tuple(np.zeros(shape, np.float32) for _ in self.cell.states)
-
-    def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The next token's logits (B, V) after one token a stream, and the next state."""
-        logits_TBV, state = self.sequence(tokens_B[None], state)
-        return logits_TBV[0], state
-
-    def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The next token's logits (T, B, V) after each token of a sequence, and the last state."""
-        out = np.empty((*tokens_TB.shape, self.config.vocab_size), np.float32)
-        return out, self._read(tokens_TB, state, logits=out)
+        """See `Stack.initial_state`."""
+        return self.config.initial_state(batch_size)
 
     def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
-        """The state after a sequence, its logits left out (a long prime needs none of them)."""
+        """See `Stack.advance`."""
         return self._read(tokens_TB, state)
 
     def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
-        out = np.empty((*tokens_TB.shape, self.config.hidden_size), np.float32)
-        return out, self._read(tokens_TB, state, outputs=out)
+        """See `Stack.outputs`."""
+        outputs_1TBH = np.empty((1, *tokens_TB.shape, self.config.hidden_size), np.float32)
+        return outputs_1TBH[0], self._read(tokens_TB, state, outputs_LTBH=list(outputs_1TBH))
 
-    def streams(self, capacity: int, forbidden: int | None) -> Streams:
-        """Room for so many streams that write, and never the forbidden token."""
-        return Streams(self._plan, self._autotuner, self.threads, capacity, forbidden)
+    def layer_outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """See `Stack.layer_outputs`."""
+        shape = self.config.num_layers, *tokens_TB.shape, self.config.hidden_size
+        outputs_LTBH = np.empty(shape, np.float32)
+        return outputs_LTBH, self._read(tokens_TB, state, outputs_LTBH=list(outputs_LTBH))
 
     def _read(
         self,
         tokens_TB: Ids,
         state: EngineState,
         logits: Floats | None = None,
-        outputs: Floats | None = None,
+        outputs_LTBH: Sequence[Floats] = (),
     ) -> EngineState:
+        """Write what is asked for: logits (T, B, V), and the outputs of so many last layers."""
         steps, rows = tokens_TB.shape
         if tokens_TB.size and not 0 <= tokens_TB.min() <= tokens_TB.max() < self.config.vocab_size:
             raise IndexError("a token that is not in the vocabulary")
@@ -126,8 +113,8 @@ class CompiledEngine:
             for columns, passage in passages:
                 if logits is not None:
                     logits[part, columns] = passage.logits()
-                if outputs is not None:
-                    outputs[part, columns] = passage.outputs()
+                for back, outputs_TBH in enumerate(reversed(outputs_LTBH), 1):
+                    outputs_TBH[part, columns] = passage.outputs(-back)
             states = [passage.last_state() for _, passage in passages]
             state = tuple(
                 np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
@@ -168,8 +155,41 @@ class CompiledEngine:
         return kept[key]
 
 
-class Streams:
-    """Streams that the kernels write; see `WritingStreams`."""
+class CompiledEngine(CompiledStack):
+    """A language model on compiled kernels: the stack `core`, and a head; see `Engine`."""
+
+    batch_invariant = True
+
+    def __init__(
+        self,
+        config: StackConfig,
+        weights: Mapping[str, Floats],
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        if precision == "int8":
+            for array in weights.values():
+                require_finite(array)
+        stack, head = StackWeights.of(config, weights, "core."), Head.of(weights)
+        super().__init__(config, stack, head, precision, threads)
+
+    def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """See `Engine.step`."""
+        logits_TBV, state = self.sequence(tokens_B[None], state)
+        return logits_TBV[0], state
+
+    def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
+        """See `Engine.sequence`."""
+        out = np.empty((*tokens_TB.shape, self.config.vocab_size), np.float32)
+        return out, self._read(tokens_TB, state, logits=out)
+
+    def streams(self, capacity: int, forbidden: int | None) -> CompiledStreams:
+        """See `Engine.streams`."""
+        return CompiledStreams(self._plan, self._autotuner, self.threads, capacity, forbidden)
+
+
+class CompiledStreams:
+    """Streams that the kernels write; see `Streams`."""
 
     def __init__(
         self, plan: Plan, autotuner: Autotuner, threads: int, capacity: int, forbidden: int | None
@@ -178,18 +198,18 @@ class Streams:
         self._slots = Slots(plan, capacity, threads, forbidden)
         self.rows = 0
 
-    def join(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
-        """Let one in at the last place: its state (L, 1, H) before its last token, and that."""
+    def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
+        """See `Streams.add`."""
         # What is past these is as good as these in single precision, which cannot hold it.
         within = temperature if temperature == 0 else min(max(temperature, 1e-30), 1e30)
         self._slots.put(self.rows, state, token, by, within)
         self.rows += 1
 
-    def leave(self, place: int) -> None:
-        """Let one out; the last one takes its place."""
+    def remove(self, index: int) -> None:
+        """See `Streams.remove`."""
         self.rows -= 1
-        if place != self.rows:
-            self._slots.move(self.rows, place)
+        if index != self.rows:
+            self._slots.move(self.rows, index)
 
     def step(
         self,
@@ -197,10 +217,7 @@ class Streams:
         uniforms: npt.NDArray[np.float64],
         begins_word: npt.NDArray[np.bool_],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """The tokens (steps, rows) that come next, and how many uniform numbers each stream used.
-
-        `uniforms` is (rows, steps). Raises `ModelFolderError` if the model's output is no number.
-        """
+        """See `Streams.step`."""
         out = np.zeros((steps, self.rows), np.int64)
         splits = possible_splits(self._plan, self.rows, self._threads)
         kind = "write", self.rows
@@ -221,17 +238,17 @@ class Streams:
             raise ModelFolderError(NOT_FINITE)
         return out, used
 
-    def take(self, place: int, token: int) -> None:
-        """Say which token a stream takes that takes its own."""
-        self._slots.tokens[0, place] = token
+    def set_token(self, index: int, token: int) -> None:
+        """See `Streams.set_token`."""
+        self._slots.tokens[0, index] = token
 
-    def logits(self, place: int) -> Floats:
-        """A stream's logits (V,) after its last step."""
-        return self._slots.logits(place)
+    def logits(self, index: int) -> Floats:
+        """See `Streams.logits`."""
+        return self._slots.logits(index)
 
-    def state(self, place: int) -> EngineState:
-        """A copy of a stream's state (L, 1, H) before its last token, as `join` takes it."""
-        return self._slots.state(place)
+    def state(self, index: int) -> EngineState:
+        """See `Streams.state`."""
+        return self._slots.state(index)
 
 
 def possible_splits(plan: Plan, rows: int, threads: int) -> list[Split]:

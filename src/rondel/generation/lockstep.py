@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from rondel.engine.base import EngineState, TokenBy, WritingEngine
+from rondel.engine.base import EngineState, Streams, TokenBy
 from rondel.generation.start import Start
 from rondel.generation.stream import Piece, Stream
 from rondel.text.tokenizers import Tokenizer
@@ -26,8 +26,8 @@ BY_MODE = {
 class Lockstep:
     """Streams in places of an engine; rules other than the temperature are applied here."""
 
-    def __init__(self, engine: WritingEngine, tokenizer: Tokenizer, capacity: int) -> None:
-        self._places = engine.streams(capacity, tokenizer.unknown_id)
+    def __init__(self, places: Streams, tokenizer: Tokenizer) -> None:
+        self._places = places
         self._tokenizer = tokenizer
         self._streams: list[tuple[int, Stream, TokenBy]] = []
         self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
@@ -50,7 +50,7 @@ class Lockstep:
         if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
             ids = range(self._tokenizer.vocab_size)
             self._begins_word = np.array([self._tokenizer.starts_word(i) for i in ids])
-        self._places.join(state, stream.last, by, temperature or 0.0)
+        self._places.add(state, stream.last, by, temperature or 0.0)
         self._streams.append((handle, stream, by))
 
     def suspend(self, handle: int) -> tuple[Stream, EngineState]:
@@ -79,7 +79,7 @@ class Lockstep:
             if by is TokenBy.CALLER:
                 assert logits_V is not None
                 own = [stream.choose(logits_V)]
-                self._places.take(place, own[0])
+                self._places.set_token(place, own[0])
             else:
                 own = tokens[:, place].tolist()
             piece = stream.take(own, logits_V)
@@ -110,7 +110,7 @@ class Lockstep:
         return tokens
 
     def _leave(self, place: int) -> None:
-        self._places.leave(place)
+        self._places.remove(place)
         last = self._streams.pop()
         if place < len(self._streams):
             self._streams[place] = last

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 
 from rondel.engine import Engine
-from rondel.engine.base import WritingEngine
 from rondel.generation.beam import beam_search
 from rondel.generation.lockstep import Lockstep
 from rondel.generation.logprobs import TokenLogprob
@@ -73,8 +72,9 @@ class StreamBatch:
         self._together: Lockstep | None = None
         self._turns: dict[int, int] = {}
         """Of those under way, what they wrote since they were let in, the longest there first."""
-        if isinstance(engine, WritingEngine):
-            self._together = Lockstep(engine, tokenizer, capacity)
+        places = engine.streams(capacity, tokenizer.unknown_id)
+        if places is not None:
+            self._together = Lockstep(places, tokenizer)
 
     def __len__(self) -> int:
         """How many streams are not finished."""

@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from rondel.engine import build_engine
 from rondel.engine.base import Floats, Ids
+from rondel.engine.head import Head
 from rondel.engine.probability import nll
 from rondel.errors import InputError
 from rondel.inspection.features import Feature
-from rondel.inspection.stack import Weights
+from rondel.inspection.stack_tracks import Weights
 from rondel.inspection.trace import LARGEST_PASS, Trace, Unit
 from rondel.settings import ModelConfig
 
@@ -75,7 +76,7 @@ def ablate(
     acting = Unit("hidden", unit.layer, unit.index)
     mean = float(trace.values(acting).mean()) if value is None else value
     before_N = surprisals(config, weights, trace.ids)
-    after_N = surprisals(*clamped(config, weights, acting, mean), trace.ids)
+    after_N = surprisals(config, clamped(config, weights, acting, mean), trace.ids)
     change_N = after_N - before_N
     whole = Effect(acting, mean, len(change_N), float(before_N.mean()), float(change_N.mean()))
     return [_split(whole, change_N, feature) for feature in features] or [whole]
@@ -96,15 +97,10 @@ def _split(whole: Effect, change_N: npt.NDArray[np.float64], feature: Feature) -
     )
 
 
-def clamped(
-    config: ModelConfig, weights: Weights, unit: Unit, value: float
-) -> tuple[ModelConfig, dict[str, Floats]]:
-    """A model whose unit gives this value always, before the first token too."""
-    changed = dict(weights)
-    if config.tie_weights:
-        # The embedding is not to lose what the head does.
-        config = dataclasses.replace(config, tie_weights=False)
-        changed["head.weight"] = weights["embedding.weight"]
+def clamped(config: ModelConfig, weights: Weights, unit: Unit, value: float) -> dict[str, Floats]:
+    """A model's weights whose unit gives this value always, before the first token too."""
+    # A head of its own, for the embedding is not to lose what the head does.
+    changed = {**weights, "head.weight": Head.of(weights).weight_VH}
     readers = [(f"core.weight_hh_l{unit.layer}", f"core.bias_hh_l{unit.layer}")]
     if unit.layer + 1 < config.num_layers:
         above = unit.layer + 1
@@ -116,7 +112,7 @@ def clamped(
         changed[bias] = changed[bias] + np.float32(value) * column
         changed[matrix] = changed[matrix].copy()
         changed[matrix][:, unit.index] = 0
-    return config, changed
+    return changed
 
 
 def surprisals(config: ModelConfig, weights: Weights, ids: Ids) -> npt.NDArray[np.float64]:

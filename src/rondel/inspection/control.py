@@ -6,8 +6,8 @@ import numpy as np
 
 from rondel.cells import build_cell
 from rondel.engine.base import Floats
-from rondel.inspection.sentences import encoder_shape
-from rondel.inspection.stack import Weights
+from rondel.engine.sentence_vae import encoder_config
+from rondel.inspection.stack_tracks import Weights
 from rondel.settings import ModelConfig
 
 SMALL = 256
@@ -25,9 +25,7 @@ def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floa
     """
     rng = np.random.default_rng(seed)
     own = len(build_cell(config).gates)
-    encoder = (
-        len(build_cell(encoder_shape(config)).gates) if (config.model == "sentence-vae") else own
-    )
+    encoder = len(encoder_config(config).cell.gates) if config.model == "sentence-vae" else own
     found: dict[str, Floats] = {}
     for name, array in weights.items():
         is_layer = "_ih_l" in name or "_hh_l" in name

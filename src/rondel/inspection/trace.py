@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from rondel.engine.base import Floats, Ids
+from rondel.engine.head import Head
 from rondel.engine.probability import softmax
+from rondel.engine.sentence_vae import encoder_config, encoder_prefixes
+from rondel.engine.stack import StackConfig
 from rondel.errors import InputError
-from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, encoder_shape, read_sentences
-from rondel.inspection.stack import Stack, Weights, tracks_of
-from rondel.kinds.sentence_vae import LatentSettings
+from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, read_sentences
+from rondel.inspection.stack_tracks import StackTracer, Weights, tracks_of
 from rondel.settings import ModelConfig
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
@@ -64,7 +66,7 @@ class Trace:
 
     `ids` (N,) are its tokens, `spans` (N, 2) where they stand in the text, in characters, and
     `tokens` their texts, which joined are the text: white space that a token implies goes with the
-    token after it, and a character of several bytes with the last of them.
+    token before it, and a character of several bytes with the last of them.
 
     `tracks` holds an array (N, L, H) of float32 for each state ("hidden", "cell") and each gate, as
     the cell names it, after the token was read; those of the stack that reads against the text
@@ -138,17 +140,16 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
 
 def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     """The tracks that a model has, of each of its stacks, each with its (L, H)."""
-    stacks = {"": config}
+    stacks = {"": StackConfig.of(config)}
     if config.model == "bidirectional":
-        stacks[BACKWARD] = config
+        stacks[BACKWARD] = stacks[""]
     if config.model == "sentence-vae":
-        stacks[ENCODER] = encoder_shape(config)
-        if LatentSettings.of(config).encoder_bidirectional:
-            stacks[ENCODER_BACKWARD] = encoder_shape(config)
+        names = (ENCODER, ENCODER_BACKWARD)[: len(encoder_prefixes(config))]
+        stacks.update(dict.fromkeys(names, encoder_config(config)))
     return {
-        prefix + name: (shape.num_layers, shape.hidden_size)
-        for prefix, shape in stacks.items()
-        for name in tracks_of(shape)
+        prefix + name: (stack.num_layers, stack.hidden_size)
+        for prefix, stack in stacks.items()
+        for name in tracks_of(stack.cell)
     }
 
 
@@ -180,10 +181,10 @@ def trace(
     guesses = min(GUESSES, config.vocab_size)
     guesses_ids = np.empty((len(ids), guesses), np.int64)
     guesses_probability = np.empty((len(ids), guesses), np.float32)
-    begin = 0
+    head, begin = Head.of(weights), 0
     for outputs_TH in _outputs(config, weights, tokenizer, ids, arrays):
         block = slice(begin, begin := begin + len(outputs_TH))
-        guesses_ids[block], guesses_probability[block] = _guesses(config, weights, outputs_TH)
+        guesses_ids[block], guesses_probability[block] = _guesses(head, outputs_TH)
         watch(begin / len(ids))
     texts = texts_of(text, spans)
     found = Trace(
@@ -205,11 +206,12 @@ def _outputs(
         yield from read_sentences(config, weights, ids, end_id(tokenizer), tracks)
         return
     own = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
-    yield from Stack(config, weights, "core.", len(ids)).blocks(ids, own)
+    stack = StackConfig.of(config)
+    yield from StackTracer(stack, weights, "core.", len(ids)).blocks(ids, own)
     # What reads against the text writes its tracks from their ends.
     turned = {n.removeprefix(BACKWARD): a[::-1] for n, a in tracks.items() if n not in own}
     if turned:
-        for _ in Stack(config, weights, BACKWARD, len(ids)).blocks(ids[::-1], turned):
+        for _ in StackTracer(stack, weights, BACKWARD, len(ids)).blocks(ids[::-1], turned):
             pass
 
 
@@ -270,14 +272,12 @@ def _room(
     return arrays, lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
-def _guesses(config: ModelConfig, weights: Weights, outputs_TH: Floats) -> tuple[Ids, Floats]:
+def _guesses(head: Head, outputs_TH: Floats) -> tuple[Ids, Floats]:
     """The likeliest next tokens (T, 5) after outputs, and how likely."""
-    head_HV = weights["embedding.weight" if config.tie_weights else "head.weight"].T
-    step = max(1, LARGEST_PASS // config.vocab_size)
+    step = max(1, LARGEST_PASS // len(head.bias_V))
     ids, probabilities = [], []
     for begin in range(0, len(outputs_TH), step):
-        logits_TV = outputs_TH[begin : begin + step] @ head_HV + weights["head.bias"]
-        probability_TV = softmax(logits_TV)
+        probability_TV = softmax(head(outputs_TH[begin : begin + step]))
         best = np.argsort(-probability_TV, axis=1, kind="stable")[:, :GUESSES]
         ids.append(best)
         probabilities.append(np.take_along_axis(probability_TV, best, axis=1))

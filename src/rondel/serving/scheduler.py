@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rondel.engine import Engine
-from rondel.engine.base import WritingEngine
 from rondel.errors import RondelError
 from rondel.generation.logprobs import TokenLogprob
 from rondel.generation.settings import GenerationSettings
@@ -243,7 +242,7 @@ class Scheduler:
         """Those whose turn it is to be read on, together where the engine can."""
         first = self._readings.popleft()
         group = [first]
-        if not isinstance(self._engine, WritingEngine):
+        if not self._engine.batch_invariant:
             return group
         others = [r for r in self._readings if r.prime.tells == first.prime.tells]
         group += others[: TOGETHER - 1]

@@ -84,22 +84,25 @@ def _gates_in_blocks(weight: Array, gates: Sequence[int], size: int, depth: int)
 
 
 class Plan:
-    """A model as kernels take it. It is only read once it is made: any number of runs share it."""
+    """A model as kernels take it. It is only read once it is made: any number of runs share it.
+
+    Without a `head` it is a stack alone, whose runs give outputs and no logits.
+    """
 
     def __init__(
         self,
         cell: int,
         layers: Sequence[LayerParameters],
         embedding: Array | None,
-        head: Array,
-        head_bias: Array,
+        head: Array | None,
+        head_bias: Array | None,
         *,
         int8: bool,
         largest_table: int,
     ) -> None:
         self.cell, self.num_layers, self.int8 = cell, len(layers), int8
         self.size = layers[0].weight_hh.shape[1]
-        self.vocabulary = len(head)
+        self.vocabulary = len(layers[0].weight_ih.T if embedding is None else embedding)
         self.slots = SLOTS[cell]
         self.units, self.columns = columns_of(self.size), columns_of(self.vocabulary)
         depth = self.units * PANEL
@@ -118,7 +121,7 @@ class Plan:
         self.table: Array | None = None
         self.embedding: Array | None = None
         self._input.insert(0, self._first_input(layers[0], embedding, largest_table))
-        self._head = pack(_rows_in_blocks(head, depth))
+        self._head = None if head is None else pack(_rows_in_blocks(head, depth))
         self._head_bias = head_bias
         self.head_bias = self.padded_bias()
         self.lines = self._lines()
@@ -148,7 +151,7 @@ class Plan:
     def padded_bias(self, forbidden: int | None = None) -> Array:
         """The head's bias; one token's, and what stands for none, is -inf."""
         padded = aligned(self.columns * PANEL)
-        padded[: self.vocabulary] = self._head_bias
+        padded[: self.vocabulary] = 0 if self._head_bias is None else self._head_bias
         padded[self.vocabulary :] = -np.inf
         if forbidden is not None:
             padded[forbidden] = -np.inf
@@ -185,7 +188,8 @@ class Plan:
         )  # fmt: skip
         job[r.GATES_ROWS] = gates_rows
         job[r.EMBEDDING] = 0 if self.embedding is None else self.embedding.ctypes.data
-        job[r.HEAD_PANELS : r.HEAD_SCALE + 1] = self._head.addresses()
+        if self._head is not None:
+            job[r.HEAD_PANELS : r.HEAD_SCALE + 1] = self._head.addresses()
         job[r.HEAD_COLUMNS] = self.columns
         job[r.LIMIT] = largest_activation(self.units * PANEL)
         # Activations in 16 bits and what 1 stands for, vectors of tokens, weights of a draw: one

@@ -80,14 +80,14 @@ class Passage:
         logits: Array = np.ascontiguousarray(logits_TBV[..., : self._plan.vocabulary])
         return logits
 
-    def outputs(self) -> Array:
-        """The last layer's outputs after each token (T, B, H)."""
+    def outputs(self, layer: int = -1) -> Array:
+        """A layer's outputs after each token (T, B, H)."""
         size = self._plan.size
         if self._rows == 1:
-            alone: Array = self._h[-1, 1:, None, :size].copy()
+            alone: Array = self._h[layer, 1:, None, :size].copy()
             return alone
         count = self._steps * self._rows
-        part = from_columns(self._h[-1], size, self._rows, count)
+        part = from_columns(self._h[layer], size, self._rows, count)
         return part.reshape(self._steps, self._rows, size)
 
     def last_state(self) -> tuple[Array, ...]:

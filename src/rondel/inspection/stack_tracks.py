@@ -5,18 +5,17 @@ Shapes: N tokens, L layers, H units in a layer, G*H gate rows, T tokens of a blo
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.cells import Cell, build_cell, numpy_namespace
-from rondel.cells.base import LayerParameters, State
-from rondel.engine import Engine, build_engine
+from rondel.cells import Cell, numpy_namespace
+from rondel.cells.base import State
+from rondel.engine import build_stack
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.settings import ModelConfig
+from rondel.engine.stack import StackConfig, StackWeights
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -26,80 +25,53 @@ STATES = {"h": "hidden", "c": "cell"}
 BLOCK = 512
 
 
-def tracks_of(config: ModelConfig) -> list[str]:
-    """The tracks that one stack has: its cell's states, then its gates."""
-    cell = build_cell(config)
+def tracks_of(cell: Cell) -> list[str]:
+    """The tracks that a stack of such cells has: its states, then its gates."""
     names = [STATES.get(state, state) for state in cell.states]
     return names + [gate for gate in cell.gates if gate not in names]
 
 
-class Stack:
-    """One stack of a model that reads a text, layer by layer.
+class StackTracer:
+    """Reads a text with one stack, and keeps what its units do.
 
-    The hidden states are the engine's: of layer l, the outputs of the model's first l layers. When
-    they are known, all gates of a block are two matmuls, and what is left to do step by step is the
-    cell's pointwise arithmetic, for the states that are not outputs.
+    The hidden states are the outputs of the engine's stack. When they are known, all gates of a
+    block are two matmuls, and what is left to do step by step is the cell's pointwise arithmetic,
+    for the states that are not outputs.
     """
 
-    def __init__(
-        self,
-        config: ModelConfig,
-        weights: Weights,
-        stack: str,
-        tokens: int,
-        engines: Sequence[Engine] = (),
-    ) -> None:
-        self.cell: Cell = build_cell(config)
-        own = {
-            name.replace(stack, "core.", 1): array
-            for name, array in weights.items()
-            if name.startswith(stack)
-        }
-        weights = {**weights, **own}
-        counts = range(1, config.num_layers + 1)
-        self.engines = list(engines) or [
-            build_engine(dataclasses.replace(config, num_layers=count), weights, tokens=tokens)
-            for count in counts
-        ]
-        self.layers = [LayerParameters.of(weights, layer, "core.") for layer in range(len(counts))]
-        self.embedding: Floats | None = weights.get("embedding.weight")
+    def __init__(self, config: StackConfig, weights: Weights, prefix: str, tokens: int) -> None:
+        self.config, self.cell = config, config.cell
+        self.stack = build_stack(config, weights, prefix, tokens=tokens)
+        self.layers, self.embedding, _ = StackWeights.of(config, weights, prefix)
 
     def blocks(
-        self, ids: Ids, tracks: Mapping[str, Floats], start: EngineState | None = None
+        self, ids: Ids, tracks: Mapping[str, Floats], state: EngineState | None = None
     ) -> Iterator[Floats]:
         """Fill the tracks (N, L, H); yields the last layer's outputs (T, H), block by block.
 
-        `start` is the state before the first token, or zeros. What it has more than the cell's
-        states is added to the first layer's gates at each step: (1, 1, G*H).
+        `state` is that before the first token, or zeros.
         """
-        start = start or self.engines[-1].initial_state()
-        own, more = start[: len(self.cell.states)], start[len(self.cell.states) :]
-        engine_states: list[EngineState] = [
-            (*(part[: number + 1] for part in own), *more) for number in range(len(self.layers))
-        ]
-        states: list[State] = [
+        state = state or self.stack.initial_state()
+        own, constant = state[: len(self.cell.states)], state[len(self.cell.states) :]
+        layer_states: list[State] = [
             tuple(part[number] for part in own) for number in range(len(self.layers))
         ]
         for begin in range(0, len(ids), BLOCK):
             block = slice(begin, begin + BLOCK)
-            below_TH: Floats | None = None
-            for number, engine in enumerate(self.engines):
-                outputs_T1H, engine_states[number] = engine.outputs(
-                    ids[block, None], engine_states[number]
-                )
-                hidden_TH = outputs_T1H[:, 0]
+            outputs_LT1H, state = self.stack.layer_outputs(ids[block, None], state)
+            outputs_LTH = outputs_LT1H[:, :, 0]
+            for number, hidden_TH in enumerate(outputs_LTH):
                 if "hidden" in tracks:
                     tracks["hidden"][block, number] = hidden_TH
                 if len(tracks) > ("hidden" in tracks):
+                    below_TH = outputs_LTH[number - 1] if number else None
                     input_TG = self._input_gates(number, ids[block], below_TH)
-                    if number == 0 and more:
-                        input_TG = input_TG + more[0][0]
-                    states[number] = self._rest(
-                        number, input_TG, hidden_TH, states[number], tracks, block
+                    if number == 0 and constant:
+                        input_TG = input_TG + constant[0][0]
+                    layer_states[number] = self._rest(
+                        number, input_TG, hidden_TH, layer_states[number], tracks, block
                     )
-                below_TH = hidden_TH
-            assert below_TH is not None
-            yield below_TH
+            yield outputs_LTH[-1]
 
     def _input_gates(self, number: int, ids: Ids, below_TH: Floats | None) -> Floats:
         layer = self.layers[number]

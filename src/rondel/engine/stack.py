@@ -1,0 +1,71 @@
+"""A stack of recurrent layers as data: what its shape is, and its arrays under a prefix.
+
+Shapes: V vocabulary, E embedding, H hidden size, L layers, G*H gate rows, B batch, Z constant size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from rondel.cells import Cell, build_cell
+from rondel.cells.base import LayerParameters
+from rondel.engine.base import EngineState, Floats
+from rondel.settings import ModelConfig
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """The shape of a stack that reads tokens.
+
+    With a `constant_size`, its first layer reads so many numbers beside each token, the same at
+    every step: what they add to that layer's gates is the last part of the state (1, B, G*H), so
+    that whatever picks, repeats or stores states does the same with them.
+    """
+
+    cell: Cell
+    num_layers: int
+    hidden_size: int
+    vocab_size: int
+    constant_size: int = 0
+
+    @classmethod
+    def of(cls, config: ModelConfig | StackConfig) -> StackConfig:
+        """The stack `core` of a model, from whose outputs the next token is predicted."""
+        if isinstance(config, StackConfig):
+            return config
+        cell = build_cell(config)
+        return cls(cell, config.num_layers, config.hidden_size, config.vocab_size)
+
+    def initial_state(self, batch_size: int) -> EngineState:
+        """Zeros: (L, B, H) for each of the cell's states, and for the constant input if any."""
+        shapes = [(self.num_layers, batch_size, self.hidden_size)] * len(self.cell.states)
+        if self.constant_size:
+            shapes.append((1, batch_size, len(self.cell.gates) * self.hidden_size))
+        return tuple(np.zeros(shape, np.float32) for shape in shapes)
+
+
+class StackWeights(NamedTuple):
+    """A stack's arrays, named under its prefix in the model folder as `torch.nn` names them."""
+
+    layers: tuple[LayerParameters, ...]
+    """The first layer's `weight_ih` without the columns of the constant input."""
+    embedding: Floats | None
+    """(V, E); `None` for one-hot input."""
+    constant_GZ: Floats | None
+    """The first layer's weights (G*H, Z) of the constant input."""
+
+    @classmethod
+    def of(cls, config: StackConfig, weights: Mapping[str, Floats], prefix: str) -> StackWeights:
+        """The arrays `{prefix}weight_ih_l0` (G*H, E + Z or V + Z) … and `embedding.weight`."""
+        first, *others = (
+            LayerParameters.of(weights, layer, prefix) for layer in range(config.num_layers)
+        )
+        constant_GZ = None
+        if config.constant_size:
+            constant_GZ = first.weight_ih[:, -config.constant_size :]
+            first = first._replace(weight_ih=first.weight_ih[:, : -config.constant_size])
+        return cls((first, *others), weights.get("embedding.weight"), constant_GZ)
