@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,14 +32,6 @@ def test_a_dollar_in_a_run_s_name_is_a_dollar(tmp_path: Path, coffee: str) -> No
 
     run = train(tmp_path / "a$^{$b", coffee, (LossPlot(), MetricsFile()))
     assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_an_output_of_another_encoding_gets_a_question_mark(own_run: Path) -> None:
-    sample = [sys.executable, "-m", "rondel", "sample", str(own_run), "--prime", "日本", "-n", "3"]
-    done = subprocess.run(
-        sample, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=False
-    )
-    assert (done.returncode, done.stdout[:2]) == (0, b"??")
 
 
 def test_the_space_after_a_word_prime_is_no_unknown_word(tmp_path: Path, coffee: str) -> None:
