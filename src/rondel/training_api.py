@@ -39,7 +39,8 @@ def train(
         model = rondel.train(text=poem, level="word", hidden_size=64, out="runs/poem")
 
     `settings` are the flags of `rondel train`. With `out` the run is kept in that folder, to be
-    resumed or shown; without it, save the model yourself. `callbacks` listen to the run beside the usual ones: see
+    resumed or shown; without it, save the model yourself. `callbacks` listen to the run beside the
+    usual ones: see
     `rondel.training.callbacks.Callback`.
 
     Raises `InputError` for texts or settings that cannot be used.

@@ -23,7 +23,8 @@ from rondel.engine.probability import nll
 from rondel.errors import InputError
 from rondel.inspection.features import Feature
 from rondel.inspection.stack_tracks import Weights
-from rondel.inspection.trace import LARGEST_PASS, Trace, Unit
+from rondel.inspection.trace import LARGEST_PASS, Trace, Unit, reader_of
+from rondel.kinds import kind_of
 from rondel.settings import ModelConfig
 
 LONGEST_PASS = 256
@@ -64,8 +65,10 @@ def ablate(
     `InputError` for a unit that is not a hidden state of a stack that predicts the next token, or a
     text of one token.
     """
-    if config.model == "sentence-vae":
-        raise InputError("a sentence VAE scores no text token by token: no unit of it is clamped")
+    if not reader_of(config).can_be_clamped:
+        raise InputError(
+            f"a {kind_of(config).noun} scores no text token by token: no unit of it is clamped"
+        )
     if unit.track not in ("hidden", "cell"):
         raise InputError(
             f"{unit} cannot be clamped: only units that the next token is predicted from can, "

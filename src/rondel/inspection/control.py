@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rondel.cells import build_cell
 from rondel.engine.base import Floats
-from rondel.engine.sentence_vae import encoder_config
 from rondel.inspection.stack_tracks import Weights
+from rondel.inspection.trace import reader_of
 from rondel.settings import ModelConfig
 
 SMALL = 256
@@ -24,13 +23,11 @@ def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floa
     So they are as large as they were, and a gate as open as it was; what they had learnt is gone.
     """
     rng = np.random.default_rng(seed)
-    own = len(build_cell(config).gates)
-    encoder = len(encoder_config(config).cell.gates) if config.model == "sentence-vae" else own
+    reader = reader_of(config)
     found: dict[str, Floats] = {}
     for name, array in weights.items():
         is_layer = "_ih_l" in name or "_hh_l" in name
-        gates = encoder if name.startswith("encoder") else own
-        parts = np.split(array, gates) if is_layer else [array]
+        parts = np.split(array, reader.gates_of(name)) if is_layer else [array]
         mixed = [rng.permutation(part.reshape(-1)).reshape(part.shape) for part in parts]
         found[name] = np.concatenate(mixed)
     return found

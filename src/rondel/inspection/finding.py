@@ -27,7 +27,8 @@ from rondel.engine.base import Floats
 from rondel.errors import InputError
 from rondel.inspection.features import Feature
 from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD
-from rondel.inspection.trace import BACKWARD, Trace, Unit
+from rondel.inspection.text_reader import BACKWARD
+from rondel.inspection.trace import Trace, Unit
 
 SHIFTS = 199
 LEVEL = 0.05

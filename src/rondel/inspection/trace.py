@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +17,15 @@ import numpy as np
 from rondel.engine.base import Floats, Ids
 from rondel.engine.head import Head
 from rondel.engine.probability import softmax
-from rondel.engine.sentence_vae import encoder_config, encoder_prefixes
-from rondel.engine.stack import StackConfig
 from rondel.errors import InputError
-from rondel.inspection.sentences import ENCODER, ENCODER_BACKWARD, read_sentences
-from rondel.inspection.stack_tracks import StackTracer, Weights, tracks_of
+from rondel.inspection.stack_tracks import Weights, tracks_of
+from rondel.inspection.text_reader import OneWayReader
+from rondel.kinds import kind_of
 from rondel.settings import ModelConfig
-from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans, texts_of
 
 Watch = Callable[[float], None]
-
-BACKWARD = "backward."
-"""What the tracks of a bidirectional model's second stack begin with."""
 
 GUESSES = 5
 MEMORY = 512_000_000
@@ -138,14 +133,15 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
     return Unit(chosen, int(layer) - 1, int(index) - 1)
 
 
+def reader_of(config: ModelConfig) -> OneWayReader:
+    """How a model of the kind that `config` names reads a text."""
+    reader: OneWayReader = kind_of(config).text_reader(config)
+    return reader
+
+
 def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     """The tracks that a model has, of each of its stacks, each with its (L, H)."""
-    stacks = {"": StackConfig.of(config)}
-    if config.model == "bidirectional":
-        stacks[BACKWARD] = stacks[""]
-    if config.model == "sentence-vae":
-        names = (ENCODER, ENCODER_BACKWARD)[: len(encoder_prefixes(config))]
-        stacks.update(dict.fromkeys(names, encoder_config(config)))
+    stacks = reader_of(config).stacks()
     return {
         prefix + name: (stack.num_layers, stack.hidden_size)
         for prefix, stack in stacks.items()
@@ -174,7 +170,8 @@ def trace(
     Raises `InputError` for a text that is empty or of nothing that the model knows, and for a track
     that it has not.
     """
-    ids, spans = _read(config, tokenizer, text)
+    reader = reader_of(config)
+    ids, spans = reader.read(tokenizer, text)
     shapes = track_shapes(config)
     chosen = {name: shapes[name] for name in _chosen(tracks, list(shapes))}
     arrays, remove = _room(chosen, len(ids), memory)
@@ -182,7 +179,7 @@ def trace(
     guesses_ids = np.empty((len(ids), guesses), np.int64)
     guesses_probability = np.empty((len(ids), guesses), np.float32)
     head, begin = Head.of(weights), 0
-    for outputs_TH in _outputs(config, weights, tokenizer, ids, arrays):
+    for outputs_TH in reader.outputs(weights, tokenizer, ids, arrays):
         block = slice(begin, begin := begin + len(outputs_TH))
         guesses_ids[block], guesses_probability[block] = _guesses(head, outputs_TH)
         watch(begin / len(ids))
@@ -194,58 +191,9 @@ def trace(
     return found
 
 
-def _outputs(
-    config: ModelConfig,
-    weights: Weights,
-    tokenizer: Tokenizer,
-    ids: Ids,
-    tracks: Mapping[str, Floats],
-) -> Iterator[Floats]:
-    """Fill the tracks; yields the outputs (T, H) that the next token is predicted from."""
-    if config.model == "sentence-vae":
-        yield from read_sentences(config, weights, ids, end_id(tokenizer), tracks)
-        return
-    own = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
-    stack = StackConfig.of(config)
-    yield from StackTracer(stack, weights, "core.", len(ids)).blocks(ids, own)
-    # What reads against the text writes its tracks from their ends.
-    turned = {n.removeprefix(BACKWARD): a[::-1] for n, a in tracks.items() if n not in own}
-    if turned:
-        for _ in StackTracer(stack, weights, BACKWARD, len(ids)).blocks(ids[::-1], turned):
-            pass
-
-
 def spans_of(config: ModelConfig, tokenizer: Tokenizer, text: str) -> Spans:
     """Where the tokens that a model reads stand in a text (N, 2), in characters."""
-    return _read(config, tokenizer, text)[1]
-
-
-def _read(config: ModelConfig, tokenizer: Tokenizer, text: str) -> tuple[Ids, Spans]:
-    """A text's tokens, and their spans."""
-    if not text:
-        raise InputError("the text is empty: give it something to read")
-    if config.model != "sentence-vae":
-        return _known_ids(tokenizer, text), tokenizer.spans(text)
-    # Every line for itself, as the model was trained: several breaks together are one token else.
-    ids, spans, begin = [], [], 0
-    for line in text.splitlines(keepends=True):
-        ids.append(tokenizer.encode(line))
-        spans.append(tokenizer.spans(line) + begin)
-        begin += len(line)
-    _known_ids(tokenizer, text)
-    return np.concatenate(ids), np.concatenate(spans)
-
-
-def _known_ids(tokenizer: Tokenizer, text: str) -> Ids:
-    ids = tokenizer.encode(text)
-    if not len(ids):
-        raise InputError("the text is empty: give it something to read")
-    if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).all():
-        raise InputError(
-            f"the model knows no {tokenizer.token_noun} of this text, such as "
-            f"{tokenizer.unknowns(text, 1)[0]!r}: give it a text like the one it was trained on"
-        )
-    return ids
+    return reader_of(config).read(tokenizer, text)[1]
 
 
 def _chosen(tracks: Sequence[str] | None, names: list[str]) -> list[str]:

@@ -75,6 +75,8 @@ class Kind:
     """`(run settings, tokenizer) -> Learner`."""
 
     # Using one.
+    text_reader: ClassVar[Part] = Part("rondel.inspection.text_reader:OneWayReader")
+    """How it reads a text that is traced: `(config) -> OneWayReader`."""
     show_sample: ClassVar[Part] = Part("rondel.training.callbacks.samples:written_text")
     """`(model folder's parts, seed, number) -> str`: what it writes by now, during its training."""
 

@@ -24,6 +24,8 @@ class Bidirectional(Kind):
     batches = Part("rondel.data.batches:two_way_batches")
     module = Part("rondel.models.bidirectional:BidirectionalModel")
 
+    text_reader = Part("rondel.inspection.text_reader:TwoWayReader")
+
     def arrays(self, config: ModelConfig) -> Arrays:
         """A language model's; `backward`, a second stack; `join` (H, 2H); `cloze` as the head."""
         size = config.hidden_size

@@ -112,6 +112,7 @@ class SentenceVAE(Kind):
     module = Part("rondel.models.sentence_vae:SentenceVAE")
     learner = Part("rondel.training.sentence_vae_learner:build_learner")
 
+    text_reader = Part("rondel.inspection.sentences:SentenceReader")
     show_sample = Part("rondel.training.callbacks.samples:written_sentences")
 
     def arrays(self, config: ModelConfig) -> Arrays:
