@@ -85,7 +85,9 @@ def test_n_grams_may_be_counted_in_another_text(trained: Path, tmp_path: Path, p
 
 def test_what_cannot_be_compared_is_said(trained: Path, tmp_path: Path, coffee: str) -> None:
     train(tmp_path / "both", coffee, model="bidirectional", steps=2)
-    with pytest.raises(InputError, match="reads a text from both sides"):
+    with pytest.raises(
+        InputError, match="is a bidirectional model, whose figures compare with no other's"
+    ):
         compared(trained, tmp_path / "both")
     both_flags = rondel("compare", trained, "--on", "-", "--baseline", "x", "--no-baseline")
     assert both_flags.exit_code == 2

@@ -80,12 +80,13 @@ def _row(
     from rondel.api import load
     from rondel.cli.waiting import Waiting
     from rondel.evaluation.baseline import evaluate_ngrams
+    from rondel.kinds import kind_of
 
     model = load(folder)
-    if model.config.model == "bidirectional":
+    kind = kind_of(model.config)
+    if not kind.is_causal:
         raise InputError(
-            f"{folder} reads a text from both sides, and its figures compare with no other's; "
-            "leave it out"
+            f"{folder} is a {kind.noun}, whose figures compare with no other's; leave it out"
         )
     text = read(model, texts)
     ids = model.tokenizer.encode(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -77,8 +77,7 @@ def command(
     """
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
-    from rondel.cli.waiting import Waiting
-    from rondel.latent_api import SentenceVAE
+    from rondel.kinds import kind_of
 
     if text and split:
         raise InputError("give either a TEXT or a --split, not both")
@@ -87,39 +86,79 @@ def command(
         raise click.UsageError(f"--dynamic trains as it goes, which --precision {precision} cannot")
     tell_of_compiling()
     judged = load(model, precision=precision)
-    if isinstance(judged, SentenceVAE):
-        from rondel.cli.latent_eval import tell_of_sentences
+    asked = Asked(
+        model, text, split or "validation", encoding, precision, iw_samples, dynamic, cache, as_json
+    )
+    kind_of(judged.config).eval_command(judged, asked)
 
-        if dynamic is not None or cache is not None:
-            raise InputError(f"{model} is a sentence VAE: leave out --dynamic and --cache")
-        lines = _read(judged, text, encoding) if text else None
-        tell_of_sentences(judged, model, lines, split or "validation", iw_samples or 10, as_json)
-        return
-    if iw_samples is not None:
-        raise InputError(f"{model} is no sentence VAE: leave out --iw-samples")
-    whole = None
-    if text:
-        whole = _read(judged, text, encoding)
-        ids, characters = judged.tokenizer.encode(whole), len(whole)
-    else:
-        ids, characters = _tokens_of_split(model, split or "validation")
+
+class Asked(NamedTuple):
+    """What is to be evaluated, on what, and how the figures are printed."""
+
+    folder: Path
+    text: tuple[str, ...]
+    split: str
+    encoding: str
+    precision: str
+    iw_samples: int | None
+    dynamic: DynamicSettings | None
+    cache: Cache | None
+    as_json: bool
+
+    def tokens(self, model: Model) -> tuple[Ids, int, str | None]:
+        """Token ids, how many characters they stand for, and the text if it is not stored."""
+        if not self.text:
+            return (*_tokens_of_split(self.folder, self.split), None)
+        whole = read_known(model, self.text, self.encoding)
+        return model.tokenizer.encode(whole), len(whole), whole
+
+
+def evaluate_text(judged: Model, asked: Asked) -> None:
+    """Print how well a language model predicts a text."""
+    figures, exact = _causal_figures(judged, asked)
+    _tell(figures, exact, None, judged.tokenizer.token_noun, asked.as_json)
+
+
+def evaluate_both_sides(judged: Model, asked: Asked) -> None:
+    """The same of a bidirectional model's causal half, and of both its sides together."""
+    from rondel.cli.waiting import Waiting
+
+    figures, exact = _causal_figures(judged, asked)
+    ids, characters, _ = asked.tokens(judged)
     with Waiting() as waiting:
-        if dynamic is not None:
-            store = TokenStore.of_model(model)
+        cloze = judged.evaluate_cloze_tokens(ids, characters, waiting)
+    _tell(figures, exact, cloze, judged.tokenizer.token_noun, asked.as_json)
+
+
+def _causal_figures(judged: Model, asked: Asked) -> tuple[Evaluation, Evaluation | None]:
+    """The figures, and those at full precision if these are not."""
+    from rondel.api import load
+    from rondel.cli.waiting import Waiting
+
+    if asked.iw_samples is not None:
+        raise InputError(f"{asked.folder} is no sentence VAE: leave out --iw-samples")
+    ids, characters, whole = asked.tokens(judged)
+    exact = None
+    with Waiting() as waiting:
+        if asked.dynamic is not None:
+            store = TokenStore.of_model(asked.folder)
             training_ids = None if store is None else store.tokens("train")
             figures = judged.evaluate_dynamically(
-                ids, characters, dynamic, training_ids=training_ids, watch=waiting, text=whole
+                ids,
+                characters,
+                asked.dynamic,
+                training_ids=training_ids,
+                watch=waiting,
+                text=whole,
             )
         else:
-            figures = judged.evaluate_tokens(ids, characters, waiting, cache=cache, text=whole)
-        exact = None
-        if precision != "fp32":
-            full = load(model)
-            exact = full.evaluate_tokens(ids, characters, waiting, cache=cache, text=whole)
-        cloze = None
-        if judged.config.model == "bidirectional":
-            cloze = judged.evaluate_cloze_tokens(ids, characters, waiting)
-    _tell(figures, exact, cloze, judged.tokenizer.token_noun, as_json)
+            figures = judged.evaluate_tokens(
+                ids, characters, waiting, cache=asked.cache, text=whole
+            )
+        if asked.precision != "fp32":
+            full = load(asked.folder)
+            exact = full.evaluate_tokens(ids, characters, waiting, cache=asked.cache, text=whole)
+    return figures, exact
 
 
 def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | None]:
@@ -145,7 +184,7 @@ def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | No
     )
 
 
-def _read(model: Model, paths: tuple[str, ...], encoding: str) -> str:
+def read_known(model: Model, paths: tuple[str, ...], encoding: str) -> str:
     """A text that the model knows something of."""
     from rondel.evaluation.scoring import refuse_unknown
     from rondel.text.reading import read_text

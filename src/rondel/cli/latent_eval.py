@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from rondel.cli.sentences import readable
+from rondel.errors import InputError
 
 if TYPE_CHECKING:
+    from rondel.cli.eval import Asked
     from rondel.evaluation.latent import LatentEvaluation
     from rondel.latent_api import SentenceVAE
 
 
-def tell_of_sentences(
-    vae: SentenceVAE, folder: Path, text: str | None, split: str, samples: int, as_json: bool
-) -> None:
+IW_SAMPLES = 10
+
+
+def evaluate_sentences(vae: SentenceVAE, asked: Asked) -> None:
     """Print how the model does on the lines of a text, or on a part of its run's own."""
+    from rondel.cli.eval import read_known
     from rondel.cli.runs import open_store
     from rondel.cli.waiting import Waiting
     from rondel.data.sentences import Sentences
     from rondel.text.one_sentence import end_id
 
+    if asked.dynamic is not None or asked.cache is not None:
+        raise InputError(f"{asked.folder} is a sentence VAE: leave out --dynamic and --cache")
+    samples = asked.iw_samples or IW_SAMPLES
     with Waiting() as waiting:
-        if text is not None:
+        if asked.text:
+            text = read_known(vae, asked.text, asked.encoding)
             lines = [line for line in text.splitlines() if line.strip()]
             lines = readable(vae, lines, known=False)
             figures = vae.evaluate_sentences(lines, iw_samples=samples, watch=waiting)
         else:
-            stored = Sentences(open_store(folder).tokens(split), end_id(vae.tokenizer))
+            stored = Sentences(open_store(asked.folder).tokens(asked.split), end_id(vae.tokenizer))
             sentences = [sentence for sentence in stored if len(sentence) > 1]
             figures = vae.evaluate_ids(sentences, iw_samples=samples, watch=waiting)
-    if as_json:
+    if asked.as_json:
         click.echo(json.dumps(figures.to_json()))
         return
     rows = _rows(figures, vae.tokenizer.token_noun)

@@ -83,6 +83,7 @@ def command(
     from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting
     from rondel.evaluation.rescoring import parse_nbest, unknowns_unpunished
+    from rondel.kinds import kind_of
     from rondel.text.reading import read_text
 
     tell_of_compiling()
@@ -103,8 +104,9 @@ def command(
             watch=waiting,
         )
     if not quiet:
-        if scorer.config.model == "bidirectional":
-            click.echo("rondel: scored by the causal half of a bidirectional model", err=True)
+        kind = kind_of(scorer.config)
+        if not kind.is_causal:
+            click.echo(f"rondel: scored by the causal half of a {kind.noun}", err=True)
         if hypotheses[0].where != f"{name} line 1":
             click.echo(f"rondel: {name} line 1 is a header", err=True)
         complaint = unknowns_unpunished(scorer.tokenizer, table)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 GIBBS, TRAINING = "gibbs", "training"
 
 
+WRITING = ("length", "mode", "stop", "beam_width")
+"""Settings of writing that are of no sampling rule."""
+
+
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
@@ -127,8 +131,7 @@ def command(
     """
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
-    from rondel.cli.describing import tell_of_unknowns
-    from rondel.latent_api import SentenceVAE
+    from rondel.kinds import kind_of
 
     if prime is not None and prime_file is not None:
         raise InputError("give --prime or --prime-file, not both")
@@ -136,51 +139,63 @@ def command(
         raise InputError("mode gibbs draws whole texts, of any lines; use --format jsonl")
     tell_of_compiling()
     writer = load(model, precision=precision, threads=threads)
-    stops = (*stop, "\n") if how == "lines" else stop
-    settings: dict[str, Any] = {"length": length, "mode": mode, "stop": stops, **rules}
-    wanted = Wanted(count, seed, how, {"unique": unique, "not_in": not_in, "encoding": encoding})
-    if isinstance(writer, SentenceVAE):
-        if prime is not None or prime_file is not None or mode == GIBBS:
-            what = "draws no text again" if mode == GIBBS else "goes on from no prime"
-            raise InputError(f"{model} is a sentence VAE, which {what}; leave it out")
-        settings |= {"length": min(length, writer.longest + 1), "beam_width": beam_width}
-        samples = writer.samples(count, seed=seed, **wanted.sieve, **settings)
-        write_list(samples, "lines" if how == "text" else how, count)
-        return
     if prime_file is not None:
         prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.reads_bytes)
-    if prime is not None:
-        tell_of_unknowns(writer.unknowns(prime))
-    if mode == GIBBS:
-        _redraw(writer, prime, length, sweeps, wanted, rules)
-        return
-    width = beam_width if mode == "beam" else 1
-    writer._expect(width * count * (length + len(prime or "")))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # told above, once
-        if mode == "beam" and (count > 1 or wanted.listed):
-            del settings["mode"]
-            _search(writer, prime, {**settings, "beam_width": beam_width}, wanted)
-        elif wanted.listed:
-            samples = writer.samples(count, prime, seed=seed, **wanted.sieve, **settings)
-            write_list(samples, how, count, prime or "")
-        else:
-            _write(writer, prime, {**settings, "beam_width": beam_width}, wanted)
+    settings = {"length": length, "mode": mode, "stop": stop, "beam_width": beam_width, **rules}
+    sieve = {"unique": unique, "not_in": not_in, "encoding": encoding}
+    wanted = Wanted(prime, settings, count, seed, how, sieve, sweeps)
+    kind_of(writer.config).sample_command(writer, wanted)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many texts, of which seed, written how, and what leaves some of them out."""
+    """What is asked: texts after a prime or none, how many, of which seed, written how.
 
+    `settings` are those of `Model.stream` beside the seed, `sieve` what leaves some texts out, and
+    `sweeps` goes with mode gibbs.
+    """
+
+    prime: str | None
+    settings: dict[str, Any]
     count: int
     seed: int | None
     how: str
     sieve: dict[str, Any]
+    sweeps: int
 
     @property
     def listed(self) -> bool:
         """Whether texts are written whole, once it is known that they stay."""
         return self.how != "text" or self.sieve["unique"] or bool(self.sieve["not_in"])
+
+
+def write_texts(writer: Model, wanted: Wanted) -> None:
+    """Print texts of a model that writes token by token."""
+    from rondel.cli.describing import tell_of_unknowns
+
+    prime, settings = wanted.prime, dict(wanted.settings)
+    mode, beam_width = settings["mode"], settings.pop("beam_width")
+    if wanted.how == "lines":
+        settings["stop"] = (*settings["stop"], "\n")
+    if prime is not None:
+        tell_of_unknowns(writer.unknowns(prime))
+    if mode == GIBBS:
+        _redraw(writer, wanted)
+        return
+    width = beam_width if mode == "beam" else 1
+    writer._expect(width * wanted.count * (settings["length"] + len(prime or "")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # told above, once
+        if mode == "beam" and (wanted.count > 1 or wanted.listed):
+            del settings["mode"]
+            _search(writer, prime, {**settings, "beam_width": beam_width}, wanted)
+        elif wanted.listed:
+            samples = writer.samples(
+                wanted.count, prime, seed=wanted.seed, **wanted.sieve, **settings
+            )
+            write_list(samples, wanted.how, wanted.count, prime or "")
+        else:
+            _write(writer, prime, {**settings, "beam_width": beam_width}, wanted)
 
 
 def _opening(writer: Model, prime: str | None, seed: int | None, index: int = 0) -> Opening:
@@ -219,21 +234,17 @@ def _search(writer: Model, prime: str | None, settings: dict[str, Any], wanted: 
     write_found(found, sieve, wanted.how, wanted.count, begun)
 
 
-def _redraw(
-    writer: Model,
-    prime: str | None,
-    length: int,
-    sweeps: int,
-    wanted: Wanted,
-    rules: dict[str, Any],
-) -> None:
+def _redraw(writer: Model, wanted: Wanted) -> None:
     """Print texts whose tokens were all drawn again."""
+    rules = {k: v for k, v in wanted.settings.items() if k not in WRITING}
 
     def redrawn(more: Callable[[], int]) -> Iterator[str]:
         for index in itertools.count():
             drawn: dict[str, Any] = {"seed": wanted.seed, "index": index}
-            text = writer.sample(length=length, **drawn) if prime is None else prime
-            yield _redrawn(writer, text, sweeps, {**drawn, **rules})
+            text = wanted.prime
+            if text is None:
+                text = writer.sample(length=wanted.settings["length"], **drawn)
+            yield _redrawn(writer, text, wanted.sweeps, {**drawn, **rules})
 
     from rondel.generation.listing import SampleList
 

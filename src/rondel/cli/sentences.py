@@ -13,6 +13,7 @@ from rondel.errors import InputError
 from rondel.generation.settings import MODES
 
 if TYPE_CHECKING:
+    from rondel.cli.sample import Wanted
     from rondel.latent_api import SentenceVAE
 
 
@@ -44,19 +45,32 @@ def writing_options(command: F) -> F:
     return command
 
 
+def write_samples(vae: SentenceVAE, wanted: Wanted) -> None:
+    """Print sentences at points drawn from the prior, one a line: what `rondel sample` does."""
+    from rondel.cli.samples import write_list
+
+    settings = dict(wanted.settings)
+    if wanted.prime is not None or settings["mode"] not in MODES:
+        what = "goes on from no prime" if wanted.prime is not None else "draws no text again"
+        raise InputError(f"this model is a sentence VAE, which {what}; leave it out")
+    settings["length"] = min(settings["length"], vae.longest + 1)
+    samples = vae.samples(wanted.count, seed=wanted.seed, **wanted.sieve, **settings)
+    write_list(samples, "lines" if wanted.how == "text" else wanted.how, wanted.count)
+
+
 def open_sentence_vae(folder: Path) -> SentenceVAE:
     """The sentence VAE in a folder; `InputError` if it is a model of another kind."""
     from rondel.api import load
     from rondel.cli.compiling import tell_of_compiling
+    from rondel.kinds import kind_of
     from rondel.latent_api import SentenceVAE
 
     tell_of_compiling()
     model = load(folder)
     if not isinstance(model, SentenceVAE):
-        kind = "bidirectional" if (model.config.model == "bidirectional") else "language"
         raise InputError(
-            f"{folder} is a {kind} model, which has no latent space; for this, train one with "
-            "--model sentence-vae"
+            f"{folder} is a {kind_of(model.config).noun}, which has no latent space; for this, "
+            "train one with --model sentence-vae"
         )
     return model
 

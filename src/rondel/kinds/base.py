@@ -75,6 +75,12 @@ class Kind:
     """`(run settings, tokenizer) -> Learner`."""
 
     # Using one.
+    sample_command: ClassVar[Part] = Part("rondel.cli.sample:write_texts")
+    """What `rondel sample` does: `(model, what was asked) -> None`."""
+    eval_command: ClassVar[Part] = Part("rondel.cli.eval:evaluate_text")
+    """What `rondel eval` does: `(model, what was asked) -> None`."""
+    read_request: ClassVar[Part] = Part("rondel.serving.asking:read_prompts")
+    """How a request for completions is read: `(service, served, body, settings) -> Asked`."""
     text_reader: ClassVar[Part] = Part("rondel.inspection.text_reader:OneWayReader")
     """How it reads a text that is traced: `(config) -> OneWayReader`."""
     show_sample: ClassVar[Part] = Part("rondel.training.callbacks.samples:written_text")

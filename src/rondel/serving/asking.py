@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from rondel.generation.latent import latent_start
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
 from rondel.generation.start import PrimeReading
+from rondel.kinds import kind_of
 from rondel.latent_api import SentenceVAE
 from rondel.serving.errors import LONGEST_SHOWN, Refusal
 from rondel.serving.scheduler import Busy, Ticket, Work
@@ -42,16 +44,31 @@ class Asked:
 async def read_request(service: Service, served: Served, body: CompletionRequest) -> Asked:
     """What a request asks for. Raises `Refusal` or `InputError` for what cannot be done."""
     length = DEFAULT_LENGTH if body.max_tokens is None else body.max_tokens
-    prompts: list[str | Ids] = body.prompt or [""]
-    _check_amount(service, len(prompts) * body.n, length)
+    _check_amount(service, len(body.prompt or [""]) * body.n, length)
     if body.best_of not in (None, body.n):
         raise Refusal("best_of can only be n, since texts are not ranked", param="best_of")
     settings = _settings(body, length)
-    if isinstance(served.model, SentenceVAE):
-        read = partial(_sentences, served.model, body, settings)
-        return await service.off_loop(body.n * PIECES_A_SENTENCE, read)
+    read = kind_of(served.model.config).read_request
+    asked: Asked = await read(service, served, body, settings)
+    return asked
+
+
+async def read_prompts(
+    service: Service, served: Served, body: CompletionRequest, settings: GenerationSettings | None
+) -> Asked:
+    """What is asked of a model that writes on from prompts."""
+    prompts: list[str | Ids] = body.prompt or [""]
     pieces = sum(map(len, prompts)) + PIECES_A_PROMPT * len(prompts)
     return await service.off_loop(pieces, partial(_read, served, body, settings, prompts))
+
+
+async def read_sentences(
+    service: Service, served: Served, body: CompletionRequest, settings: GenerationSettings | None
+) -> Asked:
+    """What is asked of a sentence VAE, which writes sentences from points of its own."""
+    vae = cast(SentenceVAE, served.model)
+    read = partial(_sentences, vae, body, settings)
+    return await service.off_loop(body.n * PIECES_A_SENTENCE, read)
 
 
 def _read(
