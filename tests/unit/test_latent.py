@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from _sentence_vae import LONGEST, SENTENCES, random_vae
-from _settings import model_config
 
 from rondel.cells import build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
+from rondel.engine.sentence_vae import encoder_config, encoder_prefixes
+from rondel.engine.stack import StackConfig
 from rondel.errors import InputError
 from rondel.generation.latent import path
-from rondel.settings import ModelConfig
 from rondel.text.one_sentence import sentence_ids
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -34,9 +34,9 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def _step_by_step(vae: Any, prefix: str, config: ModelConfig, inputs: list[np.ndarray]) -> Any:
+def _step_by_step(vae: Any, prefix: str, config: StackConfig, inputs: list[np.ndarray]) -> Any:
     """The states of one stack, layer by layer, after a sequence of inputs (E,)."""
-    cell = build_cell(config)
+    cell = config.cell
     for layer in range(config.num_layers):
         own = LayerParameters.of(vae.weights, layer, prefix)
         state = tuple(np.zeros((1, config.hidden_size), np.float32) for _ in cell.states)
@@ -52,19 +52,13 @@ def _step_by_step(vae: Any, prefix: str, config: ModelConfig, inputs: list[np.nd
 def test_encoding_is_two_stacks_read_to_the_sentence_s_own_ends(shape: dict[str, Any]) -> None:
     vae = random_vae(**shape)
     config, weights = vae.config, vae.weights
-    stack = model_config(
-        cell=config.encoder_cell,
-        num_layers=config.encoder_layers,
-        hidden_size=config.encoder_hidden_size,
-    )
+    stack, prefixes = encoder_config(config), encoder_prefixes(config)
     table = weights.get("embedding.weight", np.eye(config.vocab_size, dtype=np.float32))
     means, log_variances = vae.encode(SENTENCES)
     for sentence, mean, log_variance in zip(SENTENCES, means, log_variances, strict=True):
         inputs = list(table[sentence_ids(vae.tokenizer, sentence, LONGEST)])
-        halves = [_step_by_step(vae, "encoder.", stack, inputs)]
-        if config.encoder_bidirectional:
-            halves.append(_step_by_step(vae, "encoder_backward.", stack, inputs[::-1]))
-        summary = np.concatenate(halves)
+        ways = zip(prefixes, (inputs, inputs[::-1]), strict=False)
+        summary = np.concatenate([_step_by_step(vae, prefix, stack, way) for prefix, way in ways])
         for name, found in (("mean", mean), ("log_variance", log_variance)):
             expected = weights[f"latent.{name}.weight"] @ summary + weights[f"latent.{name}.bias"]
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
