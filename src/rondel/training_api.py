@@ -40,8 +40,7 @@ def train(
 
     `settings` are the flags of `rondel train`. With `out` the run is kept in that folder, to be
     resumed or shown; without it, save the model yourself. `callbacks` listen to the run beside the
-    usual ones: see
-    `rondel.training.callbacks.Callback`.
+    usual ones: see `rondel.training.callbacks.Callback`.
 
     Raises `InputError` for texts or settings that cannot be used.
     """

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +35,18 @@ def test_a_dollar_in_a_run_s_name_is_a_dollar(tmp_path: Path, coffee: str) -> No
 
     run = train(tmp_path / "a$^{$b", coffee, (LossPlot(), MetricsFile()))
     assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_s_name_may_be_no_utf_8(tmp_path: Path, coffee: str) -> None:
+    from rondel.training.callbacks.metrics import MetricsFile
+    from rondel.training.callbacks.plot import LossPlot
+
+    run = train(tmp_path / os.fsdecode(b"caf\xe9"), coffee, (LossPlot(), MetricsFile()))
+    assert (run.folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    done = subprocess.run(
+        [sys.executable, "-m", "rondel", "show", run.folder], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_space_after_a_word_prime_is_no_unknown_word(tmp_path: Path, coffee: str) -> None:

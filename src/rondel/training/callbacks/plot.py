@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 from typing import Any
 
 from rondel.errors import require
@@ -23,11 +25,16 @@ class LossPlot(Callback):
         """Draw what `metrics.jsonl` holds."""
         rows = read_metrics(run.folder / METRICS)
         if rows:
-            name, token = run.home.path.name, run.tokenizer.token_noun
+            name, token = _printable(run.home.path), run.tokenizer.token_noun
             title = f"{name}: {run.config.model.cell}, {token} level"
             kind = kind_of(run.config.model)
             label = f"{kind.loss_name} (nats per {kind.loss_unit(token)})"
             write_atomically(run.folder / PICTURE, draw_losses(rows, title, label))
+
+
+def _printable(path: Path) -> str:
+    """A folder's name as fonts have it: bytes that are no UTF-8 as U+FFFD."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:
@@ -46,7 +53,8 @@ def draw_losses(rows: list[dict[str, Any]], title: str, label: str) -> bytes:
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    panels[0].legend(frameon=False)
+    # At fixed places: matplotlib warns of a search for the best one when the machine is slow.
+    panels[0].legend(frameon=False, loc="upper right")
     panels[-1].set(xlabel="step")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
@@ -108,4 +116,4 @@ def _draw_latent(losses: Any, axes: Any, rows: list[dict[str, Any]]) -> None:
     units.set(ylabel="active units", ylim=(0, None))
     units.spines[["top"]].set_visible(False)
     lines = [*axes.get_lines(), *units.get_lines()]
-    axes.legend(lines, [line.get_label() for line in lines], frameon=False)
+    axes.legend(lines, [line.get_label() for line in lines], frameon=False, loc="upper left")
