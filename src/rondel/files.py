@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,29 @@ def write_atomically(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):
             error.filename = str(path)  # a failed write names no file, a failed rename the draft
         raise
+
+
+def refuse_device(source: str | Path | int, name: str = "") -> None:
+    """Raise `InputError` if `source` (a path, or an open file's number) is a device without an end.
+
+    A pipe, a terminal and the null device end. What cannot be looked at is left to who reads it.
+    """
+    with suppress(OSError):
+        status = os.stat(source)  # noqa: PTH116 (pathlib's takes no number)
+        is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
+        is_null = os.path.samestat(status, Path(os.devnull).stat())
+        if is_device and not is_null and not _is_terminal(source):
+            raise InputError(f"{name or source} is a device, which has no end; name a file")
+
+
+def _is_terminal(source: str | Path | int) -> bool:
+    if isinstance(source, int):
+        return os.isatty(source)
+    opened = os.open(source, os.O_RDONLY | getattr(os, "O_NOCTTY", 0))
+    try:
+        return os.isatty(opened)
+    finally:
+        os.close(opened)
 
 
 class NewFolder:

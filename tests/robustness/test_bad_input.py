@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,6 +119,62 @@ def test_an_unknown_corpus(refuse: Refuse) -> None:
     line = refuse("train", "--corpus", "tea", "--out", "run", *TINY)
     assert "no corpus is called 'tea'" in line
     assert "coffee" in line
+
+
+DEVICES = [
+    ["train", "/dev/zero", "--out", "run", *TINY],
+    ["train", "endless", "--out", "run", *TINY],
+    ["train", "text.txt", "--out", "run", "--config", "/dev/zero"],
+    ["score", "model", "/dev/zero"],
+    ["eval", "model", "/dev/full"],
+    ["sample", "model", "--prime-file", "/dev/zero"],
+    ["inspect", "model", "text.txt", "--track", "/dev/zero"],
+    ["serve", "model", "--api-key", "/dev/zero"],
+    ["train", "text.txt", "--out", "run", "--level", "word", "--word-vectors", "/dev/zero"],
+]
+
+
+@pytest.mark.parametrize("command", DEVICES, ids=" ".join)
+def test_a_device_without_an_end_is_never_read(
+    command: list[str], text: Path, model: Path, tmp_path: Path, refuse: Refuse
+) -> None:
+    (tmp_path / "text.txt").write_bytes(text.read_bytes())
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    line = refuse(*command)
+    assert re.search("which has no end; name a file|there is no (such )?file", line)
+
+
+def test_a_pipe_is_read_and_a_device_is_not(text: Path, model: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rondel", "eval", str(model)]
+    for source in ("-", "/dev/stdin"):
+        for stdin, status in (("/dev/zero", 1), (str(text), 0)):
+            with Path(stdin).open("rb") as file:
+                done = subprocess.run([*command, source], stdin=file, capture_output=True)
+            assert done.returncode == status, done.stderr
+        done = subprocess.run([*command, source], input=text.read_bytes(), capture_output=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["train text.txt --out run", "sample model", "serve model"])
+def test_more_threads_than_there_can_be(
+    command: str,
+    text: Path,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "text.txt").write_bytes(text.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["rondel", *command.split(), "--threads", "9" * 23])
+    with pytest.raises(SystemExit) as ended:
+        package.cli.main()  # type: ignore[attr-defined]
+    assert ended.value.code in (1, 2)
+    said = capfd.readouterr().err
+    assert "--threads" in said
+    assert "Traceback" not in said
+    with pytest.raises(package.RondelError, match="threads must be a whole number"):
+        package.load(model, threads=10**23)
 
 
 PLACES = {

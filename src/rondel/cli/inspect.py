@@ -9,6 +9,7 @@ import click
 
 from rondel.cli.runs import open_store
 from rondel.errors import InputError
+from rondel.files import refuse_device
 
 if TYPE_CHECKING:
     from rondel.api import Model
@@ -173,6 +174,7 @@ def _features(
             raise InputError(f"--feature {pattern!r} is no NAME=REGEX")
         named[name] = expression
     for file in files:
+        refuse_device(file)
         marks = "".join(Path(file).read_text(encoding="utf-8", errors="replace").split())
         if set(marks) - {"0", "1"}:
             raise InputError(f"{file} has other marks than 0 and 1; give it one for each character")

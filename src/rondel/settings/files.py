@@ -10,6 +10,7 @@ import tomlkit
 import tomlkit.exceptions
 
 from rondel.errors import InputError
+from rondel.files import refuse_device
 from rondel.settings.catalogue import all_settings, own_types
 from rondel.settings.fields import check, settings_of, types_of
 from rondel.settings.sections import SECTIONS, RunConfig, Section
@@ -96,6 +97,7 @@ def read_sections(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    refuse_device(path)
     try:
         document: dict[str, Any] = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
         return document

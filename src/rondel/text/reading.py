@@ -6,6 +6,7 @@ import bz2
 import codecs
 import glob
 import gzip
+import io
 import itertools
 import lzma
 import os
@@ -14,10 +15,12 @@ import sys
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from rondel.errors import InputError
+from rondel.files import refuse_device
 
 STDIN = "-"
 MARK = "\ufeff"
@@ -169,6 +172,7 @@ def _files_below(folder: str) -> list[str]:
 
 
 def _read(path: str) -> bytes:
+    refuse_device(path)
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -213,6 +217,8 @@ _DECOMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
 
 def _read_stdin() -> bytes:
     try:
+        with suppress(io.UnsupportedOperation):  # it may be no file of the system's
+            refuse_device(sys.stdin.fileno(), "standard input")
         return sys.stdin.buffer.read()
     except (AttributeError, ValueError):  # it is None or closed where a process was given none
         raise InputError("there is no standard input to read; name a file instead of -") from None
