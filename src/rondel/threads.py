@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+# More than any machine has; each thread has memory of its own.
+MOST_THREADS = 1024
+
 
 def calm_threads() -> None:
     """Set what the libraries read as they load; what the user has set already stands.

@@ -15,6 +15,7 @@ from rondel.cli.samples import FORMATS, print_in_order, write_found, write_list
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
+from rondel.threads import MOST_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +97,9 @@ WRITING = ("length", "mode", "stop", "beam_width")
     help="; ".join(f"{name}: {meaning}" for name, meaning in PRECISIONS.items()),
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: as many as help]"
+    "--threads",
+    type=click.IntRange(1, MOST_THREADS),
+    help="CPU threads.  [default: as many as help]",
 )
 @rule_options
 def command(

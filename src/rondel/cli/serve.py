@@ -13,6 +13,7 @@ import click
 from rondel.cli.options import SectionedCommand
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError, require
+from rondel.threads import MOST_THREADS
 
 KEY = "RONDEL_API_KEY"
 LONGEST_SECONDS, LONGEST_KEY = 1_000_000, 4_096
@@ -126,7 +127,7 @@ class Seconds(click.FloatRange):
 )
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST_THREADS),
     help="CPU threads of each worker.  [default: the processors, shared out]",
 )
 def command(

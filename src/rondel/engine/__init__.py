@@ -12,6 +12,8 @@ from rondel.engine.numpy_engine import NumpyEngine, NumpyStack
 from rondel.engine.stack import StackConfig, StackWeights
 from rondel.errors import InputError, RondelError, SlowerWarning, warn_of
 from rondel.settings import ModelConfig
+from rondel.threads import MOST_THREADS
+from rondel.values import whole
 
 Made = TypeVar("Made")
 
@@ -118,8 +120,8 @@ def check_choices(precision: str, threads: int | None) -> None:
     """Raise `InputError` for an unknown precision, or an invalid number of threads."""
     if precision not in PRECISIONS:
         raise InputError(f"precision is one of {', '.join(PRECISIONS)}, not {precision!r}")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise InputError(f"threads must be a whole number of at least 1, not {threads!r}")
+    if threads is not None:
+        whole("threads", threads, at_least=1, below=MOST_THREADS + 1)
 
 
 __all__ = [

@@ -15,6 +15,7 @@ from typing import Any
 
 from rondel.errors import InputError
 from rondel.settings.fields import check, setting, settings_of, types_of
+from rondel.threads import MOST_THREADS
 
 CELLS, KINDS = "rondel.cells:cells", "rondel.kinds:kinds"
 LEVELS = "rondel.text.tokenizers:tokenizers"
@@ -181,7 +182,7 @@ class TrainingConfig(Section):
     precision: str = setting(
         "fp32", "arithmetic: full, or autocast to 16 bits", choices=("fp32", "bf16", "fp16")
     )
-    threads: int | None = setting(None, "CPU threads", at_least=1, below=1025)
+    threads: int | None = setting(None, "CPU threads", at_least=1, below=MOST_THREADS + 1)
 
 
 @dataclass(frozen=True)
