@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 
 from rondel import kernels
-from rondel.engine.base import TokenBy
 from rondel.errors import SlowerWarning
-from rondel.kernels.inference import running
 
 
 def test_kernels_that_do_not_compile_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,15 +41,6 @@ def test_without_numba_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.warns(SlowerWarning, match="numba is not installed: pip install numba"):
         kernels.why_unusable.__wrapped__()
-
-
-def test_engine_and_kernels_number_the_ways_to_take_a_token_alike() -> None:
-    assert list(TokenBy) == [
-        running.BY_CALLER,
-        running.BY_DRAW,
-        running.BY_LIKELIEST,
-        running.BY_DRAW_IF_WORD_BEGINS,
-    ]
 
 
 @pytest.mark.parametrize(

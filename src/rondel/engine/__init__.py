@@ -94,11 +94,11 @@ def _compiled(config: StackConfig, make: Callable[[], Made]) -> Made:
     """What `make` makes of compiled kernels, or `_NoKernelsError`."""
     if config.constant_size:
         raise _NoKernelsError("a stack with a constant input has none")
-    if not has_kernel(config.cell):
-        raise _NoKernelsError(f"the cell {type(config.cell).__name__} has none")
     unusable = kernels.why_unusable()
     if unusable:
         raise _NoKernelsError(unusable)
+    if not has_kernel(config.cell):
+        raise _NoKernelsError(f"the cell {type(config.cell).__name__} has none")
     try:
         return make()
     except (RondelError, MemoryError):

@@ -5,11 +5,12 @@ Shapes: T time, B batch, V vocabulary, H hidden size, L layers.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from rondel.kernels.inference.token_by import TokenBy as TokenBy
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.integer[Any]]
@@ -54,18 +55,6 @@ class Engine(Stack, Protocol):
 
         `None` if the engine only steps, and whoever asks has to choose the tokens.
         """
-
-
-class TokenBy(IntEnum):
-    """How the next token of a stream is chosen."""
-
-    CALLER = 0
-    """By the caller, with `Streams.set_token`."""
-    DRAW = 1
-    """Drawn from the softmax of the logits divided by the temperature."""
-    LIKELIEST = 2
-    DRAW_IF_WORD_BEGINS = 3
-    """Drawn after a token that a word begins after; else the likeliest."""
 
 
 class Streams(Protocol):

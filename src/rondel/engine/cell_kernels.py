@@ -1,22 +1,37 @@
-"""Which kernel is which cell's."""
+"""Which kernel computes a cell, if there is one."""
 
 from __future__ import annotations
 
-from rondel.cells import Cell
-from rondel.cells.gru import GRU
-from rondel.cells.lstm import LSTM
-from rondel.cells.rnn import RNN
+from typing import TYPE_CHECKING
+
+from rondel import kernels
+from rondel.cells import Cell, cells
+
+if TYPE_CHECKING:
+    from rondel.kernels.cell_kernels import CellKernel
+
+
+def find_kernel(cell: Cell) -> CellKernel | None:
+    """The kernel registered under the cell's name; None for a cell or a setting that has none.
+
+    A class derived from a cell is another cell: it may compute anything.
+    """
+    if not kernels.usable():
+        return None
+    from rondel.kernels.cell_kernels import cell_kernels
+
+    names = (name for name, cls in cells.items() if cls is type(cell))
+    candidates = (kernel for name in names if name in cell_kernels for kernel in cell_kernels[name])
+    return next((kernel for kernel in candidates if kernel.applies(cell)), None)
 
 
 def has_kernel(cell: Cell) -> bool:
-    """Whether a cell's steps are compiled. A cell made from one of these may differ from it."""
-    return type(cell) in (LSTM, GRU, RNN)
+    """Whether a cell's steps are compiled on this machine."""
+    return find_kernel(cell) is not None
 
 
-def kernel_of(cell: Cell) -> int:
-    """The number by which kernels know a cell."""
-    from rondel.kernels.simd import pointwise
-
-    if isinstance(cell, RNN):
-        return pointwise.RNN_RELU if cell.nonlinearity == "relu" else pointwise.RNN_TANH
-    return pointwise.LSTM if isinstance(cell, LSTM) else pointwise.GRU
+def kernel_of(cell: Cell) -> CellKernel:
+    """The kernel of a cell that has one; `LookupError` for another."""
+    if (kernel := find_kernel(cell)) is None:
+        raise LookupError(f"no kernel for {cell}")
+    return kernel

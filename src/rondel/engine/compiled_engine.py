@@ -22,8 +22,9 @@ from rondel.engine.numpy_engine import LARGEST_TABLE
 from rondel.engine.probability import NOT_FINITE, require_finite
 from rondel.engine.stack import StackConfig, StackWeights
 from rondel.errors import ModelFolderError
-from rondel.kernels.inference.packed_model import Plan
-from rondel.kernels.inference.runs import Passage, Slots
+from rondel.kernels.inference.packed_model import PackedModel
+from rondel.kernels.inference.reading import Reading
+from rondel.kernels.inference.writing import Writing
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split, acquired
 from rondel.kernels.threads.team import Task, team
 
@@ -57,7 +58,7 @@ class CompiledStack:
     ) -> None:
         self.config = config
         self.threads = threads or processors()
-        self._plan = Plan(
+        self._model = PackedModel(
             kernel_of(config.cell),
             weights.layers,
             weights.embedding,
@@ -98,7 +99,7 @@ class CompiledStack:
         steps, rows = tokens_TB.shape
         if tokens_TB.size and not 0 <= tokens_TB.min() <= tokens_TB.max() < self.config.vocab_size:
             raise IndexError("a token that is not in the vocabulary")
-        splits = possible_splits(self._plan, rows, self.threads)
+        splits = possible_splits(self._model, rows, self.threads)
         kind = ("read", rows)
         length = max(1, ROWS_AT_A_TIME // max(1, rows))
         begin = 0
@@ -108,14 +109,14 @@ class CompiledStack:
             begin += count
             with acquired(chosen) as split:
                 started = time.perf_counter()
-                passages = self._pass(tokens_TB[part], state, split, logits=logits is not None)
+                readings = self._pass(tokens_TB[part], state, split, logits=logits is not None)
             self._autotuner.record(kind, split, count, time.perf_counter() - started)
-            for columns, passage in passages:
+            for columns, reading in readings:
                 if logits is not None:
-                    logits[part, columns] = passage.logits()
+                    logits[part, columns] = reading.logits()
                 for back, outputs_TBH in enumerate(reversed(outputs_LTBH), 1):
-                    outputs_TBH[part, columns] = passage.outputs(-back)
-            states = [passage.last_state() for _, passage in passages]
+                    outputs_TBH[part, columns] = reading.outputs(-back)
+            states = [reading.last_state() for _, reading in readings]
             state = tuple(
                 np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
                 for parts in zip(*states, strict=True)
@@ -124,34 +125,34 @@ class CompiledStack:
 
     def _pass(
         self, tokens_TB: Ids, state: EngineState, split: Split, *, logits: bool
-    ) -> list[tuple[slice, Passage]]:
+    ) -> list[tuple[slice, Reading]]:
         rows = tokens_TB.shape[1]
-        passages: list[tuple[slice, Passage]] = []
+        readings: list[tuple[slice, Reading]] = []
         tasks: list[Task] = []
         for begin, end in itertools.pairwise(
             rows * i // split.blocks for i in range(split.blocks + 1)
         ):
             own = slice(begin, end)
-            passage = self._passage(len(tokens_TB), end - begin, own, split.workers, logits=logits)
-            passage.begin(tuple(part[:, own] for part in state))
-            passages.append((own, passage))
+            reading = self._reading(len(tokens_TB), end - begin, own, split.workers, logits=logits)
+            reading.begin(tuple(part[:, own] for part in state))
+            readings.append((own, reading))
             tokens = tokens_TB[:, own].reshape(-1).astype(np.int64)
-            tasks += [partial(passage.read, worker, tokens) for worker in range(split.workers)]
+            tasks += [partial(reading.read, worker, tokens) for worker in range(split.workers)]
         team(split.blocks * split.workers).run(tasks)
-        return passages
+        return readings
 
-    def _passage(
+    def _reading(
         self, steps: int, rows: int, columns: slice, workers: int, *, logits: bool
-    ) -> Passage:
+    ) -> Reading:
         """Arrays to read with: of single steps they are kept, by each thread for itself."""
         if steps > 1:
-            return Passage(self._plan, steps, rows, workers, logits)
-        kept: dict[object, Passage] = self._kept.__dict__.setdefault("passages", {})
+            return Reading(self._model, steps, rows, workers, logits=logits)
+        kept: dict[object, Reading] = self._kept.__dict__.setdefault("readings", {})
         key = rows, columns.start, workers, logits
         if key not in kept:
             if len(kept) == MOST_KEPT:
                 kept.clear()
-            kept[key] = Passage(self._plan, steps, rows, workers, logits)
+            kept[key] = Reading(self._model, steps, rows, workers, logits=logits)
         return kept[key]
 
 
@@ -185,31 +186,36 @@ class CompiledEngine(CompiledStack):
 
     def streams(self, capacity: int, forbidden: int | None) -> CompiledStreams:
         """See `Engine.streams`."""
-        return CompiledStreams(self._plan, self._autotuner, self.threads, capacity, forbidden)
+        return CompiledStreams(self._model, self._autotuner, self.threads, capacity, forbidden)
 
 
 class CompiledStreams:
     """Streams that the kernels write; see `Streams`."""
 
     def __init__(
-        self, plan: Plan, autotuner: Autotuner, threads: int, capacity: int, forbidden: int | None
+        self,
+        model: PackedModel,
+        autotuner: Autotuner,
+        threads: int,
+        capacity: int,
+        forbidden: int | None,
     ) -> None:
-        self._plan, self._autotuner, self._threads = plan, autotuner, threads
-        self._slots = Slots(plan, capacity, threads, forbidden)
+        self._model, self._autotuner, self._threads = model, autotuner, threads
+        self._writing = Writing(model, capacity, threads, forbidden)
         self.rows = 0
 
     def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
         """See `Streams.add`."""
         # What is past these is as good as these in single precision, which cannot hold it.
         within = temperature if temperature == 0 else min(max(temperature, 1e-30), 1e30)
-        self._slots.put(self.rows, state, token, by, within)
+        self._writing.put(self.rows, state, token, by, within)
         self.rows += 1
 
     def remove(self, index: int) -> None:
         """See `Streams.remove`."""
         self.rows -= 1
         if index != self.rows:
-            self._slots.move(self.rows, index)
+            self._writing.move(self.rows, index)
 
     def step(
         self,
@@ -219,7 +225,7 @@ class CompiledStreams:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """See `Streams.step`."""
         out = np.zeros((steps, self.rows), np.int64)
-        splits = possible_splits(self._plan, self.rows, self._threads)
+        splits = possible_splits(self._model, self.rows, self._threads)
         kind = "write", self.rows
         begin = 0
         used = np.zeros(self.rows, np.int64)
@@ -229,33 +235,33 @@ class CompiledStreams:
             begin += count
             with acquired(chosen) as split:
                 started = time.perf_counter()
-                self._slots.used[:, : self.rows] = used
-                tasks = self._slots.tasks(self.rows, *split, uniforms, begins_word, out[part])
+                self._writing.used[:, : self.rows] = used
+                tasks = self._writing.tasks(self.rows, *split, uniforms, begins_word, out[part])
                 team(split.blocks * split.workers).run(tasks)
             self._autotuner.record(kind, split, count, time.perf_counter() - started)
-            used = self._slots.used[0, : self.rows].copy()
+            used = self._writing.used[0, : self.rows].copy()
         if (out < 0).any():
             raise ModelFolderError(NOT_FINITE)
         return out, used
 
     def set_token(self, index: int, token: int) -> None:
         """See `Streams.set_token`."""
-        self._slots.tokens[0, index] = token
+        self._writing.tokens[0, index] = token
 
     def logits(self, index: int) -> Floats:
         """See `Streams.logits`."""
-        return self._slots.logits(index)
+        return self._writing.logits(index)
 
     def state(self, index: int) -> EngineState:
         """See `Streams.state`."""
-        return self._slots.state(index)
+        return self._writing.state(index)
 
 
-def possible_splits(plan: Plan, rows: int, threads: int) -> list[Split]:
+def possible_splits(model: PackedModel, rows: int, threads: int) -> list[Split]:
     """The ways to split a step of so many rows among threads, the simplest first."""
     splits = [ALONE]
-    if threads > 1 and rows * plan.numbers_a_step > SMALLEST_SHARED:
-        splits += [Split(1, min(threads, plan.units))] if plan.units > 1 else []
+    if threads > 1 and rows * model.numbers_a_step > SMALLEST_SHARED:
+        splits += [Split(1, min(threads, model.units))] if model.units > 1 else []
         blocks = min(threads, rows // FEWEST_ROWS)
         splits += [Split(blocks, 1)] if blocks > 1 else []
     return splits

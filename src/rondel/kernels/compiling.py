@@ -19,6 +19,7 @@ from rondel.kernels.cache import KernelCache, tell_of_no_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 numba_config: Any = config
+OPTIONS: dict[str, Any] = {"error_model": "numpy"}
 
 
 @cache
@@ -34,9 +35,18 @@ def features() -> frozenset[str]:
 
 def compiled(function: F) -> F:
     """Compile a function on its first call; later processes take it from the disk."""
-    dispatcher: Any = numba.njit(nogil=True, error_model="numpy")(function)
+    dispatcher: Any = numba.njit(nogil=True, **OPTIONS)(function)
     dispatcher._cache = _cache_of(function)
     return cast("F", dispatcher)
+
+
+def compile_now(function: Callable[..., None], arguments: int) -> Any:
+    """Compile a C function of so many integers, or take it from the disk; it has an `address`."""
+    # As `numba.cfunc` does, with a cache of our own.
+    result: Any = CFunc(function, ((types.int64,) * arguments, types.void), {}, OPTIONS)
+    result._cache = _cache_of(function)
+    result.compile()
+    return result
 
 
 def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
@@ -44,13 +54,9 @@ def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
 
     What a kernel calls in any other way is compiled anew as a part of it.
     """
-    signature = ((types.int64,) * arguments, types.void)
 
     def decorate(function: Callable[..., None]) -> Any:
-        # As `numba.cfunc` does, with a cache of our own.
-        result: Any = CFunc(function, signature, {}, {"error_model": "numpy"})
-        result._cache = _cache_of(function)
-        result.compile()
+        result = compile_now(function, arguments)
         llvm.add_symbol(name, result.address)
         return result
 
@@ -59,16 +65,31 @@ def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
 
 def call_of_exported(name: str, arguments: int) -> Any:
     """What an intrinsic of so many integers returns that is a call of the function of this name."""
-    integers = [ir.IntType(64)] * arguments
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         function = builder.module.globals.get(name) or ir.Function(
-            builder.module, ir.FunctionType(ir.VoidType(), integers), name
+            builder.module, _c_function(arguments), name
         )
         builder.call(function, values)
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * arguments), generate
+
+
+def call_at_address(arguments: int) -> Any:
+    """What an intrinsic returns that calls a C function: its address, then so many integers."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        address, *others = values
+        function = builder.inttoptr(address, ir.PointerType(_c_function(arguments)))
+        builder.call(function, others)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * (1 + arguments)), generate
+
+
+def _c_function(arguments: int) -> Any:
+    return ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * arguments)
 
 
 def _cache_of(function: Callable[..., Any]) -> Any:

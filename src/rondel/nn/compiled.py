@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rondel import kernels
 from rondel.cells import Cell
 from rondel.cells.base import LayerParameters
 from rondel.engine.cell_kernels import has_kernel, kernel_of
@@ -34,11 +33,10 @@ PARAMETERS_A_LAYER = len(LayerParameters._fields)
 def applies(cell: Cell, *tensors: Tensor) -> bool:
     """Whether the kernels can take the place of `torch.nn`'s layers here, for all these tensors."""
     return (
-        has_kernel(cell)
-        and all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+        all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
         and all(t.numel() for t in tensors)
         and not torch.is_autocast_enabled("cpu")
-        and kernels.usable()
+        and has_kernel(cell)
     )
 
 
@@ -152,7 +150,7 @@ class _Stack(torch.autograd.Function):
             passes.forward_block(work, begin, rows)
             passes.output_block(work, begin, rows, out)
 
-        crew.run([partial(block, begin, rows) for begin, rows in work.blocks.tolist()])
+        crew.run([partial(block, begin, rows) for begin, rows in work.blocks])
         last = [torch.from_numpy(part) for part in passes.last_state(work)]
         if back and any(ctx.needs_input_grad):
             ctx.work, ctx.shape, ctx.count = work, shape, count
@@ -165,6 +163,7 @@ class _Stack(torch.autograd.Function):
     def backward(ctx: Any, d_out_TBH: Tensor, *d_state: Tensor | None) -> Any:
         from rondel.kernels.threads.team import team
         from rondel.kernels.training import passes
+        from rondel.kernels.training.weight_gradients import Gradients
 
         work, shape = _used_up(ctx), ctx.shape
         crew = team(shape.threads)
@@ -175,8 +174,8 @@ class _Stack(torch.autograd.Function):
             passes.set_output_gradient(work, begin, rows, d_out)
             passes.backward_block(work, begin, rows, d_last)
 
-        crew.run([partial(block, begin, rows) for begin, rows in work.blocks.tolist()])
-        sums = passes.Gradients(work)
+        crew.run([partial(block, begin, rows) for begin, rows in work.blocks])
+        sums = Gradients(work)
         crew.run(sums.tasks())
         d_x = None
         if ctx.needs_input_grad[3]:
@@ -323,7 +322,7 @@ class _LossStep:
     ) -> list[float]:
         from rondel.kernels.training import passes
 
-        blocks = self.work.blocks.tolist()
+        blocks = self.work.blocks
         totals = [0.0] * len(blocks)
 
         def block(number: int) -> None:
@@ -337,10 +336,10 @@ class _LossStep:
         return totals
 
     def _gradients(self, embedded: bool) -> list[Tensor | None]:
-        from rondel.kernels.training import passes
         from rondel.kernels.training.head_workspace import HeadGradients
+        from rondel.kernels.training.weight_gradients import Gradients
 
-        sums, head = passes.Gradients(self.work, self.tokens_TB), HeadGradients(self.head)
+        sums, head = Gradients(self.work, self.tokens_TB), HeadGradients(self.head)
         self.team.run(head.tasks() + sums.tasks())
         layers = [part for i in range(self.shape.num_layers) for part in sums.layer(i)]
         return [

@@ -11,11 +11,10 @@ from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.matmul import PANEL
+from rondel.kernels.simd.columns import BYTES, PANEL
 from rondel.kernels.simd.rows import largest_of_row, number_at
 from rondel.kernels.simd.vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
 
-FLOAT = 4
 NO_DISTRIBUTION = -1
 
 
@@ -82,22 +81,22 @@ def draw(logits: int, columns: int, temperature: float, uniform: float, scratch:
     room for `columns` and a sixteenth of that; columns past the vocabulary hold -inf.
     """
     top = largest_of_row(columns, logits)
-    sums = scratch + FLOAT * columns
+    sums = scratch + BYTES * columns
     _weigh(columns, logits, top, np.float32(temperature), scratch, sums)
     panels = columns // PANEL
     total = 0.0
     for panel in range(panels):
-        total += float(number_at(sums + FLOAT * panel))
+        total += float(number_at(sums + BYTES * panel))
     if not math.isfinite(total):
         return NO_DISTRIBUTION
     wanted = uniform * total
     reached = 0.0
     chosen = NO_DISTRIBUTION
     for panel in range(panels):
-        after = reached + float(number_at(sums + FLOAT * panel))
+        after = reached + float(number_at(sums + BYTES * panel))
         if after > wanted:
             for column in range(panel * PANEL, (panel + 1) * PANEL):
-                weight = float(number_at(scratch + FLOAT * column))
+                weight = float(number_at(scratch + BYTES * column))
                 reached += weight
                 if weight > 0.0:
                     chosen = column
@@ -113,7 +112,7 @@ def likeliest(logits: int, columns: int) -> int:
     """The token of the largest logit, the first of several; `NO_DISTRIBUTION` if there is none."""
     best, chosen = -math.inf, NO_DISTRIBUTION
     for column in range(columns):
-        value = float(number_at(logits + FLOAT * column))
+        value = float(number_at(logits + BYTES * column))
         if math.isnan(value):
             return NO_DISTRIBUTION
         if value > best:

@@ -1,4 +1,4 @@
-"""A model's weights, packed as `rondel.kernels.inference.running` reads them.
+"""A model's weights, packed as the inference kernels read them.
 
 V vocabulary, E input size, H hidden size, L layers.
 """
@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from rondel.kernels.inference import running as r
-from rondel.kernels.simd.int8 import FORM, LARGEST_WEIGHT, largest_activation
-from rondel.kernels.simd.matmul import PANEL, aligned
-from rondel.kernels.simd.packing import columns_of, slot_bias
-from rondel.kernels.simd.pointwise import SLOTS
+from rondel.kernels.cell_kernels import CellKernel
+from rondel.kernels.inference.records import Head, Layer, Run, Scratch, States
+from rondel.kernels.records import records
+from rondel.kernels.simd.columns import CACHE_LINE, PANEL, Array, Columns, aligned, columns_of
+from rondel.kernels.simd.int8 import Matrix
+from rondel.kernels.simd.int8_forms import FORM, LARGEST_WEIGHT, largest_activation
 
 if TYPE_CHECKING:
     from rondel.cells.base import LayerParameters
 
-Array = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
-LINE = 64  # bytes of the cache that one processor writes at a time
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,12 @@ class Panels:
     start: npt.NDArray[np.int32] | None = None
     scale: Array | None = None
 
-    def addresses(self) -> tuple[int, int, int]:
-        """Of the weights, and of what goes with those of 8 bits."""
-        if self.start is None or self.scale is None:
-            return self.weights.ctypes.data, 0, 0
-        return self.weights.ctypes.data, self.start.ctypes.data, self.scale.ctypes.data
+
+def _matrix(panels: Panels | None) -> Matrix:
+    """Where a matrix lies; all 0 for none."""
+    arrays = (None, None, None) if panels is None else (panels.weights, panels.start, panels.scale)
+    weights, start, scale = (0 if array is None else array.ctypes.data for array in arrays)
+    return Matrix(panels=weights, start=start, scale=scale)
 
 
 def exact(blocks: Array) -> Panels:
@@ -83,15 +83,15 @@ def _gates_in_blocks(weight: Array, gates: Sequence[int], size: int, depth: int)
     return in_blocks
 
 
-class Plan:
-    """A model as kernels take it. It is only read once it is made: any number of runs share it.
+class PackedModel:
+    """A model as kernels read it. Nothing writes to it, so that any number of runs share it.
 
     Without a `head` it is a stack alone, whose runs give outputs and no logits.
     """
 
     def __init__(
         self,
-        cell: int,
+        kernel: CellKernel,
         layers: Sequence[LayerParameters],
         embedding: Array | None,
         head: Array | None,
@@ -100,75 +100,76 @@ class Plan:
         int8: bool,
         largest_table: int,
     ) -> None:
-        self.cell, self.num_layers, self.int8 = cell, len(layers), int8
+        self.kernel, self.num_layers = kernel, len(layers)
         self.size = layers[0].weight_hh.shape[1]
         self.vocabulary = len(layers[0].weight_ih.T if embedding is None else embedding)
-        self.slots = SLOTS[cell]
-        self.units, self.columns = columns_of(self.size), columns_of(self.vocabulary)
-        depth = self.units * PANEL
+        self.units, self.panels = columns_of(self.size), columns_of(self.vocabulary)
+        self._cell = kernel.for_running()
+        self._table, self._embedding, first = self._first_input(layers[0], embedding, largest_table)
         pack = quantised if int8 else exact
-        self.bias = aligned(self.num_layers, self.units, self.slots.in_all, PANEL)
-        for number, layer in enumerate(layers):
-            self.bias[number] = slot_bias(cell, layer.bias_ih, layer.bias_hh, self.units)
-        self._input: list[Panels | None] = []
-        self._hidden: list[Panels] = []
-        for number, layer in enumerate(layers):
-            of_hidden = _gates_in_blocks(layer.weight_hh, self.slots.of_hidden, self.size, depth)
-            self._hidden.append(pack(of_hidden))
-            if number > 0:
-                of_input = _gates_in_blocks(layer.weight_ih, self.slots.of_input, self.size, depth)
-                self._input.append(pack(of_input))
-        self.table: Array | None = None
-        self.embedding: Array | None = None
-        self._input.insert(0, self._first_input(layers[0], embedding, largest_table))
+        slots, depth = kernel.slots, self.units * PANEL
+        self._input = [first] + [
+            pack(_gates_in_blocks(layer.weight_ih, slots.input, self.size, depth))
+            for layer in layers[1:]
+        ]
+        self._hidden = [
+            pack(_gates_in_blocks(layer.weight_hh, slots.hidden, self.size, depth))
+            for layer in layers
+        ]
+        self._bias = [self._layer_bias(layer) for layer in layers]
         self._head = None if head is None else pack(_rows_in_blocks(head, depth))
         self._head_bias = head_bias
         self.head_bias = self.padded_bias()
-        self.lines = self._lines()
+        self.layers = records(*(self._layer(number) for number in range(len(layers))))
+
+    def _layer_bias(self, layer: LayerParameters) -> Array:
+        bias = aligned(self.units, self.kernel.slots.count, PANEL)
+        bias[:] = self.kernel.slots.bias(layer.bias_ih, layer.bias_hh, self.units)
+        return bias
 
     def _first_input(
         self, layer: LayerParameters, embedding: Array | None, largest_table: int
-    ) -> Panels | None:
-        """A table of what each token brings to the gates; or its vector, and panels for that."""
+    ) -> tuple[Array | None, Array | None, Panels | None]:
+        """A table of what each token adds to the gates; or its vector, and panels for that."""
+        slots = self.kernel.slots
         if embedding is not None and self.vocabulary * len(layer.weight_ih) > largest_table:
-            columns = columns_of(layer.weight_ih.shape[1])
-            self.embedding = aligned(self.vocabulary, columns * PANEL)
-            self.embedding[:, : embedding.shape[1]] = embedding
-            self.input_units = columns
-            return exact(
-                _gates_in_blocks(layer.weight_ih, self.slots.of_input, self.size, columns * PANEL)
-            )
+            depth = columns_of(layer.weight_ih.shape[1]) * PANEL
+            vectors = aligned(self.vocabulary, depth)
+            vectors[:, : embedding.shape[1]] = embedding
+            blocks = _gates_in_blocks(layer.weight_ih, slots.input, self.size, depth)
+            return None, vectors, exact(blocks)
         gates = layer.weight_ih.T if embedding is None else embedding @ layer.weight_ih.T
-        self.input_units = 0
-        self.table = aligned(self.vocabulary, self.units, self.slots.in_all, PANEL)
-        self.table[:] = self.bias[0]
+        table = aligned(self.vocabulary, self.units, slots.count, PANEL)
+        table[:] = self._layer_bias(layer)
         in_slots = np.zeros((self.vocabulary, self.units * PANEL), np.float32)
-        for slot, gate in enumerate(self.slots.of_input, self.slots.input_begins):
+        for slot, gate in enumerate(slots.input, slots.input_begin):
             in_slots[:, : self.size] = gates[:, gate * self.size : (gate + 1) * self.size]
-            self.table[:, :, slot] += in_slots.reshape(self.vocabulary, self.units, PANEL)
-        return None
+            table[:, :, slot] += in_slots.reshape(self.vocabulary, self.units, PANEL)
+        return table, None, None
 
     def padded_bias(self, forbidden: int | None = None) -> Array:
         """The head's bias; one token's, and what stands for none, is -inf."""
-        padded = aligned(self.columns * PANEL)
+        padded = aligned(self.panels * PANEL)
         padded[: self.vocabulary] = 0 if self._head_bias is None else self._head_bias
         padded[self.vocabulary :] = -np.inf
         if forbidden is not None:
             padded[forbidden] = -np.inf
         return padded
 
-    def _lines(self) -> Integers:
-        lines = np.zeros((self.num_layers, r.LAYER_SIZE), np.int64)
-        for number, (given, hidden) in enumerate(zip(self._input, self._hidden, strict=True)):
-            line = lines[number]
-            line[r.BIAS] = self.bias[number].ctypes.data
-            line[r.INPUT_UNITS] = self.units if number else self.input_units
-            if given is not None:
-                line[r.INPUT_PANELS : r.INPUT_SCALE + 1] = given.addresses()
-            line[r.HIDDEN_PANELS : r.HIDDEN_SCALE + 1] = hidden.addresses()
-        if self.table is not None:
-            lines[0, r.TABLE] = self.table.ctypes.data
-        return lines
+    def _layer(self, number: int) -> Layer:
+        given = self._input[number]
+        return Layer(
+            table=self._table.ctypes.data if number == 0 and self._table is not None else 0,
+            bias=self._bias[number].ctypes.data,
+            input_units=self._input_units if number == 0 else self.units,
+            input=_matrix(given),
+            hidden=_matrix(self._hidden[number]),
+        )
+
+    @property
+    def _input_units(self) -> int:
+        """Columns of a token's vector, where there is one."""
+        return 0 if self._embedding is None else self._embedding.shape[1] // PANEL
 
     @property
     def numbers_a_step(self) -> int:
@@ -176,26 +177,57 @@ class Plan:
         parts = [*self._input, *self._hidden, self._head]
         return sum(part.weights.size for part in parts if part is not None)
 
-    def job(self, steps: int, rows: int, gates_rows: int, members: int) -> Integers:
-        """A job's sizes and the addresses of the weights."""
-        job = np.zeros(r.JOB_SIZE, np.int64)
-        slots = self.slots
-        job[r.CELL : r.MEMBERS + 1] = (
-            self.cell, self.num_layers, self.units,
-            slots.in_all, len(slots.of_input), slots.input_begins,
-            len(slots.of_hidden), slots.hidden_begins,
-            steps, rows, members,
-        )  # fmt: skip
-        job[r.GATES_ROWS] = gates_rows
-        job[r.EMBEDDING] = 0 if self.embedding is None else self.embedding.ctypes.data
-        if self._head is not None:
-            job[r.HEAD_PANELS : r.HEAD_SCALE + 1] = self._head.addresses()
-        job[r.HEAD_COLUMNS] = self.columns
-        job[r.LIMIT] = largest_activation(self.units * PANEL)
+    def scratch_bytes(self, rows: int) -> int:
+        """Memory that a worker needs for itself, in bytes, whole lines of the cache."""
         # Activations in 16 bits and what 1 stands for, vectors of tokens, weights of a draw: one
         # at a time.
-        row = 2 * self.units * PANEL
-        size = gates_rows * max(row + 4, 4 * self.input_units * PANEL)
-        size = max(size, 4 * (self.columns * PANEL + self.columns))
-        job[r.SCRATCH_ROW], job[r.SCRATCH_SIZE] = row, -(-size // LINE) * LINE
-        return job
+        size = rows * max(self._activations_row + 4, 4 * self._input_units * PANEL)
+        size = max(size, 4 * (self.panels * PANEL + self.panels))
+        return -(-size // CACHE_LINE) * CACHE_LINE
+
+    @property
+    def _activations_row(self) -> int:
+        return 2 * self.units * PANEL
+
+    def run(
+        self,
+        *,
+        steps: int,
+        rows: int,
+        workers: int,
+        states: States,
+        gates: Array,
+        arrivals: Integers,
+        scratch: npt.NDArray[np.uint8],
+        logits: Array | None,
+        head_bias: Array,
+    ) -> Run:
+        """The record of a run, whose arrays the caller keeps alive.
+
+        `gates` is (units, T * B, slots * 16), `scratch` (workers, `scratch_bytes`), `logits`
+        (T * B, panels * 16) or None if nobody asks.
+        """
+        return Run(
+            cell=self._cell,
+            layers=self.num_layers,
+            units=self.units,
+            steps=steps,
+            rows=rows,
+            workers=workers,
+            arrivals=arrivals.ctypes.data,
+            states=states,
+            gates=Columns.of(gates),
+            embedding=0 if self._embedding is None else self._embedding.ctypes.data,
+            head=Head(
+                panels=self.panels,
+                weight=_matrix(self._head),
+                bias=head_bias.ctypes.data,
+                logits=0 if logits is None else logits.ctypes.data,
+            ),
+            largest_activation=largest_activation(self.units * PANEL),
+            scratch=Scratch(
+                address=scratch.ctypes.data,
+                size=scratch.shape[1],
+                activations_row=self._activations_row,
+            ),
+        )

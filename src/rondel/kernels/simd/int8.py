@@ -1,163 +1,91 @@
-"""Products of 8-bit weights and 16-bit activations, in 32-bit integers that are exact.
-
-Weights lie in panels of 16 columns, four k of a column together: `w[p, k // 4, column, k % 4]`.
-Activations take 8 bytes for four k, in one of two forms that the processor at hand decides: four
-int16; or, where it multiplies bytes (VNNI), the four high bytes and then the four low ones of
-x + 32768, whose product is put right by a `start` of -32768 times the column's sum.
-Integers know no rounding, so every processor comes to the same.
-"""
+"""Products of 8-bit weights and 16-bit activations; see `int8_forms` for how they lie in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 
-from rondel.kernels.compiling import features, intrinsic
+from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.matmul import PANEL
+from rondel.kernels.simd.columns import BYTES, PANEL, Columns, address_of
+from rondel.kernels.simd.int8_forms import (
+    COLUMN,
+    FORM,
+    LARGEST_ACTIVATION,
+    TOGETHER,
+    join_vectors,
+    lanes_of,
+)
+from rondel.kernels.simd.rows import number_at, set_number
 from rondel.kernels.simd.vectors import FLOAT, INT8, INT16, INT32, INT64, LANES, Value, Vector
 
-TOGETHER = 4  # k of a column
 MOST_PANELS = 4
-LARGEST_WEIGHT, LARGEST_ACTIVATION = 127, 32767
 AHEAD = 1024  # bytes of each panel that are asked for before they are read
 
-_COLUMN = ir.VectorType(INT32, PANEL)
-Accumulators = list[Value]
+
+class Matrix(NamedTuple):
+    """A packed matrix as kernels read it; its panels are in single precision if `start` is 0."""
+
+    panels: int
+    """Address, as are the others."""
+    start: int
+    """What the integer sums start from: (panels, 16)."""
+    scale: int
+    """What 1 of a weight stands for: (panels, 16)."""
 
 
-def largest_activation(depth: int) -> int:
-    """The largest activation whose products over `depth` k cannot overflow 32 bits."""
-    return min(LARGEST_ACTIVATION, (2**31 - 1) // (LARGEST_WEIGHT * depth))
+class Activations(NamedTuple):
+    """Rows of activations in 16 bits."""
+
+    address: int
+    row: int
+    """Distance of rows in bytes."""
+    scale: int
+    """Address of what 1 stands for in each row."""
 
 
-class Form(NamedTuple):
-    """How products are made: accumulators of a panel, one step of four k, their sum at the end."""
-
-    accumulators: list[ir.VectorType]
-    activations: Callable[[Any, Value], list[Value]]
-    step: Callable[[Any, list[Value], Value, Accumulators], Accumulators]
-    total: Callable[[Any, Accumulators], Value]
-    offset: int
-    """What is added to an activation, and taken off again by `start`."""
-
-
-def _lanes(*indices: int) -> Value:
-    return ir.Constant(ir.VectorType(INT32, len(indices)), list(indices))
-
-
-def _every(builder: Any, two: list[Value], first: int, step: int) -> Value:
-    """Lanes `first`, `first + step` … of two vectors, one after the other."""
-    lanes = _lanes(*range(first, 2 * two[0].type.count, step))
-    return builder.shuffle_vector(*two, lanes)
+@compiled
+def quantise_rows(
+    rows: int, units: int, x: Columns, largest: int, bounded: int, out: Activations
+) -> None:
+    """Write rows in 16 bits, at most ±`largest`; if `bounded`, x is known to be within ±1."""
+    limit = np.float32(largest)
+    for row in range(rows):
+        source = address_of(x, 0, row)
+        peak = np.float32(1.0)
+        if bounded == 0:
+            peak = _largest_magnitude(units, source, x.unit)
+        factor = np.float32(0.0)
+        if peak > 0:
+            factor = limit / peak
+        _quantise_row(units, source, x.unit, factor, out.address + row * out.row)
+        set_number(out.scale + BYTES * row, peak / limit)
 
 
-def _joined(builder: Any, parts: list[Value]) -> Value:
-    while len(parts) > 1:
-        parts = [_every(builder, parts[i : i + 2], 0, 1) for i in range(0, len(parts), 2)]
-    return parts[0]
-
-
-def _by_bytes() -> Form:
-    """Sixteen columns of four bytes at once, once for the high bytes and once for the low."""
-    vector, name = ir.VectorType(INT8, 64), "llvm.x86.avx512.vpdpbusd.512"
-
-    def activations(builder: Any, x: Value) -> list[Value]:
-        parts = [v.load(builder, v.at(builder, x, v.integer(i), INT32), INT32) for i in range(2)]
-        return [builder.bitcast(v.splat(builder, part, _COLUMN), vector) for part in parts]
-
-    def step(builder: Any, x: list[Value], w: Value, sums: Accumulators) -> Accumulators:
-        weights = v.load(builder, w, vector, align=1)
-        return [
-            v.call(builder, name, _COLUMN, total, part, weights)
-            for total, part in zip(sums, x, strict=True)
-        ]
-
-    def total(builder: Any, sums: Accumulators) -> Value:
-        eight = ir.Constant(_COLUMN, [8] * PANEL)
-        return builder.add(builder.shl(sums[0], eight), sums[1])
-
-    return Form([_COLUMN] * 2, activations, step, total, 32768)
-
-
-def _by_pairs(name: str, columns: int) -> Form:
-    """`columns` columns of four int16 at once, added up in pairs."""
-    weights = ir.VectorType(INT8, TOGETHER * columns)
-    wide, pairs = (
-        ir.VectorType(INT16, TOGETHER * columns),
-        ir.VectorType(INT32, 2 * columns),
-    )
-
-    def activations(builder: Any, x: Value) -> list[Value]:
-        four = v.load(builder, x, INT64)
-        return [builder.bitcast(v.splat(builder, four, ir.VectorType(INT64, columns)), wide)]
-
-    def step(builder: Any, x: list[Value], w: Value, sums: Accumulators) -> Accumulators:
-        results = []
-        for part, total in enumerate(sums):
-            place = v.at(builder, w, v.integer(part * TOGETHER * columns), INT8)
-            loaded = builder.sext(v.load(builder, place, weights, align=1), wide)
-            product = v.call(builder, name, pairs, loaded, x[0])
-            results.append(builder.add(total, product))
-        return results
-
-    def total(builder: Any, sums: Accumulators) -> Value:
-        halves = [
-            builder.add(
-                _every(builder, sums[i : i + 2], 0, 2), _every(builder, sums[i : i + 2], 1, 2)
+@compiled
+def add_int8_product(
+    rows: int, units: int, x: Activations, w: Matrix, first: int, count: int, z: Columns
+) -> None:
+    """z += w x for `count` panels of w from the `first` on; z's units are those panels."""
+    panel_bytes = units * PANEL * PANEL
+    for done in range(0, count, MOST_PANELS):
+        panel = first + done
+        for row in range(rows):
+            _add_tile(
+                min(MOST_PANELS, count - done),
+                units * (PANEL // TOGETHER),
+                x.address + row * x.row,
+                w.panels + panel * panel_bytes,
+                panel_bytes,
+                w.start + BYTES * panel * PANEL,
+                w.scale + BYTES * panel * PANEL,
+                number_at(x.scale + BYTES * row),
+                address_of(z, done, row),
+                z.unit,
             )
-            for i in range(0, len(sums), 2)
-        ]
-        return _joined(builder, halves)
-
-    return Form([pairs] * (PANEL // columns), activations, step, total, 0)
-
-
-def _portable() -> Form:
-    """Four columns of four k at once, with nothing that only some processors have."""
-    weights, wide = ir.VectorType(INT8, 16), ir.VectorType(INT32, 16)
-
-    def activations(builder: Any, x: Value) -> list[Value]:
-        four = v.load(builder, x, INT64)
-        shorts = builder.bitcast(
-            v.splat(builder, four, ir.VectorType(INT64, 4)), ir.VectorType(INT16, 16)
-        )
-        return [builder.sext(shorts, wide)]
-
-    def step(builder: Any, x: list[Value], w: Value, sums: Accumulators) -> Accumulators:
-        results = []
-        for part, total in enumerate(sums):
-            place = v.at(builder, w, v.integer(16 * part), INT8)
-            loaded = builder.sext(v.load(builder, place, weights, align=1), wide)
-            results.append(builder.add(total, builder.mul(loaded, x[0])))
-        return results
-
-    def total(builder: Any, sums: Accumulators) -> Value:
-        joined = []
-        for i in (0, 2):
-            quarters = [_every(builder, sums[i : i + 2], k, 4) for k in range(TOGETHER)]
-            left, right = builder.add(*quarters[:2]), builder.add(*quarters[2:])
-            joined.append(builder.add(left, right))
-        return _joined(builder, joined)
-
-    return Form([wide] * 4, activations, step, total, 0)
-
-
-def _form() -> Form:
-    there = features()
-    if {"avx512vnni", "avx512bw"} <= there:
-        return _by_bytes()
-    if "avx512bw" in there:
-        return _by_pairs("llvm.x86.avx512.pmaddw.d.512", 8)
-    if "avx2" in there:
-        return _by_pairs("llvm.x86.avx2.pmadd.wd", 4)
-    return _portable()
-
-
-FORM = _form()
 
 
 def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
@@ -199,7 +127,7 @@ def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
             place = v.at(
                 builder, z, builder.add(builder.mul(z_panel, v.integer(panel)), v.integer(lane))
             )
-            part = builder.shuffle_vector(total, total, _lanes(*range(lane, lane + LANES)))
+            part = builder.shuffle_vector(total, total, lanes_of(*range(lane, lane + LANES)))
             kind = ir.VectorType(INT32, LANES)
             part = builder.add(part, v.load(builder, v.at(builder, start, offset, INT32), kind))
             factor = Vector(builder, v.load(builder, v.at(builder, scale, offset)))
@@ -209,7 +137,7 @@ def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
 
 
 @intrinsic
-def add_product(
+def _add_tile(
     _: Any,
     panels: Any,
     steps: Any,
@@ -247,7 +175,7 @@ def add_product(
 
 
 @intrinsic
-def quantise_row(_: Any, units: Any, source: Any, distance: Any, factor: Any, target: Any) -> Any:
+def _quantise_row(_: Any, units: Any, source: Any, distance: Any, factor: Any, target: Any) -> Any:
     """Activations of a row, x * factor, rounded; its columns of 16 lie `distance` floats apart."""
     signature = types.void(types.intp, types.uintp, types.intp, types.float32, types.uintp)
 
@@ -270,7 +198,7 @@ def quantise_row(_: Any, units: Any, source: Any, distance: Any, factor: Any, ta
             whole = v.call(builder, name, v.VECTOR, scaled.value)
             parts.append(builder.fptosi(whole, ir.VectorType(INT32, LANES)))
         row = v.at(builder, target, builder.mul(unit, v.integer(2 * PANEL)), INT8)
-        v.store(builder, _stored(builder, _joined(builder, parts)), row, align=1)
+        v.store(builder, _stored(builder, join_vectors(builder, parts)), row, align=1)
         following = builder.add(unit, v.integer(1))
         unit.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, units), loop, after)
@@ -284,19 +212,19 @@ def _stored(builder: Any, integers: Value) -> Value:
     """Sixteen activations in the form that products take them in."""
     if FORM.offset == 0:
         return builder.trunc(integers, ir.VectorType(INT16, PANEL))
-    moved = builder.add(integers, ir.Constant(_COLUMN, [FORM.offset] * PANEL))
-    high = builder.lshr(moved, ir.Constant(_COLUMN, [8] * PANEL))
+    moved = builder.add(integers, ir.Constant(COLUMN, [FORM.offset] * PANEL))
+    high = builder.lshr(moved, ir.Constant(COLUMN, [8] * PANEL))
     fours = [
         builder.bitcast(
             builder.trunc(part, ir.VectorType(INT8, PANEL)), ir.VectorType(INT32, TOGETHER)
         )
         for part in (high, moved)
     ]
-    return builder.shuffle_vector(*fours, _lanes(0, 4, 1, 5, 2, 6, 3, 7))
+    return builder.shuffle_vector(*fours, lanes_of(0, 4, 1, 5, 2, 6, 3, 7))
 
 
 @intrinsic
-def largest_activity(_: Any, units: Any, source: Any, distance: Any) -> Any:
+def _largest_magnitude(_: Any, units: Any, source: Any, distance: Any) -> Any:
     """The largest absolute value of a row that lies in columns of 16."""
     signature = types.float32(types.intp, types.uintp, types.intp)
 

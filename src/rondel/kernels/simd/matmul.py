@@ -1,4 +1,4 @@
-"""Matrix products over packed panels: the micro-kernel, and loops around it.
+"""Matrix products over packed panels.
 
 A panel is 16 columns of the right-hand matrix B, packed so that it is read once from its beginning
 to its end: `panels[p, k, j] = B[k, 16 p + j]`. The left-hand matrix A is read where it lies.
@@ -8,296 +8,58 @@ the shape of the tile, the size of the blocks or the number of threads: its bits
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from numba import types
-
-from rondel.kernels.compiling import call_of_exported, compiled, exported, intrinsic
-from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.vectors import INT64, LANES, Value
-
-PANEL = 16
-BYTES = 4  # of a number: addresses count bytes, distances numbers
-VECTORS = PANEL // LANES  # registers that a panel's row takes
-UNROLLED = 2
-
-# Rows that the registers hold beside so many panels: of AVX-512's 32 wide ones, or AVX2's 16.
-ROWS = {1: 8, 2: 8, 3: 8, 4: 6} if LANES == 16 else {1: 6, 2: 2, 3: 1, 4: 1}
-
-Array = npt.NDArray[np.float32]
+from rondel.kernels.compiling import compiled
+from rondel.kernels.simd.columns import PANEL, Columns
+from rondel.kernels.simd.micro_kernel import multiply_tiles
 
 
-def aligned(*shape: int, dtype: Any = np.float32) -> npt.NDArray[Any]:
-    """Zeros that begin at a cache line."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 64, np.uint8)
-    begin = -raw.ctypes.data % 64
-    array: npt.NDArray[Any] = raw[begin : begin + size].view(dtype).reshape(shape)
-    return array
+class Left(NamedTuple):
+    """A left-hand matrix A, its k in `blocks` of `block_size`; distances in numbers."""
+
+    address: int
+    row: int
+    k: int
+    block: int
+    block_size: int
+    blocks: int
 
 
-class _Tile:
-    """Emits `rows` x `panels` of a product, held in registers from the first k to the last."""
+class Panels(NamedTuple):
+    """A right-hand matrix in panels."""
 
-    def __init__(self, builder: Any, rows: int, panels: int, arguments: Any) -> None:
-        a, self.a_row, self.a_k, self.a_block, self.k_block, b, self.b_panel = arguments[:7]
-        self.blocks, c, c_row, c_panel, self.accumulate = arguments[7:]
-        self.builder, self.rows, self.panels = builder, rows, panels
-        self.a, self.b = v.pointer(builder, a), v.pointer(builder, b)
-        self.c = [
-            v.at(builder, v.pointer(builder, c), self._sum((c_row, row), (c_panel, panel), lane))
-            for row in range(rows)
-            for panel in range(panels)
-            for lane in range(0, PANEL, LANES)
-        ]
-
-    def _sum(self, *parts: Any) -> Value:
-        total = v.integer(0)
-        for part in parts:
-            if isinstance(part, tuple):
-                part = self.builder.mul(part[0], v.integer(part[1]))
-            elif isinstance(part, int):
-                part = v.integer(part)
-            total = self.builder.add(total, part)
-        return total
-
-    def emit(self) -> None:
-        """The whole tile, from the builder's place on."""
-        builder = self.builder
-        before, loading = builder.block, builder.append_basic_block("load")
-        outer = builder.append_basic_block("outer")
-        builder.cbranch(builder.icmp_signed("!=", self.accumulate, v.integer(0)), loading, outer)
-        builder.position_at_end(loading)
-        loaded = [v.load(builder, where) for where in self.c]
-        builder.branch(outer)
-        builder.position_at_end(outer)
-        totals = [builder.phi(v.VECTOR) for _ in self.c]
-        for total, old in zip(totals, loaded, strict=True):
-            total.add_incoming(old, loading)
-            total.add_incoming(v.constant(0.0), before)
-        block = builder.phi(INT64)
-        places = [builder.phi(v.POINTER) for _ in range(2)]
-        for phi, first in zip([block, *places], [v.integer(0), self.a, self.b], strict=True):
-            phi.add_incoming(first, loading)
-            phi.add_incoming(first, before)
-        totals_after, b_after = self._inner(totals, *places)
-        ends = builder.block
-        following = builder.add(block, v.integer(1))
-        a_after = v.at(builder, places[0], self.a_block)
-        for phi, value in zip(
-            [block, *places, *totals],
-            [following, a_after, b_after, *totals_after],
-            strict=True,
-        ):
-            phi.add_incoming(value, ends)
-        done = builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed("<", following, self.blocks), outer, done)
-        builder.position_at_end(done)
-        for value, where in zip(totals_after, self.c, strict=True):
-            v.store(builder, value, where)
-
-    def _inner(self, totals: list[Value], a: Value, b: Value) -> tuple[list[Value], Value]:
-        """All k of one block: `UNROLLED` at a time, then those that are left."""
-        builder = self.builder
-        many = builder.and_(self.k_block, v.integer(-UNROLLED))
-        totals, a, b = self._loop("main", many, UNROLLED, totals, a, b)
-        totals, a, b = self._loop("rest", builder.sub(self.k_block, many), 1, totals, a, b)
-        return totals, b
-
-    def _loop(
-        self, name: str, count: Value, stride: int, totals: list[Value], a: Value, b: Value
-    ) -> tuple[list[Value], Value, Value]:
-        builder = self.builder
-        before = builder.block
-        body, after = (builder.append_basic_block(f"{name}.{part}") for part in ("body", "after"))
-        builder.cbranch(builder.icmp_signed(">", count, v.integer(0)), body, after)
-        builder.position_at_end(body)
-        firsts = [v.integer(0), a, b, *totals]
-        phis = [builder.phi(first.type) for first in firsts]
-        for phi, first in zip(phis, firsts, strict=True):
-            phi.add_incoming(first, before)
-        k, a_now, b_now, *now = phis
-        for _ in range(stride):
-            now = self._step(now, a_now, b_now)
-            a_now = v.at(builder, a_now, self.a_k)
-            b_now = v.at(builder, b_now, v.integer(PANEL))
-        k_after = builder.add(k, v.integer(stride))
-        lasts = [k_after, a_now, b_now, *now]
-        for phi, last in zip(phis, lasts, strict=True):
-            phi.add_incoming(last, builder.block)
-        loops_back = builder.block
-        builder.cbranch(builder.icmp_signed("<", k_after, count), body, after)
-        builder.position_at_end(after)
-        results = [builder.phi(first.type) for first in firsts]
-        for result, first, last in zip(results, firsts, lasts, strict=True):
-            result.add_incoming(first, before)
-            result.add_incoming(last, loops_back)
-        return results[3:], results[1], results[2]
-
-    def _step(self, totals: list[Value], a: Value, b: Value) -> list[Value]:
-        """One k: an outer product of `rows` numbers and `panels` rows of 16."""
-        builder = self.builder
-        right = [
-            v.load(builder, v.at(builder, b, self._sum((self.b_panel, panel), lane)))
-            for panel in range(self.panels)
-            for lane in range(0, PANEL, LANES)
-        ]
-        result = []
-        for row in range(self.rows):
-            scalar = v.load(builder, v.at(builder, a, self._sum((self.a_row, row))), v.FLOAT)
-            left = v.splat(builder, scalar)
-            for column, vector in enumerate(right):
-                total = totals[row * len(right) + column]
-                result.append(v.fused_multiply_add(builder, left, vector, total))
-        return result
-
-
-def _micro_kernel(panels: int) -> Any:
-    """An intrinsic for products of up to `ROWS[panels]` rows and `panels` panels.
-
-    Its arguments: the number of rows; A's address, and the distances (in floats) of its rows, of
-    its k within a block, and of its blocks of k; k in a block; B's address, the distance of its
-    panels; blocks; C's address, the distances of its rows and of its panels; whether to add to C.
-    """
-
-    def multiply(
-        _: Any,
-        rows: Any,
-        a: Any,
-        a_row: Any,
-        a_k: Any,
-        a_block: Any,
-        k_block: Any,
-        b: Any,
-        b_panel: Any,
-        blocks: Any,
-        c: Any,
-        c_row: Any,
-        c_panel: Any,
-        accumulate: Any,
-    ) -> Any:
-        n, p = types.intp, types.uintp
-        signature = types.void(n, p, n, n, n, n, p, n, n, p, n, n, n)
-
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Value:
-            count, *others = arguments
-            finished = builder.append_basic_block("finished")
-            choice = builder.switch(count, finished)
-            for rows in range(1, ROWS[panels] + 1):
-                case = builder.append_basic_block(f"rows{rows}")
-                choice.add_case(ir.Constant(INT64, rows), case)
-                builder.position_at_end(case)
-                _Tile(builder, rows, panels, others).emit()
-                builder.branch(finished)
-            builder.position_at_end(finished)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return intrinsic(multiply)
-
-
-_one, _two, _three, _four = (_micro_kernel(panels) for panels in (1, 2, 3, 4))
-_ROWS_1, _ROWS_2, _ROWS_3, _ROWS_4 = (ROWS[panels] for panels in (1, 2, 3, 4))
-_WIDE = LANES == 16
+    address: int
+    distance: int
+    """From one panel to the next, in numbers: 16 times the number of k if they are packed."""
 
 
 @compiled
-def _panels_at_a_time(rows: int) -> int:
-    """How many panels go through the registers together: few rows leave room for more of them."""
-    if _WIDE or rows == 1:
-        return 4
-    return 2 if rows == 2 else 1
+def multiply(rows: int, panels: int, a: Left, b: Panels, c: Columns, accumulate: int) -> None:
+    """C[rows, panels x 16] = A B, or += if `accumulate` is 1. C's units are the panels."""
+    multiply_tiles(
+        rows, panels,
+        a.address, a.row, a.k, a.block, a.block_size, a.blocks,
+        b.address, b.distance,
+        c.address, c.row, c.unit,
+        accumulate,
+    )  # fmt: skip
 
 
 @compiled
-def _rows_at_a_time(panels: int) -> int:
-    if panels == 4:
-        return _ROWS_4
-    if panels == 3:
-        return _ROWS_3
-    return _ROWS_2 if panels == 2 else _ROWS_1
+def as_left(x: Columns, units: int, width: int) -> Left:
+    """Columns as a left-hand matrix: `width` numbers of each of so many units."""
+    if x.unit == width:
+        # One run of numbers: nothing to skip between units.
+        return Left(
+            address=x.address, row=x.row, k=1, block=x.unit, block_size=units * width, blocks=1
+        )
+    return Left(address=x.address, row=x.row, k=1, block=x.unit, block_size=width, blocks=units)
 
 
-@exported("rondel_multiply", 14)
-def _multiply(
-    rows: int,
-    panels: int,
-    a: int,
-    a_row: int,
-    a_k: int,
-    a_block: int,
-    k_block: int,
-    blocks: int,
-    b: int,
-    b_panel: int,
-    c: int,
-    c_row: int,
-    c_panel: int,
-    accumulate: int,
-) -> None:
-    beside = _panels_at_a_time(rows)
-    first = 0
-    while first < panels:
-        width = min(beside, panels - first)
-        most = _rows_at_a_time(width)
-        tiles = (rows + most - 1) // most
-        row = 0
-        panel = b + BYTES * first * b_panel
-        for number in range(tiles):
-            height = (rows - row + tiles - number - 1) // (tiles - number)
-            left = a + BYTES * row * a_row
-            out = c + BYTES * (row * c_row + first * c_panel)
-            if width == 4:
-                _four(
-                    height, left, a_row, a_k, a_block, k_block,
-                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
-                )  # fmt: skip
-            elif width == 3:
-                _three(
-                    height, left, a_row, a_k, a_block, k_block,
-                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
-                )  # fmt: skip
-            elif width == 2:
-                _two(
-                    height, left, a_row, a_k, a_block, k_block,
-                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
-                )  # fmt: skip
-            else:
-                _one(
-                    height, left, a_row, a_k, a_block, k_block,
-                    panel, b_panel, blocks, out, c_row, c_panel, accumulate,
-                )  # fmt: skip
-            row += height
-        first += width
-
-
-@intrinsic
-def multiply(
-    _: Any,
-    rows: Any,
-    panels: Any,
-    a: Any,
-    a_row: Any,
-    a_k: Any,
-    a_block: Any,
-    k_block: Any,
-    blocks: Any,
-    b: Any,
-    b_panel: Any,
-    c: Any,
-    c_row: Any,
-    c_panel: Any,
-    accumulate: Any,
-) -> Any:
-    """C[rows, panels x 16] (+)= A B, of any size.
-
-    A[r, k] lies at `a + 4 (r a_row + (k // k_block) a_block + (k % k_block) a_k)`, for k below
-    `k_block * blocks`. `b_panel` is the distance from one panel to the next: 16 times k where they
-    are packed. C[r, 16 p + j] lies at `c + 4 (r c_row + p c_panel + j)`. A group of panels stays in
-    the nearest cache while all rows go past it.
-    """
-    return call_of_exported("rondel_multiply", 14)
+@compiled
+def add_product(rows: int, units: int, x: Columns, panels: int, count: int, z: Columns) -> None:
+    """z += x W for `count` packed panels of W at an address, whose k are x's units."""
+    depth = units * PANEL
+    packed = Panels(address=panels, distance=depth * PANEL)
+    multiply(rows, count, as_left(x, units, PANEL), packed, z, 1)

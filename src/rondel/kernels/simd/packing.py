@@ -1,4 +1,4 @@
-"""Weights in the order in which kernels read them, and gradients back in PyTorch's.
+"""Weights in the order in which kernels read them.
 
 G gates, H hidden size, K columns of a weight matrix (G * H, K). Units are padded to whole columns
 of 16 with zeros, which keep padded states at zero.
@@ -10,18 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.simd.matmul import BYTES, PANEL
-from rondel.kernels.simd.pointwise import SLOTS, Slots
+from rondel.kernels.simd.columns import BYTES, PANEL, Array
 from rondel.kernels.simd.rows import copy_row, transpose_square
 from rondel.kernels.simd.vectors import LANES
 
-Array = npt.NDArray[np.float32]
 Order = npt.NDArray[np.int64]
-
-
-def columns_of(size: int) -> int:
-    """How many columns of 16 hold `size` units."""
-    return (size + PANEL - 1) // PANEL
 
 
 @compiled
@@ -66,47 +59,3 @@ def pack_gates_back(
                     else:
                         for column in range(columns):
                             panels[panel, k + j, column] = weight[first + j, panel * PANEL + column]
-
-
-def slot_bias(cell: int, bias_ih: Array, bias_hh: Array, units: int) -> Array:
-    """What each slot starts from: (units, slots, 16)."""
-    slots: Slots = SLOTS[cell]
-    size = len(bias_ih) // len(slots.of_input)
-    total = np.zeros((slots.in_all, units * PANEL), np.float32)
-    for slot, gate in enumerate(slots.of_input, slots.input_begins):
-        total[slot, :size] += bias_ih[gate * size : (gate + 1) * size]
-    for slot, gate in enumerate(slots.of_hidden, slots.hidden_begins):
-        total[slot, :size] += bias_hh[gate * size : (gate + 1) * size]
-    return np.ascontiguousarray(total.reshape(slots.in_all, units, PANEL).transpose(1, 0, 2))
-
-
-def bias_gradients(cell: int, totals: Array, size: int) -> tuple[Array, Array]:
-    """Gradients of both biases (G * H) from the slots' sums (units, slots, 16)."""
-    slots: Slots = SLOTS[cell]
-    by_slot = totals.transpose(1, 0, 2).reshape(slots.in_all, -1)[:, :size]
-    result = []
-    for begins, gates in (
-        (slots.input_begins, slots.of_input),
-        (slots.hidden_begins, slots.of_hidden),
-    ):
-        gradient = np.empty((len(gates), size), np.float32)
-        for slot, gate in enumerate(gates, begins):
-            gradient[gate] = by_slot[slot]
-        result.append(gradient.reshape(-1))
-    return result[0], result[1]
-
-
-def to_columns(matrix: Array, columns: Array, first_row: int = 0) -> None:
-    """Write rows (N, K) into columns of 16 (units, rows, 16), from row `first_row` on."""
-    count, size = matrix.shape
-    whole = size // PANEL
-    rows = slice(first_row, first_row + count)
-    columns[:whole, rows] = matrix[:, : whole * PANEL].reshape(count, whole, PANEL).swapaxes(0, 1)
-    if size % PANEL:
-        columns[whole, rows, : size % PANEL] = matrix[:, whole * PANEL :]
-
-
-def from_columns(columns: Array, size: int, first_row: int, count: int) -> Array:
-    """The rows (count, size) that lie in columns of 16 (units, rows, 16)."""
-    part: Array = columns[:, first_row : first_row + count].swapaxes(0, 1)
-    return part.reshape(count, -1)[:, :size]

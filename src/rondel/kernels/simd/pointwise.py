@@ -1,220 +1,210 @@
-"""The pointwise half of a step, fused: from gates to the next state, and back.
+"""Compile the pointwise half of a step, from gates to the next state and back, written as vectors.
 
-Gates lie unit by unit: a row of a block holds 16 units' share of each slot, `z[row, slot, unit]`.
-States lie as `h[row, unit]`, rows of 16. A cell's slots are where its two matmuls add up: one for
-each gate, but for the GRU's candidate, whose halves stay apart until the reset gate joins them.
+A cell's body (see `rondel.kernels.cell_kernels`) is called once for each register's worth of a
+row, and emits code. What it makes is a function of addresses that the passes call for one unit at a
+time: one for each cell and direction, so that a pass is compiled once for all cells.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 from numba import types
 
-from rondel.kernels.compiling import intrinsic
+from rondel.kernels.compiling import call_at_address, compile_now, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.matmul import PANEL
-from rondel.kernels.simd.vectors import INT64, LANES, Value, Vector, relu, sigmoid, tanh
+from rondel.kernels.simd.columns import PANEL
+from rondel.kernels.simd.vectors import INT64, LANES, Value, Vector
 
-RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
-
-
-class Slots(NamedTuple):
-    """Which gate (its place in the cell's weights) each slot takes from either matmul."""
-
-    in_all: int
-    of_input: tuple[int, ...]
-    input_begins: int
-    of_hidden: tuple[int, ...]
-    hidden_begins: int
+FORWARD = ("gates", "h", "h_next", "c", "c_next", "kept")
+BACKWARD = ("gates", "h", "c", "kept", "d_h_next", "d_h", "d_c")
+"""Names of the operands, in the order of a compiled function's addresses, which rows precede."""
 
 
-SLOTS = {
-    RNN_TANH: Slots(1, (0,), 0, (0,), 0),
-    RNN_RELU: Slots(1, (0,), 0, (0,), 0),
-    # Candidate (input half), reset, update, candidate (hidden half): either matmul's are together.
-    GRU: Slots(4, (2, 0, 1), 0, (0, 1, 2), 1),
-    LSTM: Slots(4, (0, 1, 2, 3), 0, (0, 1, 2, 3), 0),
-}
+class Operand:
+    """Numbers of one row that a body loads and stores, a register's worth at a time."""
 
+    def __init__(self, builder: Any, pointer: Value, row: Value, width: int, lane: int) -> None:
+        self._builder, self._pointer = builder, pointer
+        self._row, self._width, self._lane = row, width, lane
 
-class Block:
-    """The lanes of one row that a body works on: loads and stores by pointer and slot."""
+    def _where(self, slot: int) -> Value:
+        builder = self._builder
+        offset = builder.mul(self._row, v.integer(self._width))
+        offset = builder.add(offset, v.integer(slot * PANEL + self._lane))
+        return v.at(builder, self._pointer, offset)
 
-    def __init__(self, builder: Any, pointers: list[Value], row: Value, strides: list[int]) -> None:
-        self.builder, self._pointers, self._row, self._strides = builder, pointers, row, strides
-        self.lane = 0
-
-    def _where(self, pointer: int, slot: int) -> Value:
-        offset = self.builder.mul(self._row, v.integer(self._strides[pointer]))
-        offset = self.builder.add(offset, v.integer(slot * PANEL + self.lane))
-        return v.at(self.builder, self._pointers[pointer], offset)
-
-    def load(self, pointer: int, slot: int = 0) -> Vector:
+    def load(self, slot: int = 0) -> Vector:
         """Numbers of one slot."""
-        return Vector(self.builder, v.load(self.builder, self._where(pointer, slot)))
+        return Vector(self._builder, v.load(self._builder, self._where(slot)))
 
-    def store(self, value: Vector, pointer: int, slot: int = 0) -> None:
+    def store(self, value: Vector, slot: int = 0) -> None:
         """Write numbers of one slot."""
-        v.store(self.builder, value.value, self._where(pointer, slot))
+        v.store(self._builder, value.value, self._where(slot))
+
+    def load_all(self, slots: int) -> list[Vector]:
+        """Numbers of each of the first slots."""
+        return [self.load(slot) for slot in range(slots)]
+
+    def store_all(self, *values: Vector) -> None:
+        """Write the first slots."""
+        for slot, value in enumerate(values):
+            self.store(value, slot)
 
 
-def _over_rows(slots: int, pointers: int, body: Callable[[Block], None]) -> Any:
-    """An intrinsic `(rows, address, …)`: `body` on each row; the first address is the gates'."""
-    strides = [slots * PANEL] + [PANEL] * (pointers - 1)
-    signature = types.void(types.intp, *[types.uintp] * pointers)
+class Operands:
+    """What a body works on: `gates` has a number of slots, everything else one.
+
+    Forward, `h` and `c` are the state before the step, `h_next` and `c_next` that after it (`c` is
+    the second state of a cell that has one, and may be in the same place as `c_next`). `kept` has
+    room for what backward needs beside the gates and states; where training keeps, gates stay as
+    forward leaves them.
+
+    Backward turns `gates` into their gradients, from `d_h_next`, that of the new h. It adds to
+    `d_h` what reaches the old h other than by the matmul. `d_c` holds the gradient of the new c,
+    and is to hold that of the old.
+    """
+
+    gates: Operand
+    h: Operand
+    h_next: Operand
+    c: Operand
+    c_next: Operand
+    kept: Operand
+    d_h_next: Operand
+    d_h: Operand
+    d_c: Operand
+
+    def __init__(self, **operands: Operand) -> None:
+        self.__dict__.update(operands)
+
+
+Body = Callable[[Operands], None]
+
+
+def compile_forward(name: str, slots: int, body: Body) -> Any:
+    """Compile a forward body over rows, or take it from the disk; the result's `address` is code.
+
+    It is a C function for `call_forward`. `name` is to differ from that of every other body.
+    """
+
+    def over_rows(
+        _: Any, rows: Any, gates: Any, h: Any, h_next: Any, c: Any, c_next: Any, kept: Any
+    ) -> Any:
+        return _signature(FORWARD), _loop(FORWARD, slots, body)
+
+    return _compile(_forward, over_rows, name, body, FORWARD)
+
+
+def compile_backward(name: str, slots: int, body: Body) -> Any:
+    """The same for a backward body and `call_backward`."""
+
+    def over_rows(
+        _: Any,
+        rows: Any,
+        gates: Any,
+        h: Any,
+        c: Any,
+        kept: Any,
+        d_h_next: Any,
+        d_h: Any,
+        d_c: Any,
+    ) -> Any:
+        return _signature(BACKWARD), _loop(BACKWARD, slots, body)
+
+    return _compile(_backward, over_rows, name, body, BACKWARD)
+
+
+@intrinsic
+def call_forward(
+    _: Any,
+    code: Any,
+    rows: Any,
+    gates: Any,
+    h: Any,
+    h_next: Any,
+    c: Any,
+    c_next: Any,
+    kept: Any,
+) -> Any:
+    """Run a compiled forward body at an address of code."""
+    return call_at_address(1 + len(FORWARD))
+
+
+@intrinsic
+def call_backward(
+    _: Any,
+    code: Any,
+    rows: Any,
+    gates: Any,
+    h: Any,
+    c: Any,
+    kept: Any,
+    d_h_next: Any,
+    d_h: Any,
+    d_c: Any,
+) -> Any:
+    """Run a compiled backward body at an address of code."""
+    return call_at_address(1 + len(BACKWARD))
+
+
+def _forward(rows: int, gates: int, h: int, h_next: int, c: int, c_next: int, kept: int) -> None:
+    over_rows(rows, gates, h, h_next, c, c_next, kept)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _backward(
+    rows: int, gates: int, h: int, c: int, kept: int, d_h_next: int, d_h: int, d_c: int
+) -> None:
+    over_rows(rows, gates, h, c, kept, d_h_next, d_h, d_c)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _compile(
+    template: Any, over_rows: Any, name: str, body: Body, operands: tuple[str, ...]
+) -> Any:
+    # The intrinsic is a global of the function, not a closure: a closure is part of the key of
+    # cached code, and an intrinsic is a new one in each process. What it emits is in the name: the
+    # sum of the body's source, which may be in another package.
+    function = FunctionType(template.__code__, {"over_rows": intrinsic(over_rows)}, name)
+    function.__module__ = __name__
+    written = body.func if isinstance(body, partial) else body
+    source = Path(inspect.getfile(written)).read_bytes()
+    function.__qualname__ = f"{name}-{hashlib.sha256(source).hexdigest()[:16]}"
+    return compile_now(function, 1 + len(operands))
+
+
+def _signature(operands: tuple[str, ...]) -> Any:
+    return types.void(*[types.int64] * (1 + len(operands)))
+
+
+def _loop(operands: tuple[str, ...], slots: int, body: Body) -> Callable[..., Value]:
+    """Code that runs a body on each row, a register's worth of it at a time."""
+    widths = [slots * PANEL if operand == "gates" else PANEL for operand in operands]
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         rows, *addresses = arguments
-        places = [v.pointer(builder, address) for address in addresses]
+        pointers = [v.pointer(builder, address) for address in addresses]
         before = builder.block
         loop, after = builder.append_basic_block("rows"), builder.append_basic_block("after")
         builder.cbranch(builder.icmp_signed(">", rows, v.integer(0)), loop, after)
         builder.position_at_end(loop)
         row = builder.phi(INT64)
         row.add_incoming(v.integer(0), before)
-        block = Block(builder, places, row, strides)
-        for block.lane in range(0, PANEL, LANES):
-            body(block)
+        for lane in range(0, PANEL, LANES):
+            places = [
+                Operand(builder, pointer, row, width, lane)
+                for pointer, width in zip(pointers, widths, strict=True)
+            ]
+            body(Operands(**dict(zip(operands, places, strict=True))))
         following = builder.add(row, v.integer(1))
         row.add_incoming(following, builder.block)
         builder.cbranch(builder.icmp_signed("<", following, rows), loop, after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
-    return signature, generate
-
-
-def _lstm_forward(at: Block, *, keep: bool) -> None:
-    i, f = sigmoid(at.load(0, 0)), sigmoid(at.load(0, 1))
-    g, o = tanh(at.load(0, 2)), sigmoid(at.load(0, 3))
-    memory = f.fma(at.load(1), i * g)
-    squashed = tanh(memory)
-    at.store(memory, 2)
-    at.store(o * squashed, 3)
-    if keep:
-        for slot, gate in enumerate((i, f, g, o)):
-            at.store(gate, 0, slot)
-        at.store(squashed, 4)
-
-
-def _lstm_backward(at: Block) -> None:
-    i, f, g, o = (at.load(0, slot) for slot in range(4))
-    squashed, d_h = at.load(2), at.load(3)
-    d_c = (d_h * o).fma(1.0 - squashed * squashed, at.load(4))
-    at.store(d_c * g * (i * (1.0 - i)), 0, 0)
-    at.store(d_c * at.load(1) * (f * (1.0 - f)), 0, 1)
-    at.store(d_c * i * (1.0 - g * g), 0, 2)
-    at.store(d_h * squashed * (o * (1.0 - o)), 0, 3)
-    at.store(d_c * f, 4)
-
-
-def _gru_forward(at: Block, *, keep: bool) -> None:
-    reset, update = sigmoid(at.load(0, 1)), sigmoid(at.load(0, 2))
-    candidate = tanh(reset.fma(at.load(0, 3), at.load(0, 0)))
-    at.store(update.fma(at.load(1) - candidate, candidate), 2)
-    if keep:
-        for slot, gate in enumerate((candidate, reset, update)):
-            at.store(gate, 0, slot)
-
-
-def _gru_backward(at: Block) -> None:
-    candidate, reset, update, hidden_half = (at.load(0, slot) for slot in range(4))
-    d_h = at.load(2)
-    d_candidate = d_h * (1.0 - update) * (1.0 - candidate * candidate)
-    at.store(d_candidate, 0, 0)
-    at.store(d_candidate * hidden_half * (reset * (1.0 - reset)), 0, 1)
-    at.store(d_h * (at.load(1) - candidate) * (update * (1.0 - update)), 0, 2)
-    at.store(d_candidate * reset, 0, 3)
-    at.store(d_h.fma(update, at.load(3)), 3)
-
-
-def _rnn_forward(at: Block, *, activation: Callable[[Vector], Vector], keep: bool) -> None:
-    hidden = activation(at.load(0))
-    at.store(hidden, 1)
-    if keep:
-        at.store(hidden, 0)
-
-
-def _tanh_backward(at: Block) -> None:
-    hidden = at.load(0)
-    at.store(at.load(1) * (1.0 - hidden * hidden), 0)
-
-
-def _relu_backward(at: Block) -> None:
-    builder, hidden = at.builder, at.load(0)
-    on = builder.fcmp_ordered(">", hidden.value, v.constant(0.0))
-    at.store(Vector(builder, builder.select(on, at.load(1).value, v.constant(0.0))), 0)
-
-
-@intrinsic
-def lstm_forward(_: Any, rows: Any, z: Any, c: Any, c_next: Any, h: Any) -> Any:
-    """c', h' from gates z and c."""
-    return _over_rows(4, 4, lambda at: _lstm_forward(at, keep=False))
-
-
-@intrinsic
-def lstm_forward_kept(_: Any, rows: Any, z: Any, c: Any, c_next: Any, h: Any, tanh_c: Any) -> Any:
-    """The same; tanh c' and, in z, the gates after their activation are kept for the way back."""
-    return _over_rows(4, 5, lambda at: _lstm_forward(at, keep=True))
-
-
-@intrinsic
-def lstm_backward(_: Any, rows: Any, z: Any, c: Any, tanh_c: Any, d_h: Any, d_c: Any) -> Any:
-    """Gradients of the gates into z, and of c into d_c, which held that of c'."""
-    return _over_rows(4, 5, _lstm_backward)
-
-
-@intrinsic
-def gru_forward(_: Any, rows: Any, z: Any, h: Any, h_next: Any) -> Any:
-    """h' from gates z and h."""
-    return _over_rows(4, 3, lambda at: _gru_forward(at, keep=False))
-
-
-@intrinsic
-def gru_forward_kept(_: Any, rows: Any, z: Any, h: Any, h_next: Any) -> Any:
-    """The same; the gates after their activation are kept in z for the way back."""
-    return _over_rows(4, 3, lambda at: _gru_forward(at, keep=True))
-
-
-@intrinsic
-def gru_backward(_: Any, rows: Any, z: Any, h: Any, d_h_next: Any, d_h: Any) -> Any:
-    """Gradients of the slots into z; what reaches h but for the matmul is added to d_h."""
-    return _over_rows(4, 4, _gru_backward)
-
-
-@intrinsic
-def tanh_forward(_: Any, rows: Any, z: Any, h: Any) -> Any:
-    """h' = tanh z."""
-    return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=tanh, keep=False))
-
-
-@intrinsic
-def tanh_forward_kept(_: Any, rows: Any, z: Any, h: Any) -> Any:
-    """The same, kept in z for the way back."""
-    return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=tanh, keep=True))
-
-
-@intrinsic
-def tanh_backward(_: Any, rows: Any, z: Any, d_h: Any) -> Any:
-    """Gradients of the gates into z."""
-    return _over_rows(1, 2, _tanh_backward)
-
-
-@intrinsic
-def relu_forward(_: Any, rows: Any, z: Any, h: Any) -> Any:
-    """h' = max(z, 0)."""
-    return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=relu, keep=False))
-
-
-@intrinsic
-def relu_forward_kept(_: Any, rows: Any, z: Any, h: Any) -> Any:
-    """The same, kept in z for the way back."""
-    return _over_rows(1, 2, lambda at: _rnn_forward(at, activation=relu, keep=True))
-
-
-@intrinsic
-def relu_backward(_: Any, rows: Any, z: Any, d_h: Any) -> Any:
-    """Gradients of the gates into z."""
-    return _over_rows(1, 2, _relu_backward)
+    return generate

@@ -1,14 +1,18 @@
-"""The linear head with softmax and cross-entropy in one pass, for vocabularies of a small size."""
+"""The linear head with softmax and cross-entropy in one pass, for vocabularies of a small size.
+
+T steps, B batch rows, H hidden size, V vocabulary.
+"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.simd.matmul import BYTES, PANEL, multiply
+from rondel.kernels.records import Records
+from rondel.kernels.simd.columns import BYTES, PANEL, Array, Columns, address_of, from_row
+from rondel.kernels.simd.matmul import Left, Panels, add_product, as_left, multiply
 from rondel.kernels.simd.rows import (
     add_row,
     copy_row,
@@ -18,79 +22,44 @@ from rondel.kernels.simd.rows import (
     scale_row,
     set_number,
 )
-from rondel.kernels.training.recurrence import ROWS_AT_A_TIME, Tokens
+from rondel.kernels.training.forward import ROWS_AT_A_TIME
+from rondel.kernels.training.records import Tokens
+
+DEPTH = 256  # rows of a gradient's sums at a time
 
 
 @compiled
 def head_loss(
-    steps: int,
-    begin: int,
-    rows: int,
-    source: int,
-    source_rows: int,
-    source_first: int,
-    units: int,
-    panels: int,
-    bias: int,
-    columns: int,
-    vocabulary: int,
-    targets_TB: Tokens,
-    scale: float,
-    logits: int,
-    back: int,
-    d_source: int,
-    d_source_rows: int,
-    d_source_first: int,
+    heads: Records, begin: int, rows: int, targets_TB: Tokens, scale: float, back: int
 ) -> float:
     """The summed loss of a block of rows, in nats; a negative target does not count.
 
-    `logits` (rows, columns * 16) receives the gradients of the logits times `scale`, and
-    `d_source`, unless it is 0, those of the head's input.
+    The logits' memory receives their gradients times `scale`, and `d_source`, if `back` is 1, those
+    of the head's input.
     """
-    width = columns * PANEL
+    head = heads[0]
+    width = head.panels * PANEL
+    logits = Columns(
+        address=head.logits + BYTES * head.steps * begin * width, unit=PANEL, row=width
+    )
+    outputs = (head.steps + 1) * begin + rows
+    source_first = outputs if head.source_is_states == 1 else head.steps * begin
     total = 0.0
-    for first in range(0, steps * rows, ROWS_AT_A_TIME):
-        count = min(ROWS_AT_A_TIME, steps * rows - first)
-        place = logits + BYTES * first * width
+    for first in range(0, head.steps * rows, ROWS_AT_A_TIME):
+        count = min(ROWS_AT_A_TIME, head.steps * rows - first)
+        z = from_row(logits, first)
         for row in range(count):
-            copy_row(width, bias, place + BYTES * row * width)
-        multiply(
-            count,
-            columns,
-            source + BYTES * (source_first + first) * PANEL,
-            PANEL,
-            1,
-            source_rows * PANEL,
-            PANEL,
-            units,
-            panels,
-            units * PANEL * PANEL,
-            place,
-            width,
-            PANEL,
-            1,
-        )
+            copy_row(width, head.bias, address_of(z, 0, row))
+        x = from_row(head.source, source_first + first)
+        add_product(count, head.units, x, head.weight, head.panels, z)
         for row in range(count):
-            step, member = divmod(first + row, rows)
-            target = targets_TB[step, begin + member]
-            total += _cross_entropy(place + BYTES * row * width, width, vocabulary, target, scale)
-        if d_source != 0:
-            multiply(
-                count,
-                units,
-                place,
-                width,
-                1,
-                0,
-                width,
-                1,
-                back,
-                width * PANEL,
-                d_source + BYTES * (d_source_first + first) * PANEL,
-                PANEL,
-                d_source_rows * PANEL,
-                0,
-            )
+            step, i = divmod(first + row, rows)
+            target = targets_TB[step, begin + i]
+            total += _cross_entropy(address_of(z, 0, row), width, head.vocabulary, target, scale)
+        if back == 1:
+            packed = Panels(address=head.weight_back, distance=width * PANEL)
+            d_source = from_row(head.d_source, outputs + first)
+            multiply(count, head.units, as_left(z, head.panels, PANEL), packed, d_source, 0)
     return total
 
 
@@ -114,42 +83,34 @@ def _cross_entropy(row: int, width: int, vocabulary: int, target: int, scale: fl
 
 @compiled
 def head_gradient(
-    logits: int,
-    rows: int,
-    width: int,
-    row_begin: int,
-    row_end: int,
-    source: int,
-    source_rows: int,
-    runs: npt.NDArray[np.int64],
-    units: int,
-    out: npt.NDArray[np.float32],
-    d_bias: npt.NDArray[np.float32],
+    heads: Records, rows: int, begin: int, end: int, runs: Records, out: Array, d_bias: Array
 ) -> None:
-    """Gradients of the head's matrix (columns * 16, units * 16) and bias, rows `begin` to `end`."""
+    """Gradients of the head's matrix (panels * 16, units * 16) and bias, rows `begin` to `end`.
+
+    `rows` are those of all logits; `runs` (`RowRun`) say which of the source belong to them.
+    """
+    head = heads[0]
+    width = head.panels * PANEL
+    logits = Columns(address=head.logits + BYTES * begin, unit=PANEL, row=width)
+    target = Columns(
+        address=out.ctypes.data + BYTES * begin * out.shape[1], unit=PANEL, row=out.shape[1]
+    )
     accumulate = 0
-    for run in range(runs.shape[0]):
-        for begin in range(0, runs[run, 2], 256):
-            depth = min(256, runs[run, 2] - begin)
-            place, other = runs[run, 0] + begin, runs[run, 1] + begin
-            multiply(
-                row_end - row_begin,
-                units,
-                logits + BYTES * (place * width + row_begin),
-                1,
-                width,
-                0,
-                depth,
-                1,
-                source + BYTES * other * PANEL,
-                source_rows * PANEL,
-                out.ctypes.data + BYTES * row_begin * out.shape[1],
-                out.shape[1],
-                PANEL,
-                accumulate,
+    for run in range(runs.size):
+        for done in range(0, runs[run].rows, DEPTH):
+            depth = min(DEPTH, runs[run].rows - done)
+            transposed = Left(
+                address=address_of(logits, 0, runs[run].first + done),
+                row=1,
+                k=width,
+                block=0,
+                block_size=depth,
+                blocks=1,
             )
+            source = address_of(head.source, 0, runs[run].other + done)
+            panels = Panels(address=source, distance=head.source.unit)
+            multiply(end - begin, head.units, transposed, panels, target, accumulate)
             accumulate = 1
-    d_bias[row_begin:row_end] = 0
-    for place in range(rows):
-        here = logits + BYTES * (place * width + row_begin)
-        add_row(row_end - row_begin, here, d_bias.ctypes.data + BYTES * row_begin)
+    d_bias[begin:end] = 0
+    for row in range(rows):
+        add_row(end - begin, address_of(logits, 0, row), d_bias.ctypes.data + BYTES * begin)

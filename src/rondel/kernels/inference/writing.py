@@ -1,0 +1,262 @@
+"""Streams that write: each goes on from its own last token, many at a step.
+
+B rows (streams), V vocabulary, H hidden size, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.kernels.compiling import compiled
+from rondel.kernels.inference.drawing import draw, likeliest
+from rondel.kernels.inference.packed_model import Integers, PackedModel
+from rondel.kernels.inference.records import States
+from rondel.kernels.inference.step import (
+    add_head,
+    begin_gates,
+    recur,
+    scratch_of,
+    share_begin,
+    state_at,
+)
+from rondel.kernels.inference.token_by import TokenBy
+from rondel.kernels.records import Records, records
+from rondel.kernels.simd.columns import (
+    BYTES,
+    CACHE_LINE,
+    NOWHERE,
+    PANEL,
+    Array,
+    Columns,
+    aligned,
+    from_columns,
+    from_row,
+    to_columns,
+)
+from rondel.kernels.threads.barrier import wait_for_all
+from rondel.kernels.threads.team import Task
+
+
+class StreamArrays(NamedTuple):
+    """What `write` reads and writes of all streams, the block's and others."""
+
+    tokens: Integers
+    """Each stream's last token, (copies, streams)."""
+    used: Integers
+    """How many uniform numbers each has used, (copies, streams)."""
+    modes: Integers
+    """A `TokenBy` each."""
+    temperatures: npt.NDArray[np.float64]
+    uniforms: npt.NDArray[np.float64]
+    """(streams, steps)."""
+    begins_word: npt.NDArray[np.bool_]
+    """For each token, whether a word begins after it."""
+    out: Integers
+    """(steps, streams): `NO_DISTRIBUTION` where the logits were none."""
+
+
+@compiled
+def write(
+    runs: Records, layers: Records, worker: int, parity: int, place: int, streams: StreamArrays
+) -> None:
+    """Write `len(out)` tokens of each of the run's B streams: those from `place` on.
+
+    The states of a step are in one of two places, and go to the other: `parity` says where they
+    begin. A stream alone is drawn for by every worker, each in a copy of its own; of several each
+    worker draws for some.
+    """
+    run = runs[0]
+    workers, rows, count = run.workers, run.rows, run.layers
+    begin = share_begin(run.units, worker, workers)
+    end = share_begin(run.units, worker + 1, workers)
+    panels = run.head.panels
+    first = share_begin(panels, worker, workers)
+    last = share_begin(panels, worker + 1, workers)
+    scratch = scratch_of(run, worker)
+    copy = 0
+    own_begin, own_end = (
+        share_begin(rows, worker, workers), share_begin(rows, worker + 1, workers)
+    )  # fmt: skip
+    if rows == 1:
+        copy, own_begin, own_end = worker, 0, 1
+    tokens = streams.tokens[copy, place:]
+    gates = from_row(run.gates, 0)
+    rounds = 0
+    for step in range(streams.out.shape[0]):
+        old = (parity + step) % 2
+        new = 1 - old
+        for number in range(count):
+            layer = layers[number]
+            h, h_next = state_at(run, old, number), state_at(run, new, number)
+            below = state_at(run, new, number - 1)
+            begin_gates(run, layer, number, below, rows, tokens, begin, end, scratch)
+            recur(run, layer, number, h, h_next, gates, begin, end, scratch)
+            if workers > 1:
+                rounds += 1
+                wait_for_all(run.arrivals, workers, rounds)
+        if last > first:
+            add_head(run, rows, state_at(run, new, count - 1), first, last, scratch)
+        if workers > 1:
+            rounds += 1
+            wait_for_all(run.arrivals, workers, rounds)
+        for row in range(own_begin, own_end):
+            logits = run.head.logits + BYTES * row * panels * PANEL
+            _choose(streams, copy, step, place + row, logits, panels * PANEL, scratch)
+        if workers > 1 and rows > 1:
+            rounds += 1
+            wait_for_all(run.arrivals, workers, rounds)
+
+
+@compiled
+def _choose(
+    streams: StreamArrays,
+    copy: int,
+    step: int,
+    stream: int,
+    logits: int,
+    columns: int,
+    scratch: int,
+) -> None:
+    """Choose a stream's next token from its logits, unless the caller does."""
+    mode = streams.modes[stream]
+    if mode == TokenBy.CALLER:
+        return
+    drawn = mode == TokenBy.DRAW
+    if mode == TokenBy.DRAW_IF_WORD_BEGINS:
+        drawn = streams.begins_word[streams.tokens[copy, stream]]
+    temperature = streams.temperatures[stream]
+    if drawn and temperature > 0:
+        uniform = streams.uniforms[stream, streams.used[copy, stream]]
+        token = draw(logits, columns, temperature, uniform, scratch)
+        streams.used[copy, stream] += 1
+    else:
+        token = likeliest(logits, columns)
+    streams.out[step, stream] = token
+    streams.tokens[copy, stream] = max(token, 0)
+
+
+class Writing:
+    """Room for streams that write: so many places, of which the first few are in use."""
+
+    def __init__(
+        self, model: PackedModel, capacity: int, threads: int, forbidden: int | None
+    ) -> None:
+        self._model, self.capacity, self.threads = model, capacity, threads
+        layers, units = model.num_layers, model.units
+        self._h = aligned(2, layers, units, capacity, PANEL)
+        self._c = aligned(layers, units, capacity, PANEL) if model.kernel.has_c else None
+        self._states = States(
+            h=Columns.of(self._h[0, 0]),
+            h_step=self._h[0].size,
+            h_layer=self._h[0, 0].size,
+            c=NOWHERE if self._c is None else Columns.of(self._c[0]),
+            c_layer=self._h[0, 0].size,
+        )
+        self._gates = aligned(units, capacity, model.kernel.slots.count * PANEL)
+        self._scratch = aligned(threads, model.scratch_bytes(capacity), dtype=np.uint8)
+        self._arrivals = np.zeros(CACHE_LINE, np.int64)
+        self._logits = aligned(capacity, model.panels * PANEL)
+        self._bias = model.padded_bias(forbidden)
+        self.tokens = np.zeros((threads, capacity), np.int64)
+        self.used = np.zeros((threads, capacity), np.int64)
+        self._modes = np.zeros(capacity, np.int64)
+        self._temperatures = np.ones(capacity)
+        self._parity = 0
+        self._blocks: dict[tuple[int, int, int, int], Records] = {}
+
+    def put(
+        self, place: int, state: Sequence[Array], token: int, mode: TokenBy, temperature: float
+    ) -> None:
+        """Add a stream, with a state (L, 1, H) for each of the cell's states."""
+        for layer in range(self._model.num_layers):
+            to_columns(state[0][layer], self._h[self._parity, layer], place)
+            if self._c is not None:
+                to_columns(state[1][layer], self._c[layer], place)
+        self.tokens[0, place] = token
+        self._modes[place], self._temperatures[place] = mode, temperature
+
+    def move(self, source: int, target: int) -> None:
+        """Put one stream into the place of another, which is gone."""
+        self._h[:, :, :, target] = self._h[:, :, :, source]
+        if self._c is not None:
+            self._c[:, :, target] = self._c[:, :, source]
+        for array in (self.tokens.T, self._modes, self._temperatures):
+            array[target] = array[source]
+
+    def state(self, place: int) -> tuple[Array, ...]:
+        """A copy of a stream's state before its last token, as `put` takes it."""
+        size = self._model.size
+        h = np.stack([from_columns(part, size, place, 1) for part in self._h[self._parity]])
+        if self._c is None:
+            return (h,)
+        return h, np.stack([from_columns(part, size, place, 1) for part in self._c])
+
+    def logits(self, place: int) -> Array:
+        """A stream's logits (V,) after its last step; the forbidden token's is -inf."""
+        logits: Array = self._logits[place, : self._model.vocabulary].copy()
+        return logits
+
+    def tasks(
+        self,
+        rows: int,
+        blocks: int,
+        workers: int,
+        uniforms: npt.NDArray[np.float64],
+        begins_word: npt.NDArray[np.bool_],
+        out: Integers,
+    ) -> list[Task]:
+        """The parts of `len(out)` steps of the first `rows` streams.
+
+        Either the streams are shared out in blocks, which need not wait for each other, or the
+        units among workers, which run at the same time.
+        """
+        self._arrivals[0] = 0
+        self.tokens[1:] = self.tokens[0]
+        streams = StreamArrays(
+            tokens=self.tokens,
+            used=self.used,
+            modes=self._modes,
+            temperatures=self._temperatures,
+            uniforms=uniforms,
+            begins_word=begins_word,
+            out=out,
+        )
+        tasks: list[Task] = []
+        for number in range(blocks):
+            begin, end = rows * number // blocks, rows * (number + 1) // blocks
+            run = self._block(begin, end, workers, number)
+            tasks += [
+                partial(write, run, self._model.layers, worker, self._parity, begin, streams)
+                for worker in range(workers)
+            ]
+        self._parity = (self._parity + len(out)) % 2
+        return tasks
+
+    def _block(self, begin: int, end: int, workers: int, number: int) -> Records:
+        """The run of some of the streams, with scratch memory of its own."""
+        key = begin, end, workers, number
+        if key not in self._blocks:
+            self._blocks[key] = records(
+                self._model.run(
+                    steps=1,
+                    rows=end - begin,
+                    workers=workers,
+                    states=replace(
+                        self._states,
+                        h=Columns.of(self._h[0, 0, :, begin:]),
+                        c=NOWHERE if self._c is None else Columns.of(self._c[0, :, begin:]),
+                    ),
+                    gates=self._gates[:, begin:],
+                    arrivals=self._arrivals,
+                    scratch=self._scratch[number:],
+                    logits=self._logits[begin:],
+                    head_bias=self._bias,
+                )
+            )
+        return self._blocks[key]
