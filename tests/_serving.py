@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,11 @@ from rondel.text.tokenizers.char import CharTokenizer
 from rondel.text.tokenizers.word import WordSettings, WordTokenizer
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
-START_SECONDS, END_SECONDS = 60, 30
+PATIENCE = 600
+"""Seconds to wait for what has to come: as many as a slow machine may take that does much else."""
+ENDLESS = 50_000_000
+"""Tokens that no machine writes while a test lasts."""
+LET_ENDLESS = ("--max-tokens", ENDLESS, "--request-seconds", 100_000)
 
 
 @dataclass
@@ -42,10 +46,10 @@ class Server:
         return self.log_file.read_text(encoding="utf-8")
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return httpx.get(self.url + path, timeout=60, **options)
+        return httpx.get(self.url + path, timeout=PATIENCE, **options)
 
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
-        return httpx.post(self.url + path, json=body, timeout=60, **options)
+        return httpx.post(self.url + path, json=body, timeout=PATIENCE, **options)
 
     def complete(self, prompt: Any = "Once ", **settings: Any) -> dict[str, Any]:
         """The answer to a request for text."""
@@ -53,6 +57,21 @@ class Server:
         assert answer.status_code == 200, answer.text
         told: dict[str, Any] = answer.json()
         return told
+
+    @contextlib.contextmanager
+    def writing(self, **settings: Any) -> Iterator[Iterator[str]]:
+        """A text without end that is under way while this is open: the lines of its stream."""
+        body = {"prompt": "Once ", "max_tokens": ENDLESS, "stream": True, **settings}
+        with httpx.stream(
+            "POST", f"{self.url}/v1/completions", json=body, timeout=PATIENCE
+        ) as answer:
+            assert answer.status_code == 200
+            yield filter(None, answer.iter_lines())
+
+    @property
+    def under_way(self) -> int:
+        """Texts that are written or wait."""
+        return int(self.figure("rondel_texts_under_way"))
 
     def figure(self, name: str) -> float:
         """A figure of /metrics, summed over its labels."""
@@ -62,7 +81,9 @@ class Server:
 
 @contextlib.contextmanager
 def serving(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None
+    *arguments: str | Path | int,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[Server]:
     """`rondel serve` with these arguments; it is killed at the end if it lives."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -80,12 +101,22 @@ def serving(
 
 
 def _address(process: subprocess.Popen[str], log_file: Path) -> str:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        if found := re.search(r" at (http://\S+)", log_file.read_text(encoding="utf-8")):
-            return found[1]
-        time.sleep(0.05)
+    def address() -> str | None:
+        found = re.search(r" at (http://\S+)", log_file.read_text(encoding="utf-8"))
+        return found[1] if found else None
+
+    until(lambda: address() is not None or process.poll() is not None)
+    if told := address():
+        return told
     raise AssertionError(f"the server did not start: {log_file.read_text(encoding='utf-8')}")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for it."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.02)
 
 
 def write_language_model(

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+PATIENCE = 600_000
+"""Milliseconds to wait for what has to come: as many as a slow machine may take."""
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 # A root user, as in a container, has no sandbox; the rest keeps it from looking for its maker.
 OPTIONS = [
@@ -26,8 +28,11 @@ OPTIONS = [
 def browser() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     assert program, f"the tests of pages need a browser: install one of {', '.join(PROGRAMS)}"
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        browser = playwright.chromium.launch(
+            executable_path=program, args=OPTIONS, timeout=PATIENCE
+        )
         yield browser
         browser.close()
 
@@ -44,6 +49,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     def open_page(**options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("console", lambda said: said.type == "error" and complaints.append(said.text))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from _serving import (
+    LET_ENDLESS,
     Server,
     serving,
     write_language_model,
@@ -49,4 +50,11 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(tiny: Path, walker: Path, slow: Path, words: Path, lines: Path) -> Iterator[Server]:
     """All of them under way, without a key."""
     with serving(tiny, walker, slow, words, lines) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def endless(slow: Path) -> Iterator[Server]:
+    """A server of the slow model that goes on with a text as long as a client listens."""
+    with serving(slow, *LET_ENDLESS) as started:
         yield started

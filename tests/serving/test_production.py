@@ -7,99 +7,98 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from _runs import rondel
-from _serving import Server, serving
+from _serving import ENDLESS, LET_ENDLESS, PATIENCE, Server, serving, until
 
 from rondel.errors import InputError, RondelError
 
-LONG = {"prompt": "Once ", "max_tokens": 20_000}
+
+def post(server: Server, line: http.client.HTTPConnection, **settings: Any) -> None:
+    """Ask for a text without end, and do not wait for the answer."""
+    body = json.dumps({"prompt": "Once ", "max_tokens": ENDLESS, **settings})
+    line.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.02)
-
-
-def test_a_client_that_leaves_frees_its_place(server: Server) -> None:
-    under_way = lambda: server.figure("rondel_texts_under_way")  # noqa: E731
-    address = urlsplit(server.url)
-    for stream in (True, False):
-        with closing(http.client.HTTPConnection(address.netloc)) as line:
-            body = json.dumps({**LONG, "model": "slow", "n": 1, "stream": stream})
-            line.request("POST", "/v1/completions", body, {"Content-Type": "application/json"})
-            until(lambda: under_way() == 1)
-        until(lambda: under_way() == 0, 3)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_frees_its_place(endless: Server, stream: bool) -> None:
+    with closing(http.client.HTTPConnection(urlsplit(endless.url).netloc)) as line:
+        post(endless, line, stream=stream)
+        until(lambda: endless.under_way == 1)
+    until(lambda: endless.under_way == 0)
 
 
 def test_a_full_queue_is_said_to_be_full_and_empties(slow: Path) -> None:
-    with serving(slow, "--batch-size", "2", "--max-queue", "1") as server:
-        ask = lambda n: server.post("/v1/completions", {**LONG, "max_tokens": 400, "seed": n})  # noqa: E731
-        with ThreadPoolExecutor(12) as crowd:
-            answers = list(crowd.map(ask, range(12)))
-        codes = [answer.status_code for answer in answers]
-        assert set(codes) == {200, 429}
-        assert codes.count(200) >= 3
-        for answer in answers:
-            if answer.status_code == 429:
-                assert int(answer.headers["retry-after"]) >= 1
-                assert answer.json()["error"]["code"] == "queue_full"
-        assert server.figure("rondel_refused_total") == codes.count(429)
-        assert ask(1).status_code == 200
-        assert server.post("/v1/completions", {**LONG, "max_tokens": 1, "n": 4}).status_code == 429
+    with serving(slow, "--batch-size", 2, "--max-queue", 1, *LET_ENDLESS) as server:
+        ask = lambda **settings: server.post(  # noqa: E731
+            "/v1/completions", {"prompt": "Once ", "max_tokens": 4, **settings}
+        )
+        with ExitStack() as held:
+            for seed in range(3):
+                held.enter_context(server.writing(seed=seed))
+            for _ in range(4):
+                refused = ask()
+                assert refused.status_code == 429
+                assert int(refused.headers["retry-after"]) >= 1
+                assert refused.json()["error"]["code"] == "queue_full"
+            assert server.figure("rondel_refused_total") == 4
+        until(lambda: server.under_way == 0)
+        assert ask().status_code == 200
+        assert ask(n=4).status_code == 429
 
 
 def test_a_short_text_does_not_wait_for_long_ones(slow: Path) -> None:
-    with serving(slow, "--batch-size", "2", "--max-tokens", "100000") as server:
+    with serving(slow, "--batch-size", 2, *LET_ENDLESS) as server:
+        with ExitStack() as held:
+            for seed in range(4):
+                held.enter_context(server.writing(seed=seed))
+            assert len(server.complete(max_tokens=3)["choices"][0]["text"]) == 3
+            assert server.under_way == 4
         with ThreadPoolExecutor(4) as crowd:
-            long = [crowd.submit(server.complete, max_tokens=6000, seed=seed) for seed in range(4)]
-            until(lambda: server.figure("rondel_texts_under_way") == 4)
-            server.complete(max_tokens=3)
-            assert not any(one.done() for one in long)
-            texts = [one.result()["choices"][0]["text"] for one in long]
-        assert [len(text) for text in texts] == [6000] * 4
+            texts = list(
+                crowd.map(lambda seed: server.complete(max_tokens=600, seed=seed), range(4))
+            )
+        assert [len(text["choices"][0]["text"]) for text in texts] == [600] * 4
 
 
 def test_a_text_ends_when_its_time_is_over(slow: Path) -> None:
-    with serving(slow, "--request-seconds", "0.5") as server:
-        told = server.complete(max_tokens=20_000)
+    with serving(slow, "--request-seconds", "0.5", "--max-tokens", ENDLESS) as server:
+        told = server.complete(max_tokens=ENDLESS)
         assert told["choices"][0]["finish_reason"] == "length"
-        assert 0 < told["usage"]["completion_tokens"] < 20_000
+        assert told["usage"]["completion_tokens"] < ENDLESS
         assert len(told["choices"][0]["text"]) == told["usage"]["completion_tokens"]
 
 
 def test_what_is_under_way_is_finished_before_the_end(slow: Path) -> None:
-    with serving(slow, "--drain-seconds", "60") as server:
+    with serving(slow, "--drain-seconds", PATIENCE, "--max-tokens", ENDLESS) as server:
         with ThreadPoolExecutor(1) as aside:
             asked = aside.submit(server.complete, max_tokens=3000)
-            until(lambda: server.figure("rondel_texts_under_way") == 1)
+            until(lambda: server.figure("rondel_tokens_read_total") > 0 or asked.done())
             server.process.send_signal(signal.SIGTERM)
             until(lambda: not _answers(server))
             assert len(asked.result()["choices"][0]["text"]) == 3000
-        assert server.process.wait(10) == 0
+        assert server.process.wait(PATIENCE) == 0
         assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_end_comes_within_the_time_that_was_told(slow: Path, number: signal.Signals) -> None:
-    with serving(slow, "--drain-seconds", "1", "--request-seconds", "600") as server:
+    with serving(slow, "--drain-seconds", 1, *LET_ENDLESS) as server:
         with ThreadPoolExecutor(1) as aside:
-            asked = aside.submit(server.post, "/v1/completions", LONG)
-            until(lambda: server.figure("rondel_texts_under_way") == 1)
+            long = {"prompt": "Once ", "max_tokens": ENDLESS}
+            asked = aside.submit(server.post, "/v1/completions", long)
+            until(lambda: server.under_way == 1)
             server.process.send_signal(number)
             assert asked.result().status_code == 503
         assert asked.result().json()["error"]["code"] == "shutting_down"
-        assert server.process.wait(10) == 0
+        assert server.process.wait(PATIENCE) == 0
 
 
 def _answers(server: Server) -> bool:
@@ -120,7 +119,7 @@ def test_a_key_is_asked_for(tiny: Path, tmp_path: Path, source: str) -> None:
     with serving(tiny, *options, environment={environment: "open sesame ü"}) as server:
         right = {"authorization": "Bearer open sesame ü".encode()}
         for headers in ({}, {"authorization": b"Bearer wrong"}, {"authorization": b"Basic x"}):
-            answer = httpx.post(f"{server.url}/v1/completions", json={}, headers=headers)
+            answer = server.post("/v1/completions", {}, headers=headers)
             assert answer.status_code == 401
             assert answer.json()["error"]["code"] == "invalid_api_key"
             assert answer.headers["www-authenticate"] == "Bearer"
@@ -157,17 +156,6 @@ def test_other_origins_may_call_only_if_they_are_named(tiny: Path, server: Serve
         assert answer.headers["access-control-allow-origin"] == origin["origin"]
         other = open_to_one.get("/healthz", headers={"origin": "https://other.example"})
         assert "access-control-allow-origin" not in other.headers
-
-
-def test_workers_share_the_port_the_figures_and_the_end(tiny: Path) -> None:
-    with serving(tiny, "--workers", "2") as server:
-        with ThreadPoolExecutor(8) as crowd:
-            texts = list(crowd.map(lambda n: server.complete(max_tokens=50, seed=n % 5), range(40)))
-        for seed in range(5):
-            assert len({told["choices"][0]["text"] for told in texts[seed::5]}) == 1
-        assert server.figure("rondel_tokens_written_total") == 40 * 50
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(20) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 import schemathesis
-from _serving import Server
+from _serving import PATIENCE, Server
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -51,6 +51,7 @@ def refusal(answer: httpx.Response, status: int = 400) -> str:
         ({"prompt": [5, "a"]}, "prompt: should be text, or token ids"),
         ({"prompt": [["a"]] * 60}, "prompt: should be text, or token ids"),
         ({"prompt": [["x"]] * 100_000}, "100000 prompts"),
+        ({"prompt": [1] * 300_000}, "more than 250000 values"),
         ({"prompt": [5, -1]}, "should be text, or token ids"),
         ({"prompt": [True]}, "should be text, or token ids"),
         ({"prompt": "a" * 200_001}, "200001 characters"),
@@ -213,9 +214,9 @@ def test_there_is_nothing_else(server: Server) -> None:
 def test_what_is_no_http_is_refused(server: Server, sent: bytes) -> None:
     address = urlsplit(server.url)
     assert address.hostname is not None
-    with socket.create_connection((address.hostname, address.port or 0), 10) as line:
+    with socket.create_connection((address.hostname, address.port or 0), PATIENCE) as line:
         line.sendall(sent)
-        line.settimeout(10)
+        line.settimeout(PATIENCE)
         head, _, body = b"".join(iter(lambda: line.recv(65536), b"")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 4")
     assert set(json.loads(body)) == {"error"}
@@ -245,7 +246,7 @@ def test_no_request_within_the_schema_or_beyond_it_brings_a_server_error(
         )
         def check(case: Any) -> None:
             tried.append(case.path)
-            answer = case.call(timeout=60)
+            answer = case.call(timeout=PATIENCE)
             assert answer.status_code < 500, answer.text
             if answer.status_code >= 400:
                 refusal(answer, answer.status_code)

@@ -28,6 +28,8 @@ KINDS: tuple[type[Body], ...] = (
     CompletionRequest, ScoreRequest, TraceRequest, ReconstructRequest, InterpolateRequest,
 )  # fmt: skip
 REFERENCE = "#/components/schemas/{model}"
+MOST_VALUES = 250_000
+"""Of JSON: `json.loads` lets no other thread have its turn before it is through."""
 BYTES_A_PIECE = 10
 """Bytes of JSON that take no longer than a piece of text does (see `Service.off_loop`)."""
 
@@ -69,6 +71,10 @@ def parse(kind: type[B], raw: bytes) -> B:
     """A body, checked. Raises `Refusal`."""
     if not raw:
         raise Refusal("the body is empty; send a JSON object")
+    if raw.count(b",") > MOST_VALUES:
+        raise Refusal(
+            f"the body has more than {MOST_VALUES} values, or commas; send less at a time"
+        )
     try:
         told = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

@@ -94,12 +94,13 @@ class Answer:
             async for output in self.outputs():
                 if output.text or output.told or output.finish_reason:
                     made = partial(self._event, head, output)
-                    yield await self._service.off_loop(self._pieces(output), made)
+                    for part in await self._service.off_loop(self._pieces(output), made):
+                        yield part
             if usage:
-                yield event({**head, "choices": [], "usage": self._usage()})
+                yield b"".join(event({**head, "choices": [], "usage": self._usage()}))
         except Exception as error:
             logger.exception("a stream failed")
-            yield event(refusal_of(error).body())
+            yield b"".join(event(refusal_of(error).body()))
         yield b"data: [DONE]\n\n"
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
@@ -110,7 +111,7 @@ class Answer:
             for output in await self._service.off_loop(len(found), partial(self._merged, found)):
                 yield output
 
-    def _event(self, head: dict[str, Any], output: Output) -> bytes:
+    def _event(self, head: dict[str, Any], output: Output) -> list[bytes]:
         return event({**head, "choices": [self._choice(output)]})
 
     def _pieces(self, output: Output) -> int:
@@ -190,9 +191,12 @@ def merged(outputs: Iterable[Output]) -> list[Output]:
     ]
 
 
-def event(told: dict[str, Any]) -> bytes:
-    """A server-sent event."""
-    return b"".join((b"data: ", *json_parts(told), b"\n\n"))
+def event(told: dict[str, Any]) -> list[bytes]:
+    """A server-sent event, in parts of no great size."""
+    first, *others = json_parts(told)
+    parts = [b"data: " + first, *others]
+    parts[-1] += b"\n\n"
+    return parts
 
 
 def clean(text: str) -> str:

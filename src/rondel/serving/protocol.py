@@ -14,8 +14,8 @@ from rondel.serving.errors import error_body
 
 HEADER_SECONDS = 20
 """How long a connection may be open before its request is there."""
-PART = 4_096
-"""Bytes that are parsed at a time: of a body in chunks of one byte, they take some 10 ms."""
+PART = 2_048
+"""Bytes that are parsed at a time: of a body in chunks of one byte, they take some 5 ms."""
 
 
 class Protocol(H11Protocol):
