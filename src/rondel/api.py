@@ -318,13 +318,16 @@ class Model:
 
         Raises `InputError` if the model was not loaded from one, or the folder was moved away.
         """
-        store = None if self._folder is None else TokenStore.of_model(self._folder)
+        store = (
+            None
+            if self._folder is None
+            else TokenStore.of_model(self._folder, self.config.vocab_size)
+        )
         if store is None:
             raise InputError(
                 "this model is without the text it was trained on, which lies in the folder of its "
                 "run; give that text's file instead"
             )
-        store.check_vocabulary(self.tokenizer.vocab_size)
         return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
 
     def evaluate(

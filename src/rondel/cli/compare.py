@@ -104,7 +104,7 @@ def _training_ids(
 ) -> Ids:
     if baseline_texts:
         return model.tokenizer.encode(read(model, baseline_texts))
-    store = TokenStore.of_model(folder)
+    store = TokenStore.of_model(folder, model.config.vocab_size)
     if store is None:
         raise InputError(
             f"{folder} was moved away from the text of its run; name a text to count n-grams in "

@@ -108,7 +108,7 @@ class Asked(NamedTuple):
     def tokens(self, model: Model) -> tuple[Ids, int, str | None]:
         """Token ids, how many characters they stand for, and the text if it is not stored."""
         if not self.text:
-            return (*_tokens_of_split(self.folder, self.split), None)
+            return (*_tokens_of_split(self.folder, self.split, model.config.vocab_size), None)
         whole = read_known(model, self.text, self.encoding)
         return model.tokenizer.encode(whole), len(whole), whole
 
@@ -141,7 +141,7 @@ def _causal_figures(judged: Model, asked: Asked) -> tuple[Evaluation, Evaluation
     exact = None
     with Waiting() as waiting:
         if asked.dynamic is not None:
-            store = TokenStore.of_model(asked.folder)
+            store = TokenStore.of_model(asked.folder, judged.config.vocab_size)
             training_ids = None if store is None else store.tokens("train")
             figures = judged.evaluate_dynamically(
                 ids,
@@ -194,8 +194,8 @@ def read_known(model: Model, paths: tuple[str, ...], encoding: str) -> str:
     return text
 
 
-def _tokens_of_split(folder: Path, name: str) -> tuple[Ids, int]:
-    store = open_store(folder)
+def _tokens_of_split(folder: Path, name: str, vocab_size: int) -> tuple[Ids, int]:
+    store = open_store(folder, vocab_size)
     split = store.splits[name]
     if not split.tokens:
         raise InputError(

@@ -153,7 +153,7 @@ def _read(folder: Path, model: Model, text: str | None, encoding: str) -> str:
 
     if text is not None:
         return read_text([text], encoding, as_bytes=model.tokenizer.reads_bytes)
-    ids = open_store(folder).tokens("validation")
+    ids = open_store(folder, model.config.vocab_size).tokens("validation")
     if not len(ids):
         raise InputError("this run kept no validation part of its text; give it a TEXT")
     return model.tokenizer.decode(ids[:DEFAULT_TOKENS])

@@ -37,7 +37,8 @@ def evaluate_sentences(vae: SentenceVAE, asked: Asked) -> None:
             lines = readable(vae, lines, known=False)
             figures = vae.evaluate_sentences(lines, iw_samples=samples, watch=waiting)
         else:
-            stored = Sentences(open_store(asked.folder).tokens(asked.split), end_id(vae.tokenizer))
+            store = open_store(asked.folder, vae.config.vocab_size)
+            stored = Sentences(store.tokens(asked.split), end_id(vae.tokenizer))
             sentences = [sentence for sentence in stored if len(sentence) > 1]
             figures = vae.evaluate_ids(sentences, iw_samples=samples, watch=waiting)
     if asked.as_json:

@@ -111,12 +111,19 @@ class TokenStore:
                 )
 
     @classmethod
-    def of_model(cls, folder: Path) -> TokenStore | None:
-        """The tokens of the run that a model folder is or lies in; `None` if it was moved away."""
+    def of_model(cls, folder: Path, vocab_size: int) -> TokenStore | None:
+        """The tokens of the run that a model folder is or lies in; `None` if it was moved away.
+
+        Raises `ModelFolderError` if they are not tokens of a model of `vocab_size`.
+        """
         # The best model of a run lies in a folder inside the run's.
         places = [folder / "tokens", folder.resolve().parent / "tokens"]
         here = next((place for place in places if place.is_dir()), None)
-        return None if here is None else cls.open(here)
+        if here is None:
+            return None
+        store = cls.open(here)
+        store.check_vocabulary(vocab_size)
+        return store
 
     def tokens(self, name: str) -> Ids:
         """The ids (N,) of one split, as a read-only memory map."""
