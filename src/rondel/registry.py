@@ -49,13 +49,13 @@ class Registry(Mapping[str, T]):
         self._load()
         try:
             return self._things[name]
-        except KeyError:
+        except (KeyError, TypeError):  # a damaged file may name it by a list
             known = ", ".join(sorted(self._things))
             raise InputError(f"no {self.noun} is called {name!r}; there are: {known}") from None
 
     def __contains__(self, name: object) -> bool:
         self._load()
-        return name in self._things
+        return isinstance(name, str) and name in self._things
 
     def __iter__(self) -> Iterator[str]:
         self._load()

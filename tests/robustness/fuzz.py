@@ -39,8 +39,8 @@ from click.testing import CliRunner
 
 import rondel
 from rondel.cli import cli
-from rondel.config import read_toml
 from rondel.errors import RondelError
+from rondel.settings import read_run_config
 from rondel.text.corpora import corpora
 from rondel.training.callbacks.metrics import METRICS, MetricsFile, read_metrics
 from rondel.training.callbacks.plot import draw_losses
@@ -75,7 +75,7 @@ Result = tuple[Any, ...]
 
 def make_subjects(scratch: Path, names: Iterable[str]) -> dict[str, Path]:
     """A small run of each of these kinds, in a folder each."""
-    text = corpora["coffee"].text(size=3_000, seed=1)
+    text = corpora["coffee"].text(size=2_000, seed=1)
     folders = {}
     for name in names:
         folders[name] = scratch / name
@@ -91,7 +91,7 @@ def use(folder: Path) -> Result:
     model = rondel.load(folder)
     written = model.sample(length=8, seed=1)
     scored = None
-    if not model.config.is_sentence_vae:
+    if model.config.model != "sentence-vae":
         scored = model.evaluate(TEXT).nats_per_token
     best = rondel.load(folder / "best").sample(length=8, seed=2)
     run = resume(folder, {"steps": STEPS + 2})
@@ -131,7 +131,7 @@ def watched() -> Iterator[None]:
 
 def settings_changed_on_purpose(folder: Path, whole: Path) -> bool:
     """Whether run.toml says another thing that a person may change there."""
-    changed, usual = (read_toml(place / "run.toml").training for place in (folder, whole))
+    changed, usual = (read_run_config(place / "run.toml").training for place in (folder, whole))
     names = set(CHANGEABLE) - {"steps"}  # which the resume itself changes
     return any(getattr(changed, name) != getattr(usual, name) for name in names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fuzz import Fuzzer
 
-CASES, AT_A_TIME = 240, 60
+CASES, AT_A_TIME = 160, 80
 
 
 @pytest.fixture(scope="module")
