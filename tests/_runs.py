@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _settings import model_config
 from click.testing import CliRunner, Result
 
-from rondel.cells import cells
+from rondel.cells import build_cell, cells
 from rondel.cli import cli
 from rondel.data.batches import Batch, Cursor, stream_batches
 from rondel.data.facts import TextFacts
 from rondel.engine import NumpyEngine
+from rondel.engine.cell_kernels import has_kernel
 from rondel.settings import RunConfig, Settings
 from rondel.settings.fields import settings_of
+from rondel.training.learner import Learner
 from rondel.training.loop import fit
-from rondel.training.resolve import resolve
+from rondel.training.resolve import REFERENCE_CELLS, resolve
 from rondel.training.run import Run
+from rondel.training.snapshots import read_snapshot, write_snapshot
 from rondel.training.start import begin, configure
 from rondel.training.warm_start import warm_start_from
 
@@ -98,3 +103,52 @@ def variants() -> Iterator[tuple[str, str]]:
         fields = settings_of(cls)
         for nonlinearity in ("tanh", "relu") if "nonlinearity" in fields else ("tanh",):
             yield name, nonlinearity
+
+
+def with_reference() -> list[tuple[str, str]]:
+    """Those variants that `rondel.reference` has too."""
+    return [variant for variant in variants() if variant[0] in REFERENCE_CELLS]
+
+
+def with_kernel() -> list[tuple[str, str]]:
+    """Those variants whose steps are compiled."""
+    return [
+        (name, nonlinearity)
+        for name, nonlinearity in variants()
+        if has_kernel(build_cell(model_config(cell=name, nonlinearity=nonlinearity)))
+    ]
+
+
+def goes_on_from_a_snapshot(
+    config: RunConfig, build: Callable[[RunConfig], Learner], tokens: np.ndarray, folder: Path
+) -> None:
+    """Check that a learner restored from its snapshot ends in the bits of one that never stopped.
+
+    `tokens` are those of a text of a few batches.
+    """
+    learner = build(config)
+    for batch in batches_of(tokens, config, 5):
+        learner.step(batch, 0.01)
+    write_snapshot(folder / "at.safetensors", learner.snapshot(), {"step": 5})
+    rest = batches_of(tokens, config, 6, skip=5)
+    losses = [learner.step(batch, 0.01).loss for batch in rest]
+
+    other = build(dataclasses.replace(config))
+    other.step(rest[0], 0.5)  # another life, to be forgotten
+    snapshot, progress = read_snapshot(folder / "at.safetensors")
+    other.restore(snapshot)
+    assert progress == {"step": 5}
+    again = []
+    for batch in rest:
+        other.validate(tokens[:200])  # changes nothing, no random number either
+        again.append(other.step(batch, 0.01).loss)
+    assert again == losses
+    assert other.snapshot().values == learner.snapshot().values
+    assert_same_arrays(other.weights(), learner.weights())
+
+
+def assert_same_arrays(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """To the bit."""
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from _settings import model_config
 
 import rondel
 from rondel.cells import build_cell, cells, numpy_namespace
-from rondel.cells.base import Array, Cell, LayerParameters, Pointwise, State, split_gates
+from rondel.cells.base import Cell, LayerParameters
 from rondel.data.facts import TextFacts
 from rondel.models.language_model import LanguageModel
 from rondel.nn.layers import (
@@ -32,7 +32,7 @@ T, B, E, H = 12, 3, 7, 10
 
 
 CELLS = [build_cell(model_config(cell=name, nonlinearity=f)) for name, f in variants()]
-every_cell = pytest.mark.parametrize("cell", CELLS, ids=repr)
+every_cell = pytest.mark.parametrize("cell", CELLS, ids=map("-".join, variants()))
 every_torch_cell = pytest.mark.parametrize(
     "cell", [cell for cell in CELLS if type(cell) in TORCH_LAYERS], ids=repr
 )
@@ -189,64 +189,34 @@ def test_the_forget_gate_of_an_lstm_starts_as_chosen(settings: dict[str, Any], b
         assert arrays[f"core.bias_hh_l{layer}"][H : 2 * H].tolist() == [0.0] * H
 
 
-@dataclasses.dataclass(frozen=True)
-class MinimalGatedUnit(Cell):
-    """One gate, forget f; h' = (1 - f) h + f tanh(x_n + f h_n) (Zhou et al. 2016)."""
-
-    gates: ClassVar[tuple[str, ...]] = ("forget", "candidate")
-    states: ClassVar[tuple[str, ...]] = ("h",)
-
-    def initial_bias(self) -> dict[str, float]:
-        return {"forget": -1.0}
-
-    def pointwise(
-        self, xp: Any, input_gates: Array, hidden_gates: Array, state: State
-    ) -> Pointwise:
-        input_f, input_n = split_gates(input_gates, 2)
-        hidden_f, hidden_n = split_gates(hidden_gates, 2)
-        forget = xp.sigmoid(input_f + hidden_f)
-        candidate = xp.tanh(input_n + forget * hidden_n)
-        return Pointwise((state[0] + forget * (candidate - state[0]),), (forget, candidate))
-
-
-@pytest.fixture
-def minimal(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A cell that is registered for one test."""
-    assert "minimal" not in cells
-    monkeypatch.setitem(cells._things, "minimal", MinimalGatedUnit)
-    return "minimal"
-
-
-def test_a_cell_of_ones_own_goes_through_everything(
-    minimal: str, tmp_path: Path, coffee: str
-) -> None:
+@pytest.mark.parametrize("name", cells)
+def test_a_cell_goes_through_everything(name: str, tmp_path: Path, coffee: str) -> None:
     settings: dict[str, Any] = {
-        "cell": minimal,
+        "cell": name,
         "num_layers": 2,
         "hidden_size": 24,
         "embedding_size": 12,
         "batch_size": 4,
         "seq_length": 16,
         "learning_rate": 0.02,
-        "eval_every": 20,
+        "eval_every": 60,
         "threads": 1,
     }
+    coffee = coffee[:6000]
     begun = rondel.train(text=coffee, steps=1, quiet=True, **settings)
     model = rondel.train(text=coffee, steps=60, quiet=True, out=tmp_path / "run", **settings)
-    # Better by far than before, and than knowing how often each character comes.
-    counts = np.unique(list(coffee), return_counts=True)[1]
-    unigram = -(counts / counts.sum() * np.log(counts / counts.sum())).sum()
-    assert model.progress["val_loss"] < min(unigram, begun.progress["val_loss"]) - 0.1
+    assert model.progress["val_loss"] < begun.progress["val_loss"] - 0.5
 
     core = LanguageModel(model.config)
-    assert all(isinstance(layer, SteppedLayer) for layer in core.core.layers)
+    of_torch = type(core.core.cell) in TORCH_LAYERS
+    assert all(isinstance(layer, TorchLayer) == of_torch for layer in core.core.layers)
     core.load(model.weights)
     ids = torch.from_numpy(model.tokenizer.encode(coffee[:40]).astype(np.int64))[:, None]
     with torch.no_grad():
         expected_TBV, _ = core(ids, core.initial_state(1))
     model.save(tmp_path / "saved")
     loaded = rondel.load(tmp_path / "saved")
-    assert loaded.config.cell == "minimal"
+    assert loaded.config.cell == name
     np.testing.assert_allclose(logits_of(loaded, coffee[:40]), expected_TBV[:, 0], atol=1e-5)
 
     text = loaded.sample("The ", length=60, seed=3)
@@ -256,12 +226,13 @@ def test_a_cell_of_ones_own_goes_through_everything(
     assert rondel.load(tmp_path / "run").progress["step"] == 80
 
 
-def test_a_cell_of_ones_own_runs_in_half_precision(minimal: str) -> None:
-    stack = RecurrentStack(build_cell(model_config(cell=minimal)), E, H, 2)
-    x_TBE, state = inputs(stack.cell, 2)
-    exact, _ = stack(x_TBE, state)
+@every_cell
+def test_a_cell_runs_in_half_precision(cell: Cell) -> None:
+    layer = SteppedLayer(cell, E, H)
+    x_TBE, state = inputs(cell)
+    exact, _ = layer(x_TBE, state)
     with torch.autocast("cpu", torch.bfloat16):
-        outputs, _ = stack(x_TBE, state)
+        outputs, _ = layer(x_TBE, state)
         outputs.float().sum().backward()
     assert 0 < (outputs - exact).abs().max() < 0.02
-    assert all(parameter.grad.abs().max() > 0 for parameter in stack.parameters())
+    assert all(parameter.grad.abs().max() > 0 for parameter in layer.parameters())

@@ -7,16 +7,20 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from _models import random_model
+from _runs import variants
 from _settings import model_config
 
-from rondel.cells import cells, numpy_namespace
+from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.engine import NumpyEngine, StackConfig, build_stack, numpy_engine
+from rondel.engine import NumpyEngine, StackConfig, build_engine, build_stack, numpy_engine
+from rondel.engine.cell_kernels import has_kernel
+from rondel.errors import InputError
 from rondel.settings import ModelConfig
 
 VOCAB, HIDDEN, EMBEDDING, STEPS, BATCH = 11, 12, 7, 12, 3
 LAYOUTS = ["one-hot", "embedding", "tied", "large vocabulary"]
-KINDS = [(name, "tanh") for name in cells] + [("rnn", "relu")]
+VARIANTS = list(variants())
 
 
 def make_weights(config: ModelConfig, seed: int = 0) -> dict[str, np.ndarray]:
@@ -47,17 +51,17 @@ def layout(request, monkeypatch):
     return request.param
 
 
-@pytest.fixture(params=KINDS, ids="-".join)
-def kind(request):
+@pytest.fixture(params=VARIANTS, ids="-".join)
+def variant(request):
     return request.param
 
 
 @pytest.fixture(params=[1, 2, 3])
-def config(request, layout, kind):
+def config(request, layout, variant):
     sizes = {"one-hot": 0, "tied": HIDDEN}
     return model_config(
-        cell=kind[0],
-        nonlinearity=kind[1],
+        cell=variant[0],
+        nonlinearity=variant[1],
         num_layers=request.param,
         hidden_size=HIDDEN,
         embedding_size=sizes.get(layout, EMBEDDING),
@@ -195,7 +199,9 @@ def test_a_text_starts_from_zeros(engine, config):
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if hasattr(torch.nn, kind[0].upper())], ids="-".join
+    "variant",
+    [variant for variant in VARIANTS if hasattr(torch.nn, variant[0].upper())],
+    ids="-".join,
 )
 def test_the_same_weights_in_torch_give_the_same(engine, config, weights, tokens_TB, state):
     options = {"nonlinearity": config.own["nonlinearity"]} if config.cell == "rnn" else {}
@@ -217,4 +223,19 @@ def test_the_same_weights_in_torch_give_the_same(engine, config, weights, tokens
 
 
 def test_every_torch_cell_is_compared():
-    assert {name for name, _ in KINDS if hasattr(torch.nn, name.upper())} >= {"lstm", "gru", "rnn"}
+    assert {name for name, _ in VARIANTS if hasattr(torch.nn, name.upper())} >= {
+        "lstm",
+        "gru",
+        "rnn",
+    }
+
+
+@pytest.mark.parametrize("cell", cells)
+def test_a_cell_without_a_kernel_runs_in_numpy_and_says_what_that_cannot(cell):
+    config, weights = random_model(cell)
+    if has_kernel(build_cell(config)):
+        assert not isinstance(build_engine(config, weights), NumpyEngine)
+        return
+    assert isinstance(build_engine(config, weights), NumpyEngine)
+    with pytest.raises(InputError, match="--precision int8 takes compiled kernels"):
+        build_engine(config, weights, "int8")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _runs import configured, variants
+from _settings import others
 
 from rondel import artifact
 from rondel.artifact import Artifact
@@ -18,7 +19,6 @@ from rondel.errors import ModelFolderError
 from rondel.kinds import kind_of, kinds
 from rondel.model_arrays import check_arrays
 from rondel.settings import ModelConfig
-from rondel.settings.fields import choices_of, settings_of, types_of
 from rondel.text.tokenizers.char import CharTokenizer
 
 CHARACTERS = "\n abcdefgh"
@@ -33,13 +33,9 @@ COMMON: list[dict[str, Any]] = [
 def own_options(kind: str) -> Iterator[dict[str, Any]]:
     """Each setting of the kind's own, with another value than its default, and all together."""
     cls = kinds[kind].model_settings
-    together: dict[str, Any] = {}
-    for name, field in settings_of(cls).items() if cls else ():
-        if not field.metadata["flag"]:
-            continue
-        own = {bool: True, int: 3}.get(types_of(cls)[name]) or next(iter(choices_of(field)))
+    together = dict(others(cls)) if cls else {}
+    for name, own in together.items():
         yield {name: own}
-        together[name] = own
     yield together
 
 

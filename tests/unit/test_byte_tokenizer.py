@@ -26,6 +26,11 @@ def test_bytes_that_are_no_utf_8_keep_their_values() -> None:
     assert bytes(ByteTokenizer().encode(raw.decode("utf-8", "surrogateescape")).tolist()) == raw
 
 
+def test_every_byte_has_the_whole_character_that_it_is_a_part_of() -> None:
+    spans = ByteTokenizer().spans("aé😀\udcff")
+    assert spans.tolist() == [[0, 1], *[[1, 2]] * 2, *[[2, 3]] * 4, [3, 4]]
+
+
 def test_a_surrogate_that_no_byte_stands_behind_is_replaced_and_reported() -> None:
     tokenizer = ByteTokenizer()
     assert tokenizer.decode(tokenizer.encode("a\ud800b\udcff")) == "a\ufffdb\udcff"

@@ -64,32 +64,6 @@ def refusal(corpus: Download) -> str:
     return str(caught.value)
 
 
-# --- every corpus --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", corpora)
-def test_what_a_corpus_says_of_itself(name: str, cache: Path) -> None:
-    corpus = corpora[name]
-    assert corpus.name == name
-    assert corpus.description
-    assert corpus.licence
-    if corpus.address is None:
-        assert corpus.is_here()
-        assert corpus.sha256 is None
-        assert corpus.text(1_000) == corpus.text(1_000)
-    else:
-        assert isinstance(corpus, Download)
-        assert not corpus.is_here()
-        assert corpus.size > 10_000
-        assert re.fullmatch("[0-9a-f]{64}", corpus.sha256)
-        assert re.fullmatch(
-            r"https://raw\.githubusercontent\.com/[\w-]+/[\w-]+/master/[\w./-]+\.txt",
-            corpus.address,
-        )
-    with pytest.raises(InputError, match="at least 1 character, not 0"):
-        corpus.text(0)
-
-
 def test_no_two_downloads_share_a_file(cache: Path) -> None:
     downloads = [corpus for corpus in corpora.values() if isinstance(corpus, Download)]
     assert len({corpus.file_name for corpus in downloads}) == len(downloads) >= 4

@@ -124,7 +124,7 @@ def test_what_is_around_a_gap_stays_and_nothing_unknown_is_filled_in(level: str)
         if model.tokenizer.unknown_id is not None:
             assert "\N{REPLACEMENT CHARACTER}" not in one.text
             assert "<unk>" not in one.text
-        if level == "word":
+        if model.tokenizer.implies_space:
             assert not set("\t\n") & set(one.fillings[0])
         else:
             assert one.text == before + one.fillings[0] + after
@@ -133,10 +133,10 @@ def test_what_is_around_a_gap_stays_and_nothing_unknown_is_filled_in(level: str)
 @pytest.mark.parametrize("level", tokenizers)
 @pytest.mark.parametrize("word_split", ["punctuation", "spaces"])
 def test_only_the_gaps_change(level: str, word_split: str) -> None:
-    model = random_text_model(level=level, word_split=word_split, lowercase=level == "word")
+    model = random_text_model(level=level, word_split=word_split, lowercase=True)
     parts = " 日本\tThe  ZORBAK", " of\r\n\u3000\udcff, the", " Cup\n\n is <unk> ☃ "
     # Of what was typed, no more than a single space beside a gap goes with it.
-    space = " ?" if level == "word" else " "
+    space = " ?" if model.tokenizer.implies_space else " "
     for one in model.fill(" ___".join(parts), length=2, best=20, width=4):
         first, second = map(re.escape, one.fillings)
         ended = [re.escape(part.removeprefix(" ")) for part in parts[1:]]

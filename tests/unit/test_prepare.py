@@ -14,6 +14,7 @@ from _settings import text_config
 from rondel.data.prepare import PreparedText, prepare_text, split_bounds
 from rondel.errors import InputError
 from rondel.settings import Settings
+from rondel.text.tokenizers import tokenizers
 from rondel.training.resolve import resolve_text
 
 
@@ -46,7 +47,7 @@ def test_a_test_part_comes_last(validation: float, test: float, expected: tuple[
     }
 
 
-@pytest.mark.parametrize("level", ["char", "byte", "word"])
+@pytest.mark.parametrize("level", tokenizers)
 def test_the_splits_are_the_text_and_are_recorded(level: str, tmp_path: Path, coffee: str) -> None:
     run = start(tmp_path / "run", coffee, level=level, test_fraction=0.2, validation_fraction=0.1)
     recorded = json.loads((run.folder / "tokens" / "splits.json").read_text())["splits"]
@@ -58,7 +59,7 @@ def test_the_splits_are_the_text_and_are_recorded(level: str, tmp_path: Path, co
         assert len(ids) == recorded[name]["tokens"] == run.store.splits[name].tokens
         np.testing.assert_array_equal(ids, run.tokenizer.encode(text))
     for name, fraction in {"train": 0.7, "validation": 0.1, "test": 0.2}.items():
-        exact = level != "word"
+        exact = not run.tokenizer.whole_words
         assert len(texts[name]) == pytest.approx(fraction * len(coffee), abs=1 if exact else 300)
 
 

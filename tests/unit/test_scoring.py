@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from _models import random_model
 from _runs import configured, variants
 from _settings import text_config
 
@@ -24,6 +25,7 @@ from rondel.evaluation.reading import read
 from rondel.evaluation.scoring import ScoringSettings
 from rondel.evaluation.units import UNITS, tokens_after_gap
 from rondel.reference import initial_parameters, make_cell
+from rondel.settings.fields import settings_of
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 TEXT = (
@@ -32,8 +34,8 @@ TEXT = (
 )
 LEVELS = [
     {"level": level, "word_split": split}
-    for level in tokenizers
-    for split in (("punctuation", "spaces") if level == "word" else ("punctuation",))
+    for level, cls in tokenizers.items()
+    for split in ("punctuation", "spaces")[: 1 + ("word_split" in settings_of(cls.settings))]
 ]
 
 
@@ -41,17 +43,17 @@ def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: Any) -> M
     """A small model with random weights, large enough that its predictions differ."""
     config = text_config(min_count=1, **{"level": "char", **text})
     tokenizer = train_tokenizer(TEXT, config)
-    shape = configured(
-        tokenizer.vocab_size,
-        cell=cell,
-        nonlinearity=nonlinearity,
-        num_layers=2,
-        tie_weights=False,
-    ).model
-    weights = initial_parameters(make_cell(cell), tokenizer.vocab_size, 16, 2, 8, seed=3)
-    scale = 4.0 if nonlinearity == "tanh" else 1.5  # what relu makes of more has no bound
-    weights = {name: scale * array for name, array in weights.items()}
+    shape, weights = random_model(
+        cell, nonlinearity, layers=2, vocab=tokenizer.vocab_size, embedding=8, seed=3
+    )
     return Model(Artifact(shape, tokenizer, weights))
+
+
+def units_of(model: Model) -> tuple[str, ...]:
+    """Those that a text can be scored by: not by character, where a token is more than one."""
+    spans = model.tokenizer.spans(TEXT)
+    larger = bool((spans[:, 1] - spans[:, 0] > 1).any())
+    return tuple(by for by in UNITS if by != "character" or not larger)
 
 
 every_model = pytest.mark.parametrize(
@@ -84,18 +86,17 @@ def test_rows_of_every_kind_sum_to_the_steps_of_the_model(
     entropy = -(np.exp(log_p) * log_p).sum(axis=1)
     np.testing.assert_allclose(tokens["entropy_nats"], entropy, atol=1e-4)
     assert tokens["rank"].tolist() == (1 + (log_p > own[:, None]).sum(axis=1)).tolist()
-    for by in UNITS:
-        if by != "character" or level["level"] != "word":
-            table = model.score(TEXT, by=by)
-            surprisal, entropies = table["surprisal_bits"], table["entropy_bits"]
-            # A blank line's break may be one token with that of the line before.
-            counts = table.get("scored", np.ones(len(surprisal)))
-            assert np.isnan(surprisal).tolist() == (counts == 0).tolist()
-            assert by == "line" or counts.all()
-            there = counts > 0
-            assert surprisal[there].sum() * math.log(2) == pytest.approx(-own.sum(), abs=1e-4)
-            assert entropies[there].sum() * math.log(2) == pytest.approx(entropy.sum())
-            assert (surprisal[there] >= 0).all()
+    for by in units_of(model):
+        table = model.score(TEXT, by=by)
+        surprisal, entropies = table["surprisal_bits"], table["entropy_bits"]
+        # A blank line's break may be one token with that of the line before.
+        counts = table.get("scored", np.ones(len(surprisal)))
+        assert np.isnan(surprisal).tolist() == (counts == 0).tolist()
+        assert by == "line" or counts.all()
+        there = counts > 0
+        assert surprisal[there].sum() * math.log(2) == pytest.approx(-own.sum(), abs=1e-4)
+        assert entropies[there].sum() * math.log(2) == pytest.approx(entropy.sum())
+        assert (surprisal[there] >= 0).all()
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
@@ -107,8 +108,7 @@ def test_rows_of_every_kind_have_one_sum_however_a_text_is_read(
     model = make_model(**level)
     sums = [
         np.nansum(model.score(TEXT, by=by, start=start, reset=reset)["surprisal_bits"])
-        for by in UNITS
-        if by != "character" or level["level"] != "word"
+        for by in units_of(model)
     ]
     np.testing.assert_allclose(sums, sums[0], atol=1e-4, rtol=0)
 
@@ -168,9 +168,7 @@ def test_sequences_of_no_tokens_do_not_count_in_what_is_done() -> None:
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
 def test_offsets_are_those_of_the_original_text(level: dict[str, str]) -> None:
     model = make_model(**level, lowercase=True)
-    for by in UNITS:
-        if by == "character" and level["level"] == "word":
-            continue
+    for by in units_of(model):
         table = model.score(TEXT, by=by)
         rows = zip(*(table[name] for name in ("line", "begin", "end", "text")), strict=True)
         for line, begin, end, text in rows:
@@ -242,7 +240,7 @@ def test_which_tokens_imply_a_space() -> None:
         tokenizer = train_tokenizer(TEXT, text_config(level=level, min_count=1))
         implied = tokens_after_gap(tokenizer)
         assert implied.shape == (tokenizer.vocab_size,)
-        if level == "word":
+        if tokenizer.implies_space:
             for token_id, implies in enumerate(implied.tolist()):
                 token = tokenizer.token(token_id)
                 assert implies == (not token.isspace() and not token.startswith("￭"))

@@ -21,6 +21,8 @@ from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.models.base import TensorBatch
 from rondel.models.sentence_vae import Regularisation, SentenceVAE, draw, kl_of
+from rondel.settings.fields import settings_of
+from rondel.text.tokenizers import tokenizers
 from rondel.training.sentence_vae_learner import importance_weighted, mutual_information
 from rondel.training.snapshots import read_snapshot
 
@@ -190,18 +192,18 @@ def lines(coffee: str) -> str:
     return coffee[:8000].replace(". ", ".\n")
 
 
-@pytest.mark.parametrize("level", ["word", "char", "byte"])
+@pytest.mark.parametrize("level", tokenizers)
 def test_it_trains_into_a_folder_that_says_how_it_went(
     level: str, lines: str, tmp_path: Path
 ) -> None:
     long = " ".join(["cup"] * 80) + " " + "x" * 200
     text = f"\n\n{long}\n{lines}"
     settings = {**SMALL, "level": level, "iw_samples": 5}
-    if level != "word":
+    if "min_count" not in settings_of(tokenizers[level].settings):
         del settings["min_count"]
     model = package.train(text=text, steps=12, out=tmp_path / "run", quiet=True, **settings)
     assert isinstance(model, package.Model)
-    assert model.config.longest_sentence >= 60
+    assert model.config.own["longest_sentence"] >= 60
     written = (tmp_path / "run/metrics.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in written.splitlines()]
     found = [row for row in rows if row["val_loss"] is not None]

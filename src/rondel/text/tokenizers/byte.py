@@ -11,7 +11,7 @@ import numpy as np
 
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, NoSettings, Spans, Tokenizer
+from rondel.text.tokenizers.base import Decoder, Ids, NoSettings, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -68,7 +68,7 @@ class ByteTokenizer(Tokenizer):
         """The first different characters that no bytes stand for: lone surrogates alone."""
         return list(dict.fromkeys(NO_BYTE.findall(text)))[:at_most]
 
-    def decoder(self) -> ByteDecoder:
+    def decoder(self) -> Decoder:
         """A decoder that waits for the last byte of a character."""
         return ByteDecoder()
 

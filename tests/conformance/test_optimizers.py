@@ -1,0 +1,79 @@
+"""Every registered optimiser: it learns, heeds its settings, and goes on from a snapshot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _runs import batches_of, configured, goes_on_from_a_snapshot
+from _settings import others
+
+from rondel.settings import RunConfig
+from rondel.training.optimizers import optimizers
+from rondel.training.torch_learner import TorchLearner
+
+every_optimizer = pytest.mark.parametrize("name", optimizers)
+every_setting = pytest.mark.parametrize(
+    ("name", "setting", "value"),
+    [
+        (name, setting, value)
+        for name, cls in optimizers.items()
+        for setting, value in (*others(cls), ("weight_decay", 0.1))
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def tokens(coffee: str) -> np.ndarray:
+    """The letters of a text as numbers: seven batches."""
+    return np.unique(list(coffee[: 4 * 112 + 1]), return_inverse=True)[1].astype(np.int32)
+
+
+def config_of(tokens: np.ndarray, name: str, **settings: Any) -> RunConfig:
+    settings = {"optimizer": name, "dropout": 0.2, "seed": 3, **settings}
+    return configured(int(tokens.max()) + 1, **settings)
+
+
+def weights_after(config: RunConfig, tokens: np.ndarray, steps: int) -> dict[str, Any]:
+    learner = TorchLearner(config)
+    for batch in batches_of(tokens, config, steps):
+        learner.step(batch, config.training.learning_rate)
+    return learner.weights()
+
+
+@every_optimizer
+def test_it_learns_a_text_by_heart_at_its_own_rate(name: str, tokens: np.ndarray) -> None:
+    config = config_of(tokens, name, dropout=0.0)
+    assert config.training.learning_rate == optimizers[name].learning_rate > 0
+    learner = TorchLearner(config)
+    before = learner.validate(tokens)
+    for batch in batches_of(tokens, config, 150):
+        assert learner.step(batch, config.training.learning_rate).finite
+    assert learner.validate(tokens) < before - 0.3
+
+
+@every_optimizer
+def test_it_goes_on_from_a_snapshot(name: str, tokens: np.ndarray, tmp_path: Path) -> None:
+    goes_on_from_a_snapshot(config_of(tokens, name), TorchLearner, tokens, tmp_path)
+
+
+@every_optimizer
+def test_its_rate_is_the_one_of_the_step(name: str, tokens: np.ndarray) -> None:
+    config = config_of(tokens, name)
+    learner = TorchLearner(config)
+    before = learner.weights()
+    (batch,) = batches_of(tokens, config, 1)
+    learner.step(batch, 0.0)
+    for key, array in learner.weights().items():
+        np.testing.assert_array_equal(array, before[key])
+    learner.step(batch, 0.01)
+    assert any((array != before[key]).any() for key, array in learner.weights().items())
+
+
+@every_setting
+def test_a_setting_has_an_effect(name: str, setting: str, value: Any, tokens: np.ndarray) -> None:
+    usual = weights_after(config_of(tokens, name), tokens, 3)
+    changed = weights_after(config_of(tokens, name, **{setting: value}), tokens, 3)
+    assert any((changed[key] != array).any() for key, array in usual.items())
