@@ -10,6 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,11 +43,16 @@ def program(name: str) -> Path:
     return ENVIRONMENT / PROGRAMS / (name + SUFFIX)
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> None:
-    """Show a command and run it; if it fails, end with its exit status."""
+def run(
+    *command: str | Path, cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> None:
+    """Show a command and run it; if it fails, end with its exit status.
+
+    `environment` are variables beside those that there are.
+    """
     words = [str(word) for word in command]
     print("$", shlex.join(_short(word) for word in words), flush=True)
-    with subprocess.Popen(words, cwd=cwd) as child:
+    with subprocess.Popen(words, cwd=cwd, env={**os.environ, **(environment or {})}) as child:
         status = _wait(child)
     if status != 0:
         # A signal's number is negative; a shell reports it as 128 and the number.

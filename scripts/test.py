@@ -1,4 +1,4 @@
-"""Pass every check: lint, format, types, imports, the generated docs, tests.
+"""Pass every check: lint, format, types, imports, the generated docs, tests, the example plugin.
 
 Sets up `.venv` first, and on Debian, as root, Chromium, which the tests of pages drive. Elsewhere
 that has to be there already. Arguments go to pytest.
@@ -10,8 +10,9 @@ import os
 import shutil
 import sys
 
-from _environment import ROOT, prepare, program, run
+from _environment import ENVIRONMENT, ROOT, prepare, program, run
 
+PLUGIN, PLACE = ROOT / "examples" / "plugin", ENVIRONMENT / "plugin"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -24,6 +25,21 @@ def main() -> None:
     run(program("lint-imports"), "--no-logo", cwd=ROOT)
     run(program("python"), "scripts/cli_reference.py", "--check", cwd=ROOT)
     run(program("python"), "-m", "pytest", *sys.argv[1:], cwd=ROOT)
+    if not sys.argv[1:]:
+        check_plugin()
+
+
+def check_plugin() -> None:
+    """Hold what the example plugin adds to the conformance suites, and to its own tests.
+
+    It is installed where nothing else looks, so that all else is tested without it.
+    """
+    pip = (program("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    # Built with what the environment has: nothing is downloaded.
+    options = ("--no-deps", "--no-build-isolation", "--upgrade", "--target", PLACE)
+    run(*pip, *options, PLUGIN, cwd=ROOT)
+    tests = ("tests/conformance", PLUGIN / "tests", "-k", "example")
+    run(program("python"), "-m", "pytest", *tests, cwd=ROOT, environment={"PYTHONPATH": str(PLACE)})
 
 
 def prepare_browser() -> None:
