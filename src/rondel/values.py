@@ -1,14 +1,24 @@
-"""Whether a number or a path that a caller gives is one, for those who call rondel from Python."""
+"""Whether a number, a text or a path that a caller gives is one, for those who use Python.
+
+>>> whole("count", np.int64(3), at_least=1)                               # doctest: +SKIP
+3
+>>> check_text(None, "the prime")                                         # doctest: +SKIP
+InputError: the prime must be a string (str), not None
+"""
 
 from __future__ import annotations
 
 import math
 import os
+import reprlib
 import sys
 from pathlib import Path
 from typing import Any
 
 from rondel.errors import InputError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def plain(value: Any) -> Any:
@@ -30,7 +40,7 @@ def whole(name: str, value: Any, *, at_least: int | None = None, below: int | No
         least = "" if at_least is None else f" of at least {at_least}"
         most = "" if below is None else f"{' and' if least else ' of'} less than {below}"
         raise InputError(f"{name} must be a whole number{least}{most}, not {shown(value)}")
-    return number
+    return int(number)
 
 
 def finite(name: str, value: Any, *, at_least: float | None = None) -> float:
@@ -47,7 +57,7 @@ def finite(name: str, value: Any, *, at_least: float | None = None) -> float:
     return float(number)
 
 
-def is_finite(number: float) -> bool:
+def is_finite(number: Any) -> bool:
     """Whether a number is finite, and no larger than a float can hold."""
     try:
         return math.isfinite(number)
@@ -55,23 +65,35 @@ def is_finite(number: float) -> bool:
         return False
 
 
+def check_text(text: Any, what: str = "the text") -> None:
+    """Raise `InputError` if this is no string."""
+    if not isinstance(text, str):
+        raise InputError(f"{what} must be a string (str), not {shown(text)}")
+
+
+def check_texts(texts: Any, what: str = "the texts") -> None:
+    """Raise `InputError` if these are no list or tuple of strings."""
+    if not isinstance(texts, list | tuple):
+        raise InputError(f"{what} must be a list of strings, not {shown(texts)}")
+    for number, text in enumerate(texts):
+        check_text(text, f"number {number} of {what}")
+
+
 def as_path(value: Any, what: str) -> Path:
     """A path from a string or a path; `InputError` if it is none, or no file can be called so."""
-    try:
-        path = Path(value)
-        os.fsencode(path)
-    except (TypeError, UnicodeEncodeError):
-        path = None
-    if path is None or "\0" in str(path):
-        raise InputError(f"{what} must be a path (str or Path), not {shown(value)}") from None
-    return path
+    if isinstance(value, str | Path) and "\0" not in str(value):
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            pass
+        else:
+            return Path(value)
+    raise InputError(f"{what} must be a path (str or Path), not {shown(value)}")
 
 
 def shown(value: Any) -> str:
     """A value as a message can show it: on one line, and not too long."""
     try:
-        text = repr(value)
+        return " ".join(_SHORT.repr(value).split())
     except ValueError:  # an int of more digits than Python writes
-        return f"a number of {value.bit_length()} bits"
-    text = " ".join(text.split())
-    return text if len(text) <= 60 else f"{text[:60]}…"
+        return f"a number of {value.bit_length():,} bits"

@@ -13,6 +13,7 @@ from _runs import with_kernel
 from rondel.engine import NumpyEngine, StackConfig, build_engine, build_stack, compiled_engine
 from rondel.engine.compiled_engine import CompiledEngine
 from rondel.engine.head import Head
+from rondel.errors import InputError
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split
 
 STEPS, BATCH = 9, 7
@@ -166,7 +167,43 @@ def test_nothing_is_read_from_no_tokens(engine, state):
     assert_same(after, state)
 
 
-def test_a_token_that_is_not_there_is_refused(engine, state):
-    for token in (-1, engine.config.vocab_size):
-        with pytest.raises(IndexError):
-            engine.step(np.full(BATCH, token), state)
+def refusal(engine, tokens, state, ask):
+    with pytest.raises(InputError) as caught:
+        getattr(engine, ask)(tokens, state)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ([-1, 0, 0], "the vocabulary has tokens 0 to 10, and no -1"),
+        ([0, 11, 0], "and no 11"),
+        ([0.0, 1.0, 2.0], "whole numbers, not one of shape"),
+        ([True, False, True], "type bool"),
+        ("abc", "type <U3"),
+        (None, "type object"),
+        ([[[0, 1, 2]]], "not one of shape"),
+        (1, "not one of shape"),
+    ],
+)
+def test_what_is_no_token_is_refused_by_every_engine_alike(row, complaint):
+    config, weights = random_model("lstm", layers=2)
+    engines = NumpyEngine(config, weights), CompiledEngine(StackConfig.of(config), weights)
+    state = engines[0].initial_state(3)
+    for ask in ("step", "sequence", "advance", "outputs", "layer_outputs"):
+        given = np.array(row if ask == "step" else [row])
+        by_numpy, by_kernels = (refusal(engine, given, state, ask) for engine in engines)
+        assert by_numpy == by_kernels
+        assert complaint in by_numpy
+
+
+def test_a_state_of_another_shape_is_refused_by_every_engine_alike():
+    config, weights = random_model("lstm", layers=2)
+    engines = NumpyEngine(config, weights), CompiledEngine(StackConfig.of(config), weights)
+    good = engines[0].initial_state(BATCH)
+    for state in (None, (), good[:1], good + good[:1], engines[0].initial_state(1), (1, 2)):
+        for ask in ("step", "sequence", "advance", "outputs", "layer_outputs"):
+            tokens = np.zeros(BATCH if ask == "step" else (4, BATCH), np.int64)
+            by_numpy, by_kernels = (refusal(engine, tokens, state, ask) for engine in engines)
+            assert by_numpy == by_kernels
+            assert f"has arrays of shapes {[(2, BATCH, 16)] * 2}, not" in by_numpy

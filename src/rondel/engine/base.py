@@ -21,7 +21,8 @@ EngineState = tuple[Floats, ...]
 class Stack(Protocol):
     """Layers that read tokens: state goes in and comes out, and the stack keeps none.
 
-    What a call returns is the caller's own: later calls do not write into it.
+    What a call returns is the caller's own: later calls do not write into it. Tokens that are not
+    in the vocabulary, or are no whole numbers, and a state of another shape raise `InputError`.
     """
 
     def initial_state(self, batch_size: int = 1) -> EngineState:

@@ -75,15 +75,17 @@ class CompiledStack:
 
     def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
         """See `Stack.advance`."""
-        return self._read(tokens_TB, state)
+        return self._read(self.config.checked_tokens(tokens_TB, "TB", state), state)
 
     def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Stack.outputs`."""
+        tokens_TB = self.config.checked_tokens(tokens_TB, "TB", state)
         outputs_1TBH = np.empty((1, *tokens_TB.shape, self.config.hidden_size), np.float32)
         return outputs_1TBH[0], self._read(tokens_TB, state, outputs_LTBH=list(outputs_1TBH))
 
     def layer_outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Stack.layer_outputs`."""
+        tokens_TB = self.config.checked_tokens(tokens_TB, "TB", state)
         shape = self.config.num_layers, *tokens_TB.shape, self.config.hidden_size
         outputs_LTBH = np.empty(shape, np.float32)
         return outputs_LTBH, self._read(tokens_TB, state, outputs_LTBH=list(outputs_LTBH))
@@ -97,8 +99,6 @@ class CompiledStack:
     ) -> EngineState:
         """Write what is asked for: logits (T, B, V), and the outputs of so many last layers."""
         steps, rows = tokens_TB.shape
-        if tokens_TB.size and not 0 <= tokens_TB.min() <= tokens_TB.max() < self.config.vocab_size:
-            raise IndexError("a token that is not in the vocabulary")
         splits = possible_splits(self._model, rows, self.threads)
         kind = ("read", rows)
         length = max(1, ROWS_AT_A_TIME // max(1, rows))
@@ -176,11 +176,15 @@ class CompiledEngine(CompiledStack):
 
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Engine.step`."""
-        logits_TBV, state = self.sequence(tokens_B[None], state)
-        return logits_TBV[0], state
+        tokens_B = self.config.checked_tokens(tokens_B, "B", state)
+        logits_1BV, state = self._sequence(tokens_B[None], state)
+        return logits_1BV[0], state
 
     def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Engine.sequence`."""
+        return self._sequence(self.config.checked_tokens(tokens_TB, "TB", state), state)
+
+    def _sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         out = np.empty((*tokens_TB.shape, self.config.vocab_size), np.float32)
         return out, self._read(tokens_TB, state, logits=out)
 

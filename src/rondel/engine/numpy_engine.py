@@ -50,11 +50,13 @@ class NumpyStack:
 
     def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Stack.outputs`."""
+        tokens_TB = self.config.checked_tokens(tokens_TB, "TB", state)
         outputs_TBH = np.empty((*tokens_TB.shape, self.config.hidden_size), np.float32)
         return outputs_TBH, self._read(tokens_TB, state, [outputs_TBH] * len(self.layers))
 
     def layer_outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Stack.layer_outputs`."""
+        tokens_TB = self.config.checked_tokens(tokens_TB, "TB", state)
         shape = len(self.layers), *tokens_TB.shape, self.config.hidden_size
         outputs_LTBH = np.empty(shape, np.float32)
         return outputs_LTBH, self._read(tokens_TB, state, list(outputs_LTBH))
@@ -138,6 +140,7 @@ class NumpyEngine(NumpyStack):
 
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Engine.step`."""
+        tokens_B = self.config.checked_tokens(tokens_B, "B", state)
         output_BH, state = self._step(tokens_B, state)
         return self.head(output_BH), state
 

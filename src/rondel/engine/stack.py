@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from rondel.cells import Cell, build_cell
 from rondel.cells.base import LayerParameters
-from rondel.engine.base import EngineState, Floats
+from rondel.engine.base import EngineState, Floats, Ids
+from rondel.errors import InputError
 from rondel.settings import ModelConfig
+from rondel.values import shown
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,37 @@ class StackConfig:
 
     def initial_state(self, batch_size: int) -> EngineState:
         """Zeros: (L, B, H) for each of the cell's states, and for the constant input if any."""
+        return tuple(np.zeros(shape, np.float32) for shape in self._state_shapes(batch_size))
+
+    def checked_tokens(self, tokens: Any, axes: str, state: EngineState) -> Ids:
+        """The tokens as an array; `InputError` if they or the state are not of this stack.
+
+        `axes` is "B" for a step's tokens, "TB" for a sequence's.
+        """
+        ids = np.asarray(tokens)
+        if ids.ndim != len(axes) or ids.dtype.kind not in "iu":
+            raise InputError(
+                f"tokens are an array ({', '.join(axes)}) of whole numbers, not one of shape "
+                f"{ids.shape} and type {ids.dtype}"
+            )
+        if ids.size and not 0 <= ids.min() <= ids.max() < self.vocab_size:
+            wrong = ids.min() if ids.min() < 0 else ids.max()
+            raise InputError(
+                f"the vocabulary has tokens 0 to {self.vocab_size - 1}, and no {wrong}"
+            )
+        expected = self._state_shapes(ids.shape[-1])
+        if not isinstance(state, tuple) or [np.shape(part) for part in state] != expected:
+            found = [np.shape(part) for part in state] if isinstance(state, tuple) else shown(state)
+            raise InputError(
+                f"a state of these tokens has arrays of shapes {expected}, not {found}"
+            )
+        return ids
+
+    def _state_shapes(self, batch_size: int) -> list[tuple[int, int, int]]:
         shapes = [(self.num_layers, batch_size, self.hidden_size)] * len(self.cell.states)
         if self.constant_size:
             shapes.append((1, batch_size, len(self.cell.gates) * self.hidden_size))
-        return tuple(np.zeros(shape, np.float32) for shape in shapes)
+        return shapes
 
 
 class StackWeights(NamedTuple):
