@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rondel import artifact
 from rondel.artifact import Artifact
+from rondel.checked import Natural, Positive, checked, checked_methods
 from rondel.data.store import TokenStore
 from rondel.engine import Engine, build_engine, check_choices
 from rondel.engine.bidirectional import BidirectionalEngine
@@ -35,7 +36,6 @@ from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.gibbs import gibbs
 from rondel.generation.listing import KnownTexts, SampleList, Sieve, written_in_order
 from rondel.generation.opening import Opening, choose_opening, opening_with
-from rondel.generation.settings import require_count
 from rondel.generation.shaping import Shaper
 from rondel.generation.start import check_prime, read_prime, without_implied_space
 from rondel.generation.streams import Event, Request, write_as_asked, write_many
@@ -45,13 +45,13 @@ from rondel.inspection.features import Feature, features_of
 from rondel.settings import ModelConfig
 from rondel.text.reading import read_text
 from rondel.text.tokenizers import Tokenizer
-from rondel.text.typed import check_text, check_texts
 from rondel.text.word_vectors import WordVectors, vectors_of
 
 TRAINING = "training"
 """What the text of a model's own run is called, among files. One of that name is `./training`."""
 
 
+@checked_methods
 class Model:
     """A trained model: sample from it, evaluate texts with it, save it. Needs no PyTorch."""
 
@@ -65,6 +65,18 @@ class Model:
         check_choices(precision, threads)
         if precision != "fp32" and (self.config.model == "bidirectional"):
             raise InputError(f"a bidirectional model runs in fp32 only; leave {precision} out")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {artifact.describe(self._parts)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Engines, which are compiled and hold threads, stay behind: a copy makes its own.
+        computed = functools.cached_property
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not isinstance(getattr(type(self), name, None), computed)
+        }
 
     @property
     def config(self) -> ModelConfig:
@@ -121,7 +133,6 @@ class Model:
         if prime is None:
             opening = self.choose_opening(settings.get("seed"), settings.get("index", 0))
         else:
-            check_text(prime, "the prime")
             opening = opening_with(prime)
         return opening.shown + "".join(self.stream(opening.prime, **settings))
 
@@ -129,12 +140,12 @@ class Model:
         self,
         prime: str,
         *,
-        length: int = 500,
+        length: Positive = 500,
         mode: str = "sample",
-        seed: int | None = None,
-        index: int = 0,
-        stop: str | Sequence[str] = (),
-        beam_width: int = 4,
+        seed: Natural | None = None,
+        index: Natural = 0,
+        stop: str | Sequence[str] | None = (),
+        beam_width: Positive = 4,
         **rules: float,
     ) -> Iterator[str]:
         """Yield the text that follows `prime`, piece by piece, up to `length` tokens of it.
@@ -145,7 +156,6 @@ class Model:
         apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
         for a setting out of its range or an empty prime.
         """
-        check_text(prime, "the prime")
         chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
         self._warn_of_unknowns([prime])
         return generate(self._engine, self.tokenizer, chosen, prime, index)
@@ -158,7 +168,6 @@ class Model:
         `argmax` and `beam` draw nothing: with them, equal primes give equal texts. The several
         likeliest for one prime are given by `beam_search`.
         """
-        check_texts(primes, "the primes")
         texts = [[prime] for prime in primes]
         for event in self.stream_many(primes, **settings):
             texts[event.handle].append(event.piece)
@@ -168,12 +177,12 @@ class Model:
         self,
         primes: Sequence[str] | Iterator[str],
         *,
-        length: int = 500,
+        length: Positive = 500,
         mode: str = "sample",
-        seed: int | None = None,
-        index: int = 0,
-        stop: str | Sequence[str] = (),
-        beam_width: int = 4,
+        seed: Natural | None = None,
+        index: Natural = 0,
+        stop: str | Sequence[str] | None = (),
+        beam_width: Positive = 4,
         **rules: float,
     ) -> Iterator[Event]:
         """Yield the pieces of `sample_many`'s texts as they are made, without their primes.
@@ -184,7 +193,6 @@ class Model:
         """
         chosen = _generation_settings(length, mode, seed, stop, beam_width, rules)
         if not isinstance(primes, Iterator):
-            check_texts(primes, "the primes")
             self._warn_of_unknowns(primes)
         requests = (Request(prime, chosen, number) for number, prime in enumerate(primes, index))
         if isinstance(primes, Iterator):
@@ -199,10 +207,9 @@ class Model:
 
     def unknowns(self, prime: str) -> list[str]:
         """The first different characters or words of a prime that the model does not know."""
-        check_text(prime, "the prime")
         return self.tokenizer.unknowns(without_implied_space(self.tokenizer, prime))
 
-    def choose_opening(self, seed: int | None = None, index: int = 0) -> Opening:
+    def choose_opening(self, seed: Natural | None = None, index: Natural = 0) -> Opening:
         """What text `index` of a seed begins with where no prime is given.
 
         Of an opening, `prime` is what the model reads first, and `shown` what of it is part of the
@@ -212,17 +219,17 @@ class Model:
 
     def samples(
         self,
-        count: int,
+        count: Positive,
         prime: str | None = None,
         *,
         unique: bool = False,
         not_in: str | Path | Sequence[str | Path] = (),
         encoding: str = "utf-8",
-        length: int = 500,
+        length: Positive = 500,
         mode: str = "sample",
-        seed: int | None = None,
-        index: int = 0,
-        stop: str | Sequence[str] = (),
+        seed: Natural | None = None,
+        index: Natural = 0,
+        stop: str | Sequence[str] | None = (),
         **rules: float,
     ) -> SampleList:
         """A list of `count` texts, given one by one as they are ready, in order, for any `count`.
@@ -239,7 +246,6 @@ class Model:
         chosen = _generation_settings(length, mode, seed, stop, 1, rules)
         self.check_copies(count, prime, chosen)
         if prime is not None:
-            check_text(prime, "the prime")
             check_prime(prime)
             self._warn_of_unknowns([prime])
         sieve = self.sieve(unique=unique, not_in=not_in, after=prime or "", encoding=encoding)
@@ -253,9 +259,10 @@ class Model:
         write = functools.partial(written_in_order, self._engine, self.tokenizer, request)
         return SampleList(count, write, sieve)
 
-    def check_copies(self, count: int, prime: str | None, settings: GenerationSettings) -> None:
+    def check_copies(
+        self, count: Positive, prime: str | None, settings: GenerationSettings
+    ) -> None:
         """Raise `InputError` if `count` texts would all be the same one, as nothing is drawn."""
-        require_count(count)
         same = prime is not None or len(set(self._parts.excerpts)) == 1
         if count > 1 and same and not settings.draws:
             how = "mode beam" if settings.mode == "beam" else "taking the likeliest token"
@@ -267,11 +274,11 @@ class Model:
     def beam_search(
         self,
         prime: str | None = None,
-        count: int = 1,
+        count: Positive = 1,
         *,
-        length: int = 500,
-        stop: str | Sequence[str] = (),
-        beam_width: int | None = None,
+        length: Positive = 500,
+        stop: str | Sequence[str] | None = (),
+        beam_width: Positive | None = None,
         **rules: float,
     ) -> list[BeamText]:
         """The `count` likeliest texts that a beam search finds, likeliest first, each once.
@@ -282,12 +289,10 @@ class Model:
         is more. Texts are fewer if so many different ones were not kept. Other settings, and
         errors, are those of `stream`.
         """
-        require_count(count)
         width = max(4, count) if beam_width is None else beam_width
         chosen = _generation_settings(length, "beam", None, stop, width, rules)
         if prime is None:
             prime = self.choose_opening(0).prime
-        check_text(prime, "the prime")
         check_prime(prime)
         self._warn_of_unknowns([prime])
         shaper = Shaper(self.tokenizer, chosen.rules)
@@ -343,7 +348,6 @@ class Model:
         `watch` is told now and then what fraction is done. Raises `InputError` for a text of fewer
         than two tokens, or of which the model knows none.
         """
-        check_text(text)
         refuse_unknown(self.tokenizer, text)
         ids = self.tokenizer.encode(text)
         return self.evaluate_tokens(ids, len(text), watch, cache=cache, text=text)
@@ -351,7 +355,7 @@ class Model:
     def evaluate_tokens(
         self,
         ids: npt.NDArray[np.integer[Any]],
-        characters: int,
+        characters: Natural,
         watch: Callable[[float], None] = lambda fraction: None,
         *,
         cache: Cache | None = None,
@@ -368,7 +372,7 @@ class Model:
     def evaluate_dynamically(
         self,
         ids: npt.NDArray[np.integer[Any]],
-        characters: int,
+        characters: Natural,
         settings: DynamicSettings | None = None,
         *,
         training_ids: npt.NDArray[np.integer[Any]] | None = None,
@@ -400,13 +404,12 @@ class Model:
         for such a model is about its causal half. Raises `InputError` for a model that reads one
         way.
         """
-        check_text(text)
         return self.evaluate_cloze_tokens(self.tokenizer.encode(text), len(text), watch)
 
     def evaluate_cloze_tokens(
         self,
         ids: npt.NDArray[np.integer[Any]],
-        characters: int,
+        characters: Natural,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> ClozeEvaluation:
         """As `evaluate_cloze`, for token ids (N,) that stand for so many characters of text."""
@@ -422,7 +425,7 @@ class Model:
         start: str | None = None,
         end: bool = False,
         context: str = "",
-        batch_size: int = 64,
+        batch_size: Positive = 64,
         causal: bool = False,
     ) -> Columns:
         """How likely the model finds each part of a text: arrays of one length by name, a table.
@@ -440,8 +443,6 @@ class Model:
         `rondel.evaluation.scoring.score` says what the columns are, and `units` where a word ends.
         Raises `InputError` for a setting that is none, or a text with nothing to score.
         """
-        check_text(text)
-        check_text(context, "the context")
         framing = Framing(start, end, context)
         settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
         (table,) = self.score_many([text], settings)
@@ -458,7 +459,6 @@ class Model:
 
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
-        check_texts(documents)
         if settings.causal and not (self.config.model == "bidirectional"):
             raise InputError("this model is causal and scores as such; leave out what asks for it")
         both = (self.config.model == "bidirectional") and not settings.causal
@@ -492,16 +492,15 @@ class Model:
         is told what fraction is done. For a bidirectional model; raises `InputError` for another,
         or a text without a gap.
         """
-        check_text(text)
         return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings), watch)
 
     def gibbs(
         self,
         text: str,
         *,
-        sweeps: int = 20,
-        seed: int | None = None,
-        index: int = 0,
+        sweeps: Positive = 20,
+        seed: Natural | None = None,
+        index: Natural = 0,
         **rules: float,
     ) -> Iterator[str]:
         """Yield a text after each of so many sweeps, in which all its tokens are drawn again.
@@ -509,7 +508,6 @@ class Model:
         Each is drawn given all the others; `seed`, `index` and `rules` are as for `stream`. For a
         bidirectional model; raises `InputError` for another, or an empty text.
         """
-        check_text(text)
         settings = GenerationSettings(seed=seed, rules=rules)
         return gibbs(self._both_sides, self.tokenizer, text, sweeps, settings, index)
 
@@ -526,7 +524,6 @@ class Model:
         """
         if isinstance(text, str):
             return embed(self._both_sides, self.tokenizer, [text])[0]
-        check_texts(text)
         return embed(self._both_sides, self.tokenizer, text)
 
     def trace(self, text: str, **settings: Any) -> tracing.Trace:
@@ -535,7 +532,6 @@ class Model:
         `settings` are those of `rondel.inspection.trace.trace`, which says what a `Trace` is.
         Raises `InputError` for a text that is empty or of nothing that the model knows.
         """
-        check_text(text)
         return tracing.trace(self.config, self.weights, self.tokenizer, text, **settings)
 
     def find_units(
@@ -544,7 +540,7 @@ class Model:
         features: Sequence[Feature] | None = None,
         *,
         tracks: Sequence[str] | None = None,
-        seed: int = 0,
+        seed: Natural = 0,
     ) -> list[finding.Find]:
         """The units of a trace of this model that go with a feature of its text, strongest first.
 
@@ -554,6 +550,8 @@ class Model:
         """
         chosen = features_of(trace.text, trace.spans) if features is None else features
         kept = [name for name in tracks or finding.FINDING_TRACKS if name in trace.tracks]
+        if not kept:
+            raise InputError(f"the trace has none of these tracks, only {', '.join(trace.tracks)}")
         end = int(trace.spans[finding.first_half(len(trace)) - 1, 1])
         others = [
             tracing.trace(
@@ -599,14 +597,15 @@ def _generation_settings(
     length: int,
     mode: str,
     seed: int | None,
-    stop: str | Sequence[str],
+    stop: str | Sequence[str] | None,
     beam_width: int,
     rules: Mapping[str, float],
 ) -> GenerationSettings:
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
     return GenerationSettings(length, mode, seed, stops, beam_width, rules)
 
 
+@checked
 def load(path: str | Path, *, precision: str = "fp32", threads: int | None = None) -> Model:
     """Open a model folder; `ModelFolderError` says what is wrong with it if anything is.
 

@@ -76,6 +76,35 @@ class Artifact:
     excerpts: tuple[str, ...] = ()
 
 
+def describe_model(config: ModelConfig) -> str:
+    """`lstm 2×512, embedding 64, dropout 0.2`."""
+    nonlinearity = config.own.get("nonlinearity")
+    cell = f"{config.cell} ({nonlinearity})" if nonlinearity else config.cell
+    parts = [f"{cell} {config.num_layers}×{config.hidden_size}"]
+    parts.append(f"embedding {config.embedding_size}" if config.embedding_size else "one-hot input")
+    if config.dropout:
+        kind = "variational dropout" if config.variational else "dropout"
+        parts.append(f"{kind} {config.dropout:g}")
+    if config.tie_weights:
+        parts.append("tied weights")
+    return ", ".join(parts)
+
+
+def describe(model: Artifact) -> str:
+    """A model in one line: kind, shape, vocabulary, parameters and how far its training came."""
+    config, noun, progress = model.config, model.tokenizer.token_noun, model.progress
+    parts = [
+        f"{config.model}, {describe_model(config)}",
+        f"{model.tokenizer.vocab_size:,} {noun}s known",
+        f"{sum(array.size for array in model.weights.values()):,} parameters",
+    ]
+    if progress.get("step") is not None:
+        parts.append(f"{progress['step']:,} steps")
+    losses = {"validation": progress.get("val_loss"), "training": progress.get("train_loss")}
+    told = [f"{name} loss {loss:.3f} nats" for name, loss in losses.items() if loss is not None]
+    return "; ".join(parts + told[:1])
+
+
 def is_model(path: Path) -> bool:
     """Whether a model folder stands at `path`."""
     return (path / MODEL).is_file()

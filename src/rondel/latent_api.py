@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rondel.api import Model
 from rondel.artifact import Artifact
+from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine
 from rondel.engine.base import Floats, Ids
 from rondel.engine.sentence_vae import SentenceVAEEngine
@@ -23,15 +22,15 @@ from rondel.generation.imputation import Imputed, impute
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
 from rondel.generation.listing import SampleList
-from rondel.generation.settings import GenerationSettings, require_count
+from rondel.generation.settings import GenerationSettings
 from rondel.generation.streams import CAPACITY
 from rondel.kinds.sentence_vae import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
-from rondel.text.typed import check_text, check_texts
 
 LONGEST = 400
 
 
+@checked_methods
 class SentenceVAE(Model):
     """A trained sentence VAE. Needs no PyTorch.
 
@@ -70,18 +69,17 @@ class SentenceVAE(Model):
 
         Raises `InputError` for a sentence that is empty, too long, or of unknown words only.
         """
-        check_texts(sentences, "the sentences")
         if not sentences:
             raise InputError("there is no sentence; give at least one")
         return self.latents.encode([self._ids(sentence) for sentence in sentences])
 
-    def decode(self, z: Any, *, first: int = 0, **settings: Any) -> list[str]:
+    def decode(self, z: Any, *, first: Natural = 0, **settings: Any) -> list[str]:
         """The sentence at each of the points `z` (N, Z), each as if it were alone.
 
         `settings` are those of `Model.stream`; `mode` is `argmax` if it is not told, and `length`,
         the most tokens, what sentences of the model's text had. Draws are numbered from `first`.
         """
-        points = np.asarray(z, np.float32)
+        points = latent.latents_of(z, self.latents.latent_size)
         return latent.decode(self.latents, self.tokenizer, points, self._chosen(settings), first)
 
     def sample(self, prime: str | None = None, **settings: Any) -> str:
@@ -91,28 +89,28 @@ class SentenceVAE(Model):
         first = settings.pop("index", 0)
         return self.sample_sentences(1, first=first, **settings)[0]
 
-    def sample_sentences(self, count: int = 1, *, first: int = 0, **settings: Any) -> list[str]:
+    def sample_sentences(
+        self, count: Positive = 1, *, first: Natural = 0, **settings: Any
+    ) -> list[str]:
         """Sentences at points drawn from N(0, I), each token drawn too if `mode` is not told.
 
         `settings` are those of `decode`. Sentence k of a `seed` is the same however many there are.
         """
-        require_count(count)
-        points = self.random_points(count, settings.get("seed"), first)
+        points = self.random_points(count, self._chosen(settings).seed, first)
         return self.decode(points, first=first, **{"mode": "sample", **settings})
 
     def samples(  # type: ignore[override]  # it takes no prime
         self,
-        count: int,
+        count: Positive,
         prime: None = None,
         *,
         unique: bool = False,
         not_in: str | Path | Sequence[str | Path] = (),
         encoding: str = "utf-8",
-        index: int = 0,
+        index: Natural = 0,
         **settings: Any,
     ) -> SampleList:
         """As `Model.samples`, of what `sample_sentences` writes. A prime is refused."""
-        require_count(count)
         if prime is not None:
             raise InputError("a sentence VAE goes on from no prime; leave it out")
         self._chosen(settings)
@@ -126,15 +124,16 @@ class SentenceVAE(Model):
         sieve = self.sieve(unique=unique, not_in=not_in, encoding=encoding)
         return SampleList(count, write, sieve)
 
-    def random_points(self, count: int, seed: int | None = None, first: int = 0) -> Floats:
+    def random_points(
+        self, count: Positive, seed: Natural | None = None, first: Natural = 0
+    ) -> Floats:
         """Points (N, Z) drawn from N(0, I)."""
         return latent.draw_latents(seed, count, self.latents.latent_size, first)
 
-    def reconstruct(self, sentence: str, count: int = 1, **settings: Any) -> list[str]:
+    def reconstruct(self, sentence: str, count: Positive = 1, **settings: Any) -> list[str]:
         """What a sentence's point is written as: first the mean of q(z|x), then draws from it."""
-        require_count(count)
         means, log_variances = self.encode([sentence])
-        seed = settings.get("seed")
+        seed = self._chosen(settings).seed
         points = latent.posterior_draws(means[0], log_variances[0], count, seed)
         return self.decode(points, **settings)
 
@@ -143,7 +142,7 @@ class SentenceVAE(Model):
         a: str | None = None,
         b: str | None = None,
         *,
-        steps: int = 8,
+        steps: Positive = 8,
         spherical: bool = False,
         **settings: Any,
     ) -> list[Step]:
@@ -155,7 +154,7 @@ class SentenceVAE(Model):
         if (a is None) != (b is None):
             raise InputError("give two sentences to go between, or none for two random points")
         if a is None or b is None:
-            ends = self.random_points(2, settings.get("seed"))
+            ends = self.random_points(2, self._chosen(settings).seed)
         else:
             ends, _ = self.encode([a, b])
         points = latent.path(ends[0], ends[1], steps, spherical=spherical)
@@ -170,7 +169,6 @@ class SentenceVAE(Model):
         search, from the means of the best sentences so far. Raises `InputError` for a sentence
         without a gap, of several lines or too long.
         """
-        check_text(text, "the sentence")
         chosen = FillSettings(**settings)
         return impute(self.latents, self.tokenizer, text, chosen, self.longest, watch)
 
@@ -191,8 +189,8 @@ class SentenceVAE(Model):
         self,
         sentences: Sequence[str],
         *,
-        iw_samples: int = 10,
-        seed: int = 1,
+        iw_samples: Positive = 10,
+        seed: Natural = 1,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> LatentEvaluation:
         """How likely the model finds sentences: ELBO, KL and the importance-weighted bound.
@@ -200,7 +198,6 @@ class SentenceVAE(Model):
         See `rondel.evaluation.latent.LatentEvaluation`. Raises `InputError` as `encode` does, but
         for a sentence of unknown words only as long as another has one that is known.
         """
-        check_texts(sentences, "the sentences")
         ids = [self._ids(sentence, known=False) for sentence in sentences]
         if ids and all(of_unknowns_only(one, self.tokenizer.unknown_id) for one in ids):
             raise InputError(

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rondel.api import Model, load
+from rondel.checked import checked
 from rondel.errors import InputError
+from rondel.training.callbacks import Callback
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from rondel.settings.keywords import ResumeKeywords, RunKeywords
-    from rondel.training.callbacks import Callback
     from rondel.training.run import Run
 
 
+@checked
 def train(
     source: str | Path | Sequence[str | Path] | None = None,
     *,
@@ -69,6 +71,7 @@ def train(
         return _fitted(run, quiet, callbacks)
 
 
+@checked
 def resume(
     run: str | Path,
     *,

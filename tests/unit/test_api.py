@@ -164,29 +164,29 @@ def test_an_embedding_that_is_not_there_is_not_frozen(coffee: str) -> None:
 @pytest.mark.parametrize("ask", ["score", "evaluate", "sample", "stream", "unknowns"])
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(5, "type int"), (["a"], "type list"), (b"a", "type bytes"), (None, "None")],
+    [(5, "5"), (["a"], r"\['a'\]"), (b"a", "b'a'"), (None, "None")],
 )
 def test_what_is_no_text_is_refused_at_once(
     trained: Path, ask: str, value: Any, shown: str
 ) -> None:
     if (ask, value) == ("sample", None):
         ask = "stream"  # without a prime it takes one of its own
-    with pytest.raises(InputError, match=rf"must be a string \(str\), not .*{shown}$"):
+    with pytest.raises(InputError, match=rf"must be a string \(str\), not {shown}$"):
         getattr(rondel.load(trained), ask)(value)
 
 
 @pytest.mark.parametrize("ask", ["fill", "gibbs", "evaluate_cloze"])
 def test_both_sides_are_of_a_text_too(trained_both: Path, ask: str) -> None:
-    with pytest.raises(InputError, match=r"the text must be a string \(str\), not of the type int"):
+    with pytest.raises(InputError, match=r"text must be a string \(str\), not 5"):
         getattr(rondel.load(trained_both), ask)(5)
 
 
 @pytest.mark.parametrize(
     ("texts", "complaint"),
     [
-        (5, "must be a list of strings, not of the type int"),
-        ("The ", "must be a list of strings, not of the type str"),
-        (["The ", None], r"number 1 of the (primes|texts) must be a string \(str\), not None"),
+        (5, r"must be .*a list of strings.*, not 5"),
+        ("The ", r"must be a list of strings.*, not 'The '"),
+        (["The ", None], r"number 1 of (primes|text) must be a string \(str\), not None"),
     ],
 )
 def test_several_texts_are_a_list_of_them(

@@ -10,7 +10,7 @@ from _runs import rondel
 from _settings import model_config
 
 import rondel as package
-from rondel.cli.describing import describe_model
+from rondel.artifact import describe_model
 from rondel.settings import ModelConfig
 from rondel.units import clock, describe_loss
 

@@ -121,5 +121,5 @@ def test_nothing_to_evaluate_is_refused() -> None:
     vae = random_vae()
     with pytest.raises(InputError, match="no sentence to evaluate"):
         vae.evaluate_sentences([])
-    with pytest.raises(InputError, match="samples must be at least 1"):
+    with pytest.raises(InputError, match="samples must be a whole number of at least 1"):
         vae.evaluate_sentences(SENTENCES, iw_samples=0)

@@ -342,7 +342,7 @@ def test_scoring_imports_no_pandas() -> None:
         ("", {}, "this text is empty"),
         ("x" * 3, {"by": "verse"}, "by token, character, word, line, document, not by 'verse'"),
         ("cup", {"unit": "bans"}, "in bits or nats, not in 'bans'"),
-        ("cup", {"batch_size": 0}, "batch size must be at least 1, not 0"),
+        ("cup", {"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
         ("cup", {"start": "middle"}, "one of newline, skip, not 'middle'"),
         ("cup", {"start": "skip", "context": "The "}, "leave the start out"),
         ("c", {"start": "skip"}, "nothing to score"),

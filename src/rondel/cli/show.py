@@ -30,7 +30,7 @@ def command(model: Path, as_json: bool) -> None:
 
 def _facts(folder: Path, model: Any) -> dict[str, Any]:
     from rondel import artifact
-    from rondel.cli.describing import describe_model
+    from rondel.artifact import describe_model
     from rondel.kinds import kind_of
     from rondel.training.run import BEST, SETTINGS
     from rondel.units import clock, describe_loss

@@ -189,7 +189,7 @@ def _free_folder(name: str) -> Path:
 
 def _introduce(run: Run, name: str, console: Console) -> None:
     """Say what is about to be trained on what."""
-    from rondel.cli.describing import describe_model
+    from rondel.artifact import describe_model
 
     token = run.tokenizer.token_noun
     splits = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from rondel.checked import check_fields
 from rondel.errors import InputError
 
 SCALED_RATE, PLAIN_RATE = 3e-4, 0.02
@@ -26,6 +27,7 @@ class DynamicSettings:
     segment: int = 20
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.rate is not None and not 0 <= self.rate < math.inf:
             raise InputError(f"the rate of dynamic evaluation must be 0 or more, not {self.rate}")
         if not 0 <= self.decay <= 1:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import check_fields
 from rondel.engine import Engine
 from rondel.errors import InputError
 from rondel.evaluation.measures import Measured, Surprisal
@@ -41,6 +42,7 @@ class Cache:
     weight: float = 0.1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.window < 1:
             raise InputError(f"a cache remembers at least 1 place, not {self.window}")
         if not 0 <= self.theta < np.inf:

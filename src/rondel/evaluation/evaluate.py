@@ -116,6 +116,9 @@ def evaluation_of(
         first = len(tokenizer.decode(ids[:1].tolist()))
         words = count_words(tokenizer.decode(ids.tolist())[first:])
     else:
-        first = int(tokenizer.spans(text)[0, 1])
+        spans = tokenizer.spans(text)
+        if not len(spans):
+            raise InputError("the text of these tokens is empty; give the one that they are of")
+        first = int(spans[0, 1])
         words, characters = count_words(text[first:]), len(text)
     return Evaluation(nats, len(ids) - 1, words, max(1, characters - first), unknown)

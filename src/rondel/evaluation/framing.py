@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rondel.checked import check_fields
 from rondel.errors import InputError
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Ids, Spans
@@ -55,6 +56,7 @@ class Framing:
     takes_shared: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.start not in (None, *STARTS):
             raise InputError(f"the start is one of {', '.join(STARTS)}, not {self.start!r}")
         if self.start is not None and self.context:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import Natural, Positive, checked
 from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import chosen, log_sum_exp
 from rondel.engine.sentence_vae import SentenceVAEEngine
@@ -83,13 +84,14 @@ class LatentEvaluation:
         }
 
 
+@checked
 def evaluate_sentences(
     engine: SentenceVAEEngine,
     sentences: Sequence[Ids],
     unknown_id: int | None,
     *,
-    iw_samples: int = 10,
-    seed: int = 1,
+    iw_samples: Positive = 10,
+    seed: Natural = 1,
     watch: Watch = unwatched,
 ) -> LatentEvaluation:
     """Evaluate sentences, each the ids of its tokens and of its end.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import checked
 from rondel.engine import Engine
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing, Passage, knows_line_break
@@ -21,8 +22,7 @@ from rondel.evaluation.reading import Watch, read_passages, unwatched
 from rondel.evaluation.scoring import Columns, knows_nothing_of, strings
 from rondel.evaluation.units import count_words
 from rondel.text.tokenizers import Tokenizer
-from rondel.text.typed import check_text
-from rondel.values import finite, shown
+from rondel.values import check_text, finite, shown
 
 COLUMNS = ("id", "score", "text")
 LENGTHS = ("none", "token", "word", "character")
@@ -87,6 +87,7 @@ def _hypothesis(row: Any, where: str) -> Hypothesis:
     return Hypothesis(own_id, finite(f"the score of {where}", score), text, where)
 
 
+@checked
 def rescore(
     engine: Engine,
     tokenizer: Tokenizer,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import check_fields
 from rondel.engine import Engine
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
@@ -46,6 +47,7 @@ class ScoringSettings:
     causal: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.by not in UNITS:
             raise InputError(f"a text is scored by {', '.join(UNITS)}, not by {self.by!r}")
         if self.unit not in NATS_PER:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import check_fields
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.engine.probability import Doubles, chosen, largest, log_softmax
@@ -58,6 +59,7 @@ class FillSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.gap:
             raise InputError("the mark of a gap is empty; give one, such as ___")
         for name in ("length", "max_length", "best", "width"):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import Natural, Positive, checked
 from rondel.engine.base import Floats
 from rondel.errors import InputError, MissingExtraError
 from rondel.generation.latent import path
@@ -115,15 +116,16 @@ def write_paths(
     return ends, paths or [[] for _ in pairs]
 
 
+@checked
 def landscape(
     sentences: Sequence[str],
     points_NZ: Floats,
     decode: Callable[[Floats], list[str]],
     *,
     projection: str = "pca",
-    landmarks: int = 24,
-    steps: int = 8,
-    seed: int = 1,
+    landmarks: Positive = 24,
+    steps: Positive = 8,
+    seed: Natural = 1,
     watch: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, Any]:
     """All that the picture shows, as plain JSON values."""

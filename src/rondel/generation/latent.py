@@ -6,7 +6,7 @@ Shapes: N sentences, Z latent size.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from rondel.generation.start import Start
 from rondel.generation.streams import Request, StreamBatch
 from rondel.text.one_sentence import END, end_id
 from rondel.text.tokenizers import Tokenizer
+from rondel.values import shown
 
 # Kept apart from the streams that tokens are drawn from: those are (seed, index).
 LATENT_DRAWS = 1 << 32
@@ -83,6 +84,18 @@ def latent_start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -
     decoder = tokenizer.decoder()
     decoder.push(int(ids[0]))
     return Start(ids, logits_1V[0], state, decoder)
+
+
+def latents_of(z: Any, size: int) -> Floats:
+    """Points (N, Z) as an array; `InputError` if they are no points of such a latent space."""
+    try:
+        z_NZ = np.asarray(z, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(
+            f"points of this model's latent space are an array (N, {size}), not {shown(z)}"
+        ) from None
+    check_latents(z_NZ, size)
+    return z_NZ
 
 
 def check_latents(z_NZ: Floats, size: int) -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rondel.checked import checked
 from rondel.engine import build_engine
 from rondel.engine.base import Floats, Ids
 from rondel.engine.head import Head
@@ -49,6 +50,7 @@ class Effect:
     change_elsewhere: float = float("nan")
 
 
+@checked
 def ablate(
     config: ModelConfig,
     weights: Weights,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rondel.checked import checked
 from rondel.engine.base import Floats, Ids
 from rondel.engine.head import Head
 from rondel.engine.probability import softmax
@@ -154,6 +155,7 @@ def track_names(config: ModelConfig) -> list[str]:
     return list(track_shapes(config))
 
 
+@checked
 def trace(
     config: ModelConfig,
     weights: Weights,

@@ -16,6 +16,10 @@ from typing import Any
 
 from rondel.errors import InputError
 from rondel.registry import Registry, registry_at
+from rondel.values import shown
+
+MOST = 2**63 - 1
+"""The largest whole number that a TOML file holds."""
 
 
 def setting(
@@ -97,7 +101,7 @@ def check(field: dataclasses.Field[Any], type_: type, value: Any) -> Any:
         registry_of(field)[value]  # an unknown name is refused there
     choices = field.metadata["choices"]
     if choices and value not in choices:
-        raise InputError(f"{flag} is one of {', '.join(choices)}, not {value!r}")
+        raise InputError(f"{flag} is one of {', '.join(choices)}, not {shown(value)}")
     _check_limits(field.metadata, type_, value, flag)
     return value
 
@@ -106,22 +110,34 @@ def _converted(type_: type, value: Any, flag: str) -> Any:
     kinds: dict[type, type] = {int: numbers.Integral, float: numbers.Real}
     good = isinstance(value, kinds.get(type_, type_))
     if not good or (type_ is not bool and isinstance(value, bool)):
-        raise InputError(f"{flag} takes a value of type {type_.__name__}, not {value!r}")
+        raise InputError(f"{flag} takes a value of type {type_.__name__}, not {shown(value)}")
     if type_ is int:
         return int(value)
+    if type_ is str and not _is_writable(value):
+        raise InputError(f"{flag} takes text that UTF-8 can hold, not {shown(value)}")
     # A whole number stays one, so that a file says 5 where 5 was given.
     return value if isinstance(value, int | str) else type_(value)
 
 
+def _is_writable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_limits(limits: Mapping[str, Any], type_: type, value: Any, flag: str) -> None:
     if type_ is float and not abs(value) <= sys.float_info.max:
-        raise InputError(f"{flag} must be a finite number, not {value}")
+        raise InputError(f"{flag} must be a finite number, not {shown(value)}")
     if limits["at_least"] is not None and value < limits["at_least"]:
-        raise InputError(f"{flag} must be at least {limits['at_least']}, not {value}")
+        raise InputError(f"{flag} must be at least {limits['at_least']}, not {shown(value)}")
     if limits["above"] is not None and value <= limits["above"]:
-        raise InputError(f"{flag} must be more than {limits['above']}, not {value}")
+        raise InputError(f"{flag} must be more than {limits['above']}, not {shown(value)}")
     if limits["below"] is not None and value >= limits["below"]:
-        raise InputError(f"{flag} must be less than {limits['below']}, not {value}")
+        raise InputError(f"{flag} must be less than {limits['below']}, not {shown(value)}")
+    if type_ is int and value > MOST:
+        raise InputError(f"{flag} must be at most {MOST}, not {shown(value)}")
 
 
 def flag_name(field_name: str) -> str:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from rondel.errors import InputError
 from rondel.text.tokenizers import Tokenizer
-from rondel.text.typed import check_text
+from rondel.values import check_text
 
 END = "\n"
 """What a sentence begins after, and what ends it."""

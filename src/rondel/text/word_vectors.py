@@ -23,9 +23,8 @@ from rondel.files import write_atomically
 from rondel.text.gensim_vectors import is_pickle, read_keyed_vectors
 from rondel.text.tokenizers.base import Tokenizer
 from rondel.text.tokenizers.word import JOINER
-from rondel.text.typed import check_text
 from rondel.text.word2vec import read_word2vec, unescaped, word2vec_bytes
-from rondel.values import as_path, whole
+from rondel.values import as_path, check_text, whole
 
 Floats = npt.NDArray[np.floating[Any]]
 Found = npt.NDArray[np.bool_]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.errors import InputError
+from rondel.values import is_finite, shown
 
 Logits = npt.NDArray[np.float64]
 History = npt.NDArray[np.integer[Any]]
@@ -94,7 +94,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
     if (
         not isinstance(value, types)
         or isinstance(value, bool)
-        or not _finite(value)
+        or not is_finite(value)
         or (limits["at_least"] is not None and value < limits["at_least"])
         or (limits["above"] is not None and value <= limits["above"])
         or (limits["at_most"] is not None and value > limits["at_most"])
@@ -102,11 +102,4 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         words = {"at_least": "at least", "above": "more than", "at_most": "at most"}
         bounds = [f"{word} {limits[key]}" for key, word in words.items() if limits[key] is not None]
         kind = "a whole number" if whole else "a number"
-        raise InputError(f"{field.name} must be {kind}, {' and '.join(bounds)}, not {value!r}")
-
-
-def _finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an int past what a float can hold
-        return False
+        raise InputError(f"{field.name} must be {kind}, {' and '.join(bounds)}, not {shown(value)}")
