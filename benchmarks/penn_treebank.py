@@ -21,8 +21,8 @@ from typing import Any
 from _report import arguments_for, describe, machine, table, write_json
 
 import rondel
+from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import InputError
-from rondel.latent_api import SentenceVAE
 from rondel.text.reading import read_text
 
 PARTS = ("train", "valid", "test")

@@ -27,9 +27,9 @@ from _report import arguments_for, describe, machine, table, write_json
 from matplotlib.figure import Figure
 
 import rondel
+from rondel.api.sentence_vae import SentenceVAE
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import ScoringSettings
-from rondel.latent_api import SentenceVAE
 from rondel.text.corpora import corpora
 from rondel.text.reading import read_text
 from rondel.training.callbacks.metrics import METRICS, read_metrics

@@ -10,6 +10,7 @@ from _runs import configured
 from _settings import text_config
 
 from rondel import Model
+from rondel.api.load import model_of
 from rondel.artifact import Artifact
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.models.bidirectional import BidirectionalModel
@@ -47,7 +48,7 @@ def random_text_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: An
     """A model of the characters, words … of `TEXT`."""
     tokenizer = train_tokenizer(TEXT, text_config(min_count=1, **{"level": "char", **text}))
     config = shape(tokenizer.vocab_size, nonlinearity, cell=cell, num_layers=2)
-    return Model(Artifact(config, tokenizer, random_model(config).export()))
+    return model_of(Artifact(config, tokenizer, random_model(config).export()))
 
 
 def cloze_logits(engine: BidirectionalEngine, ids: np.ndarray) -> np.ndarray:

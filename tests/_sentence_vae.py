@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from _settings import model_config, text_config
 
+from rondel.api.sentence_vae import SentenceVAE
 from rondel.artifact import Artifact
 from rondel.cells import cells
 from rondel.engine.base import Floats
-from rondel.latent_api import SentenceVAE
 from rondel.settings import ModelConfig
 from rondel.text.tokenizers import train_tokenizer
 

@@ -32,9 +32,10 @@ def test_exported_names_are_in_order_and_listed():
 
 
 def test_every_public_part_of_a_model_is_documented():
-    parts = {name: part for name, part in vars(rondel.Model).items() if not name.startswith("_")}
-    assert {"sample", "stream", "evaluate", "save", "config"} <= set(parts)
-    assert [name for name, part in parts.items() if not inspect.getdoc(part)] == []
+    for cls in (rondel.LanguageModel, rondel.BidirectionalModel, rondel.SentenceVAE):
+        parts = {name: getattr(cls, name) for name in dir(cls) if not name.startswith("_")}
+        assert {"sample", "samples", "save", "config"} <= set(parts)
+        assert [name for name, part in parts.items() if not inspect.getdoc(part)] == []
 
 
 def test_errors_are_caught_by_their_base():

@@ -12,20 +12,60 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rondel.api import Model, load
-    from rondel.errors import RondelError
-    from rondel.training_api import resume, train
+    from rondel.api.base import Model
+    from rondel.api.bidirectional import BidirectionalModel
+    from rondel.api.language_model import LanguageModel
+    from rondel.api.load import load
+    from rondel.api.sentence_vae import SentenceVAE
+    from rondel.api.training import resume, train
+    from rondel.errors import (
+        InputError,
+        MissingExtraError,
+        ModelFolderError,
+        NonFiniteLossError,
+        RondelError,
+        WrongKindError,
+    )
+    from rondel.settings.given import Settings
+    from rondel.training.callbacks import Callback
 
 __version__ = "0.1.0"
-__all__ = ["Model", "RondelError", "__version__", "load", "resume", "train"]
-
+__all__ = [
+    "BidirectionalModel",
+    "Callback",
+    "InputError",
+    "LanguageModel",
+    "MissingExtraError",
+    "Model",
+    "ModelFolderError",
+    "NonFiniteLossError",
+    "RondelError",
+    "SentenceVAE",
+    "Settings",
+    "WrongKindError",
+    "__version__",
+    "load",
+    "resume",
+    "train",
+]
 _HOMES = {
-    "Model": "rondel.api",
+    "BidirectionalModel": "rondel.api.bidirectional",
+    "Callback": "rondel.training.callbacks",
+    "InputError": "rondel.errors",
+    "LanguageModel": "rondel.api.language_model",
+    "MissingExtraError": "rondel.errors",
+    "Model": "rondel.api.base",
+    "ModelFolderError": "rondel.errors",
+    "NonFiniteLossError": "rondel.errors",
     "RondelError": "rondel.errors",
-    "load": "rondel.api",
-    "resume": "rondel.training_api",
-    "train": "rondel.training_api",
+    "SentenceVAE": "rondel.api.sentence_vae",
+    "Settings": "rondel.settings.given",
+    "WrongKindError": "rondel.errors",
+    "load": "rondel.api.load",
+    "resume": "rondel.api.training",
+    "train": "rondel.api.training",
 }
+__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> object:

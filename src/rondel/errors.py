@@ -4,6 +4,7 @@
 
     RondelError                  anything rondel refuses, in one line that says what to do
     ├── InputError               a text, a corpus or a setting that cannot be used
+    │   └── WrongKindError       what only models of another kind have
     ├── ModelFolderError         a model folder that is missing, damaged or does not match itself
     ├── NonFiniteLossError       training produced a loss that is not a number
     └── MissingExtraError        a part of rondel that was not installed
@@ -26,6 +27,10 @@ class RondelError(Exception):
 
 class InputError(RondelError):
     """A text, a corpus or a setting that cannot be used as it is."""
+
+
+class WrongKindError(InputError, AttributeError):
+    """A model was asked for what only models of another kind have."""
 
 
 class ModelFolderError(RondelError):

@@ -20,7 +20,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
-from rondel.api import Model, load
+from rondel.api.language_model import LanguageModel
+from rondel.api.load import load
 from rondel.errors import warn_of
 from rondel.evaluation.framing import LINE_BREAK, Framing, Passage, knows_line_break
 from rondel.evaluation.measures import Measured, Prediction
@@ -36,10 +37,10 @@ NAMED, TAIL = 5, 30
 class RondelLM(LM):  # type: ignore[misc]
     """The model in a folder, for the harness to ask."""
 
-    def __init__(self, model: str | Path | Model, batch_size: int = 64, **_: Any) -> None:
+    def __init__(self, model: str | Path | LanguageModel, batch_size: int = 64, **_: Any) -> None:
         """Take a model or the folder of one; what else the harness passes on is of no use here."""
         super().__init__()
-        self.model = model if isinstance(model, Model) else load(model)
+        self.model = model if isinstance(model, LanguageModel) else load(model)
         self.size = int(batch_size)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:

@@ -88,7 +88,7 @@ def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> No
         rondel("fill", trained_both, "The ___", "--length", 0)
     with pytest.raises(InputError, match="length must be at most 256 tokens, not 50000"):
         rondel("fill", trained_both, "The ___", "--length", 50_000)
-    with pytest.raises(InputError, match="from one side only"):
+    with pytest.raises(InputError, match="is a language model, which has no"):
         rondel("fill", trained, "The ___")
 
 
@@ -112,7 +112,7 @@ def test_sample_by_gibbs_draws_the_whole_prime_again(trained_both: Path) -> None
 
 
 def test_sample_by_gibbs_needs_both_sides(trained: Path) -> None:
-    with pytest.raises(InputError, match="from one side only"):
+    with pytest.raises(InputError, match="is a language model, which has no"):
         rondel("sample", trained, "--mode", "gibbs", "--prime", "The ")
 
 

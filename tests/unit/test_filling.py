@@ -14,6 +14,7 @@ from _settings import text_config
 
 import rondel
 from rondel import Model
+from rondel.api.load import model_of
 from rondel.artifact import Artifact
 from rondel.errors import InputError
 from rondel.generation.filling import LOOK_AHEAD
@@ -28,7 +29,7 @@ def model() -> Model:
     """A model of five tokens: four letters and the unknown."""
     tokenizer = train_tokenizer(LETTERS, text_config())
     config = shape(tokenizer.vocab_size, cell="gru", num_layers=2)
-    return Model(Artifact(config, tokenizer, random_model(config).export()))
+    return model_of(Artifact(config, tokenizer, random_model(config).export()))
 
 
 def causal(model: Model, text: str, begin: int) -> float:
@@ -219,5 +220,5 @@ def test_a_gap_within_a_word_is_none_of_a_word_model() -> None:
 
 
 def test_a_model_that_reads_one_way_fills_nothing(trained: Path) -> None:
-    with pytest.raises(InputError, match="from one side only; for this, train one with --bidir"):
+    with pytest.raises(InputError, match="is a language model, which has no "):
         rondel.load(trained).fill("The ___ is hot.")

@@ -17,6 +17,7 @@ from _runs import configured, variants
 from _settings import text_config
 
 from rondel import Model
+from rondel.api.load import model_of
 from rondel.artifact import Artifact
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.framing import Framing
@@ -46,7 +47,7 @@ def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **text: Any) -> M
     shape, weights = random_model(
         cell, nonlinearity, layers=2, vocab=tokenizer.vocab_size, embedding=8, seed=3
     )
-    return Model(Artifact(shape, tokenizer, weights))
+    return model_of(Artifact(shape, tokenizer, weights))
 
 
 def units_of(model: Model) -> tuple[str, ...]:
@@ -221,7 +222,7 @@ def test_word_probabilities_do_not_sum_to_more_than_one() -> None:
     tokenizer = train_tokenizer("a b, c\n", config)
     shape = configured(tokenizer.vocab_size, cell="rnn").model
     weights = initial_parameters(make_cell("rnn"), tokenizer.vocab_size, 16, 1, 8, seed=3)
-    model = Model(Artifact(dataclasses.replace(shape, tie_weights=False), tokenizer, weights))
+    model = model_of(Artifact(dataclasses.replace(shape, tie_weights=False), tokenizer, weights))
     words = ["".join(parts) for parts in itertools.product("abc", ["", ","])]
     with_end = [
         math.exp(-model.score(f"{word} a", by="word", unit="nats")["surprisal_nats"][0])
@@ -373,7 +374,7 @@ def test_a_model_without_line_breaks_says_so() -> None:
     tokenizer = train_tokenizer("abc abc", text_config())
     shape = configured(tokenizer.vocab_size).model
     weights = initial_parameters(make_cell("lstm"), tokenizer.vocab_size, 16, 1, 8)
-    model = Model(Artifact(shape, tokenizer, weights))
+    model = model_of(Artifact(shape, tokenizer, weights))
     assert np.isnan(model.score("abc")["surprisal_bits"]).tolist() == [True, False, False]
     with pytest.raises(InputError, match="knows no line break for a text to start from"):
         model.score("abc", start="newline")
@@ -384,7 +385,7 @@ def test_a_model_without_line_breaks_says_so() -> None:
 def test_a_damaged_model_is_not_believed() -> None:
     model = make_model()
     weights = {**model.weights, "head.bias": np.full_like(model.weights["head.bias"], np.nan)}
-    broken = Model(Artifact(model.config, model.tokenizer, weights))
+    broken = model_of(Artifact(model.config, model.tokenizer, weights))
     with pytest.raises(ModelFolderError, match="not a finite number"):
         broken.score("cup")
 

@@ -12,6 +12,7 @@ from _settings import text_config
 from gensim.models import KeyedVectors
 
 from rondel import Model, artifact, load
+from rondel.api.load import model_of as made_of
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.word2vec import escaped, unescaped
@@ -35,7 +36,7 @@ def model_of(level: str, like: Path) -> Model:
     rng = np.random.default_rng(1)
     table = rng.normal(size=(tokenizer.vocab_size, 5)).astype(np.float32)
     weights = {**parts.weights, "embedding.weight": table}
-    return Model(dataclasses.replace(parts, tokenizer=tokenizer, weights=weights))
+    return made_of(dataclasses.replace(parts, tokenizer=tokenizer, weights=weights))
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -75,7 +76,7 @@ def test_a_run_starts_from_what_was_written(tmp_path: Path, words: Path) -> None
         tmp_path / "run", TEXT, word_vectors=path, min_count=1, word_split="spaces", steps=1,
         batch_size=2, freeze_embedding=True,
     )  # fmt: skip
-    before, after = load(words), Model(artifact.load(tmp_path / "run"))
+    before, after = load(words), model_of(artifact.load(tmp_path / "run"))
     assert run.notes[-1].startswith(f"word vectors for {after.tokenizer.vocab_size:,} of ")
     rows = {before.tokenizer.token(i): i for i in range(before.tokenizer.vocab_size)}
     order = [rows[after.tokenizer.token(i)] for i in range(after.tokenizer.vocab_size)]

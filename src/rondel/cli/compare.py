@@ -13,7 +13,7 @@ from rondel.data.store import TokenStore
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
-    from rondel.api import Model
+    from rondel.api.language_model import LanguageModel
     from rondel.data.store import Ids
     from rondel.evaluation.evaluate import Evaluation
 
@@ -77,7 +77,7 @@ def _row(
     read: _Reader,
     no_baseline: bool,
 ) -> Row:
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.waiting import Waiting
     from rondel.evaluation.baseline import evaluate_ngrams
     from rondel.kinds import kind_of
@@ -100,7 +100,7 @@ def _row(
 
 
 def _training_ids(
-    model: Model, folder: Path, baseline_texts: tuple[str, ...], read: _Reader
+    model: LanguageModel, folder: Path, baseline_texts: tuple[str, ...], read: _Reader
 ) -> Ids:
     if baseline_texts:
         return model.tokenizer.encode(read(model, baseline_texts))
@@ -121,7 +121,7 @@ class _Reader:
         self._known: dict[tuple[tuple[str, ...], bool], str] = {}
         self._stdin_is_read = False
 
-    def __call__(self, model: Model, texts: tuple[str, ...]) -> str:
+    def __call__(self, model: LanguageModel, texts: tuple[str, ...]) -> str:
         from rondel.text.reading import STDIN, read_text
 
         as_bytes = model.tokenizer.reads_bytes

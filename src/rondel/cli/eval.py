@@ -15,7 +15,9 @@ from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
-    from rondel.api import Model
+    from rondel.api.base import Model
+    from rondel.api.bidirectional import BidirectionalModel
+    from rondel.api.language_model import LanguageModel
     from rondel.data.store import Ids
     from rondel.evaluation.adapting import DynamicSettings
     from rondel.evaluation.cache import Cache
@@ -75,7 +77,7 @@ def command(
     half is judged so, and then both sides together, by pseudo-log-likelihoods. A sentence VAE reads
     each line for itself, and bounds on its likelihood are told, per sentence and per token.
     """
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.kinds import kind_of
 
@@ -105,7 +107,7 @@ class Asked(NamedTuple):
     cache: Cache | None
     as_json: bool
 
-    def tokens(self, model: Model) -> tuple[Ids, int, str | None]:
+    def tokens(self, model: LanguageModel) -> tuple[Ids, int, str | None]:
         """Token ids, how many characters they stand for, and the text if it is not stored."""
         if not self.text:
             return (*_tokens_of_split(self.folder, self.split, model.config.vocab_size), None)
@@ -113,13 +115,13 @@ class Asked(NamedTuple):
         return model.tokenizer.encode(whole), len(whole), whole
 
 
-def evaluate_text(judged: Model, asked: Asked) -> None:
+def evaluate_text(judged: LanguageModel, asked: Asked) -> None:
     """Print how well a language model predicts a text."""
     figures, exact = _causal_figures(judged, asked)
     _tell(figures, exact, None, judged.tokenizer.token_noun, asked.as_json)
 
 
-def evaluate_both_sides(judged: Model, asked: Asked) -> None:
+def evaluate_both_sides(judged: BidirectionalModel, asked: Asked) -> None:
     """The same of a bidirectional model's causal half, and of both its sides together."""
     from rondel.cli.waiting import Waiting
 
@@ -130,9 +132,9 @@ def evaluate_both_sides(judged: Model, asked: Asked) -> None:
     _tell(figures, exact, cloze, judged.tokenizer.token_noun, asked.as_json)
 
 
-def _causal_figures(judged: Model, asked: Asked) -> tuple[Evaluation, Evaluation | None]:
+def _causal_figures(judged: LanguageModel, asked: Asked) -> tuple[Evaluation, Evaluation | None]:
     """The figures, and those at full precision if these are not."""
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.waiting import Waiting
 
     if asked.iw_samples is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -13,6 +13,8 @@ from rondel.generation.filling import GAP, LONGEST, MOST_WORDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rondel.api.bidirectional import BidirectionalModel
+    from rondel.api.sentence_vae import SentenceVAE
     from rondel.evaluation.scoring import Columns
     from rondel.generation.filling import Filled
     from rondel.generation.imputation import Imputed
@@ -68,7 +70,7 @@ def command(
     \b
       rondel fill runs/book "To be, or ___ to be"
     """
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting
@@ -78,7 +80,8 @@ def command(
 
     settings = FillSettings(gap, length, max_length, best, width, sweeps, seed)
     tell_of_compiling()
-    filler = load(model)
+    # Another kind says what it lacks.
+    filler = cast("BidirectionalModel | SentenceVAE", load(model))
     if text == "-":
         text = read_text(["-"], encoding, as_bytes=filler.tokenizer.reads_bytes)
     tell_of_unknowns(unknowns_around(filler.tokenizer, text, gap))

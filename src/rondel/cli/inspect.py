@@ -12,7 +12,7 @@ from rondel.errors import InputError
 from rondel.files import refuse_device
 
 if TYPE_CHECKING:
-    from rondel.api import Model
+    from rondel.api.language_model import LanguageModel
     from rondel.inspection.ablation import Effect
     from rondel.inspection.features import Feature
     from rondel.inspection.finding import Find
@@ -92,7 +92,7 @@ def command(model: Path, text: str | None, encoding: str, **flags: Any) -> None:
     than chance and a model that learnt nothing would have them do, in one half of the text and in
     the other.
     """
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.compiling import tell_of_compiling
 
     _check(flags)
@@ -110,7 +110,7 @@ def command(model: Path, text: str | None, encoding: str, **flags: Any) -> None:
 
 
 def _watch(
-    folder: Path, model: Model, text: str | None, encoding: str, flags: dict[str, Any]
+    folder: Path, model: LanguageModel, text: str | None, encoding: str, flags: dict[str, Any]
 ) -> None:
     """Write on from the text, coloured by the unit that is named, or by its most telling one."""
     from rondel.cli.watching import watch
@@ -130,7 +130,7 @@ def _watch(
     watch(model, names, prime, flags["length"], flags["seed"])
 
 
-def _units(model: Model, names: tuple[str, ...]) -> list[Unit]:
+def _units(model: LanguageModel, names: tuple[str, ...]) -> list[Unit]:
     from rondel.inspection.trace import find_unit, track_shapes
 
     shapes = track_shapes(model.config)
@@ -148,7 +148,7 @@ def _check(flags: dict[str, Any]) -> None:
         raise click.UsageError("--heatmap goes with --out FIGURE.png or .svg")
 
 
-def _read(folder: Path, model: Model, text: str | None, encoding: str) -> str:
+def _read(folder: Path, model: LanguageModel, text: str | None, encoding: str) -> str:
     from rondel.text.reading import read_text
 
     if text is not None:
@@ -160,7 +160,7 @@ def _read(folder: Path, model: Model, text: str | None, encoding: str) -> str:
 
 
 def _features(
-    model: Model, text: str, patterns: tuple[str, ...], files: tuple[str, ...]
+    model: LanguageModel, text: str, patterns: tuple[str, ...], files: tuple[str, ...]
 ) -> list[Feature]:
     import numpy as np
 
@@ -182,7 +182,7 @@ def _features(
     return features_of(text, spans_of(model.config, model.tokenizer, text), named, tracks)
 
 
-def _traced(model: Model, text: str, flags: dict[str, Any]) -> Trace:
+def _traced(model: LanguageModel, text: str, flags: dict[str, Any]) -> Trace:
     """A trace of the tracks that are asked for, since gates take time and room."""
     from rondel.cli.waiting import Waiting
     from rondel.inspection.finding import FINDING_TRACKS
@@ -197,7 +197,9 @@ def _traced(model: Model, text: str, flags: dict[str, Any]) -> Trace:
         return model.trace(text, tracks=chosen, watch=waiting)
 
 
-def _act(model: Model, trace: Trace, features: list[Feature], flags: dict[str, Any]) -> None:
+def _act(
+    model: LanguageModel, trace: Trace, features: list[Feature], flags: dict[str, Any]
+) -> None:
     from rondel.cli.units_text import show_unit, tell_effects, tell_finds
 
     out, how = flags["out"], flags["how"]
@@ -232,7 +234,7 @@ def _is_page(out: Path | None) -> bool:
 
 
 def _effects(
-    model: Model, trace: Trace, unit: Unit, features: list[Feature], finds: list[Find]
+    model: LanguageModel, trace: Trace, unit: Unit, features: list[Feature], finds: list[Find]
 ) -> list[Effect]:
     """What a unit is for: the features that it was found for, or else all that ever hold."""
     own = {f.feature for f in finds if (f.unit.layer, f.unit.index) == (unit.layer, unit.index)}

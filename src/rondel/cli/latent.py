@@ -12,7 +12,7 @@ from rondel.errors import InputError
 from rondel.generation.landscape import PROJECTIONS
 
 if TYPE_CHECKING:
-    from rondel.latent_api import SentenceVAE
+    from rondel.api.sentence_vae import SentenceVAE
 
 
 @click.command()

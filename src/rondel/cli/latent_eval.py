@@ -11,9 +11,9 @@ from rondel.cli.sentences import readable
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
+    from rondel.api.sentence_vae import SentenceVAE
     from rondel.cli.eval import Asked
     from rondel.evaluation.latent import LatentEvaluation
-    from rondel.latent_api import SentenceVAE
 
 
 IW_SAMPLES = 10

@@ -78,7 +78,7 @@ def command(
     What comes out is each id's hypotheses, best first, by score = first pass + weight × the
     model's log-probability in nats, which includes that of the line's end.
     """
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting

@@ -6,7 +6,7 @@ import itertools
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -20,7 +20,8 @@ from rondel.threads import MOST_THREADS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rondel.api import Model
+    from rondel.api.bidirectional import BidirectionalModel
+    from rondel.api.language_model import LanguageModel
     from rondel.generation.opening import Opening
 
 GIBBS, TRAINING = "gibbs", "training"
@@ -68,7 +69,7 @@ WRITING = ("length", "mode", "stop", "beam_width")
     "--seed",
     type=click.IntRange(min=0),
     help="The same seed gives the same text, and of several, the same each: text K (from 0) is "
-    "Model.sample(seed=SEED, index=K).",
+    "LanguageModel.sample(seed=SEED, index=K).",
 )
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")
 @click.option(
@@ -132,7 +133,7 @@ def command(
 
     A sentence VAE writes sentences from points drawn in its latent space, one a line.
     """
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.kinds import kind_of
 
@@ -154,8 +155,8 @@ def command(
 class Wanted:
     """What is asked: texts after a prime or none, how many, of which seed, written how.
 
-    `settings` are those of `Model.stream` beside the seed, `sieve` what leaves some texts out, and
-    `sweeps` goes with mode gibbs.
+    `settings` are those of `LanguageModel.stream` beside the seed, `sieve` what leaves some texts
+    out, and `sweeps` goes with mode gibbs.
     """
 
     prime: str | None
@@ -172,7 +173,7 @@ class Wanted:
         return self.how != "text" or self.sieve["unique"] or bool(self.sieve["not_in"])
 
 
-def write_texts(writer: Model, wanted: Wanted) -> None:
+def write_texts(writer: LanguageModel, wanted: Wanted) -> None:
     """Print texts of a model that writes token by token."""
     from rondel.cli.describing import tell_of_unknowns
 
@@ -201,13 +202,15 @@ def write_texts(writer: Model, wanted: Wanted) -> None:
             _write(writer, prime, {**settings, "beam_width": beam_width}, wanted)
 
 
-def _opening(writer: Model, prime: str | None, seed: int | None, index: int = 0) -> Opening:
+def _opening(writer: LanguageModel, prime: str | None, seed: int | None, index: int = 0) -> Opening:
     from rondel.generation.opening import opening_with
 
     return writer.choose_opening(seed, index) if prime is None else opening_with(prime)
 
 
-def _write(writer: Model, prime: str | None, settings: dict[str, Any], wanted: Wanted) -> None:
+def _write(
+    writer: LanguageModel, prime: str | None, settings: dict[str, Any], wanted: Wanted
+) -> None:
     """Print texts as they are made."""
     from rondel.generation.settings import GenerationSettings
 
@@ -226,7 +229,9 @@ def _write(writer: Model, prime: str | None, settings: dict[str, Any], wanted: W
     print_in_order(events, openings, wanted.count)
 
 
-def _search(writer: Model, prime: str | None, settings: dict[str, Any], wanted: Wanted) -> None:
+def _search(
+    writer: LanguageModel, prime: str | None, settings: dict[str, Any], wanted: Wanted
+) -> None:
     """Print the likeliest texts that a beam search finds."""
     opening = _opening(writer, prime, wanted.seed)
     sieve = writer.sieve(after=opening.prime, **wanted.sieve)
@@ -237,7 +242,7 @@ def _search(writer: Model, prime: str | None, settings: dict[str, Any], wanted: 
     write_found(found, sieve, wanted.how, wanted.count, begun)
 
 
-def _redraw(writer: Model, wanted: Wanted) -> None:
+def _redraw(writer: LanguageModel, wanted: Wanted) -> None:
     """Print texts whose tokens were all drawn again."""
     rules = {k: v for k, v in wanted.settings.items() if k not in WRITING}
 
@@ -255,12 +260,13 @@ def _redraw(writer: Model, wanted: Wanted) -> None:
     write_list(samples, wanted.how, wanted.count)
 
 
-def _redrawn(writer: Model, text: str, sweeps: int, settings: dict[str, Any]) -> str:
+def _redrawn(writer: LanguageModel, text: str, sweeps: int, settings: dict[str, Any]) -> str:
     """The text after its last sweep, with a progress bar meanwhile."""
     from rondel.cli.waiting import Waiting
 
     with Waiting() as waiting:
-        for done, drawn in enumerate(writer.gibbs(text, sweeps=sweeps, **settings), 1):
+        both = cast("BidirectionalModel", writer)  # another kind says what it lacks
+        for done, drawn in enumerate(both.gibbs(text, sweeps=sweeps, **settings), 1):
             text = drawn
             waiting(done / sweeps)
     return text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from rondel.api import Model
+    from rondel.api.language_model import LanguageModel
     from rondel.evaluation.scoring import Columns, ScoringSettings
     from rondel.text.tokenizers import Tokenizer
 
@@ -110,7 +110,7 @@ def command(
     pseudo-log-likelihoods, in columns that say so, and compare with no other model's figures. With
     --causal it scores as the language model that its causal half is.
     """
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
     from rondel.evaluation.framing import Framing
@@ -134,7 +134,7 @@ def command(
 
 
 def _score(
-    scorer: Model, texts: tuple[str, ...], encoding: str, settings: ScoringSettings
+    scorer: LanguageModel, texts: tuple[str, ...], encoding: str, settings: ScoringSettings
 ) -> Columns:
     """One table of all texts; if there are several, its first column names them."""
     import numpy as np

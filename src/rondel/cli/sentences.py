@@ -13,8 +13,8 @@ from rondel.errors import InputError
 from rondel.generation.settings import MODES
 
 if TYPE_CHECKING:
+    from rondel.api.sentence_vae import SentenceVAE
     from rondel.cli.sample import Wanted
-    from rondel.latent_api import SentenceVAE
 
 
 def writing_options(command: F) -> F:
@@ -60,19 +60,12 @@ def write_samples(vae: SentenceVAE, wanted: Wanted) -> None:
 
 def open_sentence_vae(folder: Path) -> SentenceVAE:
     """The sentence VAE in a folder; `InputError` if it is a model of another kind."""
-    from rondel.api import load
+    from rondel.api.load import load
+    from rondel.api.sentence_vae import SentenceVAE
     from rondel.cli.compiling import tell_of_compiling
-    from rondel.kinds import kind_of
-    from rondel.latent_api import SentenceVAE
 
     tell_of_compiling()
-    model = load(folder)
-    if not isinstance(model, SentenceVAE):
-        raise InputError(
-            f"{folder} is a {kind_of(model.config).noun}, which has no latent space; for this, "
-            "train one with --model sentence-vae"
-        )
-    return model
+    return load(folder, kind=SentenceVAE)
 
 
 def told(settings: dict[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def command(
     """
     import numpy as np
 
-    from rondel.api import load
+    from rondel.api.load import load
     from rondel.text.word2vec import word2vec_bytes
 
     if binary and out is None:

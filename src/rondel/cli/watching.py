@@ -11,7 +11,7 @@ from rondel.cli.units_text import append
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
-    from rondel.api import Model
+    from rondel.api.language_model import LanguageModel
     from rondel.engine import Engine
 
 
@@ -57,7 +57,7 @@ class WatchedEngine:
 
 
 def watch(
-    model: Model, names: tuple[str, ...], prime: str | None, length: int, seed: int | None
+    model: LanguageModel, names: tuple[str, ...], prime: str | None, length: int, seed: int | None
 ) -> None:
     """Write text after a prime, each token in the colour of what one unit does when it is read.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from rondel.checked import Natural, Positive, check_fields
 from rondel.errors import InputError
@@ -49,3 +49,37 @@ class GenerationSettings:
     def draws(self) -> bool:
         """Whether chance has a part in the text, so that another number's is another one."""
         return self.mode not in ("argmax", "beam") and self.rules.get("temperature") != 0
+
+
+class RuleKeywords(TypedDict, total=False):
+    """Parameters of the sampling rules, for type checkers: each rule says what its own mean."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repetition_penalty: float
+
+
+class WritingKeywords(RuleKeywords, total=False):
+    """What `LanguageModel.stream` takes beside the prime, for type checkers."""
+
+    length: int
+    mode: str
+    seed: int | None
+    index: int
+    stop: str | Sequence[str] | None
+    beam_width: int
+
+
+def generation_settings(
+    length: int,
+    mode: str,
+    seed: int | None,
+    stop: str | Sequence[str] | None,
+    beam_width: int,
+    rules: Mapping[str, Any],
+) -> GenerationSettings:
+    """Settings as the keywords of `LanguageModel.stream` say them."""
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    return GenerationSettings(length, mode, seed, stops, beam_width, rules)

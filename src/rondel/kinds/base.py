@@ -75,6 +75,8 @@ class Kind:
     """`(run settings, tokenizer) -> Learner`."""
 
     # Using one.
+    api_class: ClassVar[Part] = Part("rondel.api.language_model:LanguageModel")
+    """A class of `rondel.api.base.Model`."""
     sample_command: ClassVar[Part] = Part("rondel.cli.sample:write_texts")
     """What `rondel sample` does: `(model, what was asked) -> None`."""
     eval_command: ClassVar[Part] = Part("rondel.cli.eval:evaluate_text")

@@ -24,6 +24,7 @@ class Bidirectional(Kind):
     batches = Part("rondel.data.batches:two_way_batches")
     module = Part("rondel.models.bidirectional:BidirectionalModel")
 
+    api_class = Part("rondel.api.bidirectional:BidirectionalModel")
     eval_command = Part("rondel.cli.eval:evaluate_both_sides")
     text_reader = Part("rondel.inspection.text_reader:TwoWayReader")
 

@@ -112,6 +112,7 @@ class SentenceVAE(Kind):
     module = Part("rondel.models.sentence_vae:SentenceVAE")
     learner = Part("rondel.training.sentence_vae_learner:build_learner")
 
+    api_class = Part("rondel.api.sentence_vae:SentenceVAE")
     sample_command = Part("rondel.cli.sentences:write_samples")
     eval_command = Part("rondel.cli.latent_eval:evaluate_sentences")
     read_request = Part("rondel.serving.asking:read_sentences")

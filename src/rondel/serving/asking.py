@@ -9,12 +9,12 @@ from typing import cast
 
 import numpy as np
 
+from rondel.api.sentence_vae import SentenceVAE
 from rondel.generation.latent import latent_start
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.shaping import Shaper
 from rondel.generation.start import PrimeReading
 from rondel.kinds import kind_of
-from rondel.latent_api import SentenceVAE
 from rondel.serving.errors import LONGEST_SHOWN, Refusal
 from rondel.serving.scheduler import Busy, Ticket, Work
 from rondel.serving.service import Served, Service

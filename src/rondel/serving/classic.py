@@ -49,7 +49,7 @@ async def write(
         temperature=temperature,
         seed=seed,
         mode=MODES[sample_mode],
-        echo=served.latent is None,
+        echo=served.model.reads_prompts,
     )
     asked = await read_request(service, served, body)
     ticket = submit(service, served, asked.works, whole=False)

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from rondel.api.base import Model
+from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import Columns, ScoringSettings
 from rondel.inspection.trace import LONGEST_NAME
-from rondel.latent_api import SentenceVAE
 from rondel.serving.answers import Json, json_parts, unless_gone
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
@@ -144,11 +145,12 @@ class _StoppedError(Exception):
 
 
 def _sentence_vae(served: Served) -> SentenceVAE:
-    if served.latent is None:
+    model: Model = served.model
+    if not isinstance(model, SentenceVAE):
         raise Refusal(
             f"{served.name} is no sentence VAE; this needs one", param="model", code="wrong_model"
         )
-    return served.latent
+    return model
 
 
 def _check_length(length: int, most: int) -> None:

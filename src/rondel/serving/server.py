@@ -22,7 +22,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from rondel.api import load
+from rondel.api.load import load
 from rondel.errors import InputError, RondelError
 from rondel.serving.app import KEY, SETTINGS, create_app, settle
 from rondel.serving.gate import LONGEST_HEAD

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rondel.api import Model, load
+from rondel.api.language_model import LanguageModel
+from rondel.api.load import load
 from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
 from rondel.engine.compiled_engine import processors
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.start import read_prime
 from rondel.generation.streams import Request, StreamBatch
 from rondel.inspection.trace import track_shapes
-from rondel.latent_api import SentenceVAE
 from rondel.serving.errors import Refusal
 from rondel.serving.metrics import Metrics, ModelMetrics
 from rondel.serving.scheduler import Busy, Scheduler
@@ -38,7 +38,7 @@ class Served:
     """A model, its name, and what writes with it."""
 
     name: str
-    model: Model
+    model: LanguageModel
     scheduler: Scheduler
     metrics: ModelMetrics
     created: int
@@ -50,11 +50,6 @@ class Served:
     def changed(self) -> bool:
         """Whether the folder holds another model by now than the one that is served."""
         return _stamps(self.folder) != self.stamps
-
-    @property
-    def latent(self) -> SentenceVAE | None:
-        """The model, if it is a sentence VAE."""
-        return self.model if isinstance(self.model, SentenceVAE) else None
 
     def facts(self, settings: ServiceSettings) -> dict[str, Any]:
         """What `/v1/models` says of it."""
@@ -144,13 +139,11 @@ class Service:
         stamps = _stamps(read)
         model = load(read, precision=settings.precision, threads=threads)
         metrics = ModelMetrics(self.metrics, name)
-        latent = isinstance(model, SentenceVAE)
-        engine = model.latents.decoder if isinstance(model, SentenceVAE) else model.engine
-        if not latent:
+        if model.reads_prompts:
             _warm_up(model, settings.batch_size)
         scheduler = Scheduler(
             name,
-            engine,
+            model.writing_engine,
             model.tokenizer,
             capacity=settings.batch_size,
             max_queue=settings.max_queue,
@@ -169,7 +162,7 @@ def _stamps(folder: Path) -> Stamps:
     return tuple((one.st_size, one.st_mtime_ns) for one in found)
 
 
-def _warm_up(model: Model, capacity: int) -> None:
+def _warm_up(model: LanguageModel, capacity: int) -> None:
     """Write a little, so that kernels are loaded and their ways of working are tried."""
     text = model.tokenizer.token(model.config.vocab_size - 1)
     start = read_prime(model.engine, model.tokenizer, text)

@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from rondel.api import Model, load
+from rondel.api.language_model import LanguageModel
+from rondel.api.load import load
 from rondel.checked import checked
 from rondel.errors import InputError
 from rondel.training.callbacks import Callback
@@ -32,7 +33,7 @@ def train(
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
     **settings: Unpack[RunKeywords],
-) -> Model:
+) -> LanguageModel:
     """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
 
     ::
@@ -78,7 +79,7 @@ def resume(
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
     **changes: Unpack[ResumeKeywords],
-) -> Model:
+) -> LanguageModel:
     """Go on with the run in a folder where it was last saved; returns its best model.
 
     `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
@@ -89,7 +90,7 @@ def resume(
     return _fitted(take_up(Path(run), cast("dict[str, Any]", changes)), quiet, callbacks)
 
 
-def _fitted(run: Run, quiet: bool, callbacks: Sequence[Callback]) -> Model:
+def _fitted(run: Run, quiet: bool, callbacks: Sequence[Callback]) -> LanguageModel:
     from rondel.training.callbacks.standard import standard_callbacks
     from rondel.training.loop import fit
     from rondel.training.run import best_folder

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rondel.api import Model
+from rondel.api.base import Model
 from rondel.artifact import Artifact
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine
@@ -34,8 +34,13 @@ LONGEST = 400
 class SentenceVAE(Model):
     """A trained sentence VAE. Needs no PyTorch.
 
-    Every sentence is one line of text. What takes a text or a prime in `Model` is refused here with
-    `InputError`, since this model reads and writes whole sentences.
+    Every sentence is one line of text: it reads and writes whole sentences.
+
+    ::
+
+        vae = rondel.load("runs/captions/best", kind=rondel.SentenceVAE)
+        vae.sample_sentences(5, seed=1)
+        vae.interpolate("A man rides a horse.", "Two dogs play.")
     """
 
     def __init__(
@@ -52,17 +57,17 @@ class SentenceVAE(Model):
             self.config, self.weights, self._precision, self._threads, self._expected_tokens
         )
 
+    reads_prompts = False
+
+    @property
+    def writing_engine(self) -> Engine:
+        """Its decoder's; see `Model.writing_engine`."""
+        return self.latents.decoder
+
     @property
     def longest(self) -> int:
         """The most tokens of a sentence, without the line break that ends it."""
         return LatentSettings.of(self.config).longest_sentence or LONGEST
-
-    @functools.cached_property
-    def _engine(self) -> Engine:
-        raise InputError(
-            "this model is a sentence VAE, which reads and writes whole sentences: it goes on from "
-            "no text and scores none token by token; for that, use a language model"
-        )
 
     def encode(self, sentences: Sequence[str]) -> tuple[Floats, Floats]:
         """Mean and log-variance (N, Z) of q(z|x), the space's normal distribution of each sentence.
@@ -76,8 +81,9 @@ class SentenceVAE(Model):
     def decode(self, z: Any, *, first: Natural = 0, **settings: Any) -> list[str]:
         """The sentence at each of the points `z` (N, Z), each as if it were alone.
 
-        `settings` are those of `Model.stream`; `mode` is `argmax` if it is not told, and `length`,
-        the most tokens, what sentences of the model's text had. Draws are numbered from `first`.
+        `settings` are those of `LanguageModel.stream`; `mode` is `argmax` if it is not told, and
+        `length`, the most tokens, what sentences of the model's text had. Draws are numbered from
+        `first`.
         """
         points = latent.latents_of(z, self.latents.latent_size)
         return latent.decode(self.latents, self.tokenizer, points, self._chosen(settings), first)
@@ -99,7 +105,7 @@ class SentenceVAE(Model):
         points = self.random_points(count, self._chosen(settings).seed, first)
         return self.decode(points, first=first, **{"mode": "sample", **settings})
 
-    def samples(  # type: ignore[override]  # it takes no prime
+    def samples(
         self,
         count: Positive,
         prime: None = None,
@@ -110,7 +116,7 @@ class SentenceVAE(Model):
         index: Natural = 0,
         **settings: Any,
     ) -> SampleList:
-        """As `Model.samples`, of what `sample_sentences` writes. A prime is refused."""
+        """As `LanguageModel.samples`, of what `sample_sentences` writes. A prime is refused."""
         if prime is not None:
             raise InputError("a sentence VAE goes on from no prime; leave it out")
         self._chosen(settings)
@@ -160,7 +166,7 @@ class SentenceVAE(Model):
         points = latent.path(ends[0], ends[1], steps, spherical=spherical)
         return latent.steps_of(self.decode(points, **settings))
 
-    def fill(  # type: ignore[override]  # what is found is told otherwise
+    def fill(
         self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any
     ) -> list[Imputed]:
         """The best ways to fill the gaps of a sentence, which are marked `___`, best first.
@@ -221,7 +227,7 @@ class SentenceVAE(Model):
         return sentence_ids(self.tokenizer, sentence, self.longest, known=known)
 
     def _chosen(self, settings: dict[str, Any]) -> GenerationSettings:
-        """Settings as the keywords of `Model.stream` say them."""
+        """Settings as the keywords of `LanguageModel.stream` say them."""
         named = {field.name for field in dataclasses.fields(GenerationSettings)} - {"rules"}
         own = {name: value for name, value in settings.items() if name in named}
         if isinstance(own.get("stop"), str):

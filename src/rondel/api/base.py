@@ -1,0 +1,214 @@
+"""What every model is in Python: its parts, its units, and a folder to save it in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy.typing as npt
+
+from rondel import artifact
+from rondel.artifact import Artifact
+from rondel.checked import Natural, Positive, checked_methods
+from rondel.data.store import TokenStore
+from rondel.engine import Engine, check_choices
+from rondel.errors import InputError, WrongKindError
+from rondel.generation.listing import KnownTexts, Sieve
+from rondel.inspection import ablation, control, finding
+from rondel.inspection import trace as tracing
+from rondel.inspection.features import Feature, features_of
+from rondel.kinds import kind_of, kinds
+from rondel.settings import ModelConfig
+from rondel.text.reading import read_text
+from rondel.text.tokenizers import Tokenizer
+from rondel.text.word_vectors import WordVectors, vectors_of
+
+TRAINING = "training"
+"""What the text of a model's own run is called, among files. One of that name is `./training`."""
+
+
+@checked_methods
+class Model:
+    """A trained model of any kind, as `rondel.load` opens it. Needs no PyTorch.
+
+    What a model does beside this is said by the class of its kind: `LanguageModel`,
+    `BidirectionalModel`, `SentenceVAE`.
+    """
+
+    def __init__(
+        self, parts: Artifact, *, precision: str = "fp32", threads: int | None = None
+    ) -> None:
+        self._parts = parts
+        self._precision, self._threads = precision, threads
+        self._expected_tokens: int | None = None
+        self._folder: Path | None = None
+        check_choices(precision, threads)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            """Say which kinds of model have what this one has not."""
+            having = [
+                kind.noun
+                for kind in kinds.values()
+                if not name.startswith("_") and hasattr(kind.api_class, name)
+            ]
+            if not having:
+                raise AttributeError(f"a model has no attribute {name!r}")
+            raise WrongKindError(
+                f"this model is a {kind_of(self.config).noun}, which has no {name!r}; "
+                f"that is for a {' or a '.join(having)}"
+            )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {artifact.describe(self._parts)}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Engines, which are compiled and hold threads, stay behind: a copy makes its own.
+        computed = functools.cached_property
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if not isinstance(getattr(type(self), name, None), computed)
+        }
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's shape."""
+        return self._parts.config
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """How it reads and writes text."""
+        return self._parts.tokenizer
+
+    def _expect(self, tokens: int) -> None:
+        """Say, before anything else, that no more than so many tokens are to be read and written.
+
+        If that is little work, it is done before the compiled kernels would have been loaded. For
+        a process that ends with it: what is asked for later would go on without them.
+        """
+        self._expected_tokens = tokens
+
+    reads_prompts: ClassVar[bool] = True
+    """Whether it writes on from a text that is given."""
+
+    @property
+    def writing_engine(self) -> Engine:
+        """What writes, token by token: a token goes in with a state, logits and the next come out.
+
+        Every kind of model has one.
+        """
+        raise AttributeError(f"{type(self).__name__} does not write")
+
+    @property
+    def weights(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Its arrays, named and shaped as `torch.nn` names and shapes them."""
+        return self._parts.weights
+
+    @property
+    def progress(self) -> Mapping[str, Any]:
+        """How far its training had come: step, epoch, tokens, seconds, losses in nats per token."""
+        return self._parts.progress
+
+    def vectors(self) -> WordVectors:
+        """Its embedding: a vector for each token, to look for neighbours in or to write to a file.
+
+        Raises `InputError` for a model of one-hot input, which has none.
+        """
+        return vectors_of(self.tokenizer, self.weights)
+
+    def sieve(
+        self,
+        *,
+        unique: bool = False,
+        not_in: str | Path | Sequence[str | Path] = (),
+        after: str = "",
+        encoding: str = "utf-8",
+    ) -> Sieve:
+        """What leaves texts out of a list, as `samples` has it; `after` is their prime."""
+        files = [not_in] if isinstance(not_in, str | Path) else list(not_in)
+        as_bytes = self.tokenizer.reads_bytes
+        texts = [
+            self.training_text()
+            if file == TRAINING
+            else read_text([str(file)], encoding, as_bytes=as_bytes)
+            for file in files
+        ]
+        return Sieve(unique=unique, known=KnownTexts(texts) if texts else None, after=after)
+
+    def training_text(self) -> str:
+        """The text of the run that the model's folder is or lies in, all parts of it.
+
+        Raises `InputError` if the model was not loaded from one, or the folder was moved away.
+        """
+        store = (
+            None
+            if self._folder is None
+            else TokenStore.of_model(self._folder, self.config.vocab_size)
+        )
+        if store is None:
+            raise InputError(
+                "this model is without the text it was trained on, which lies in the folder of its "
+                "run; give that text's file instead"
+            )
+        return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
+
+    def trace(self, text: str, **settings: Any) -> tracing.Trace:
+        """What every unit does over a text, read from the zero state: arrays (N, L, H) by track.
+
+        `settings` are those of `rondel.inspection.trace.trace`, which says what a `Trace` is.
+        Raises `InputError` for a text that is empty or of nothing that the model knows.
+        """
+        return tracing.trace(self.config, self.weights, self.tokenizer, text, **settings)
+
+    def find_units(
+        self,
+        trace: tracing.Trace,
+        features: Sequence[Feature] | None = None,
+        *,
+        tracks: Sequence[str] | None = None,
+        seed: Natural = 0,
+    ) -> list[finding.Find]:
+        """The units of a trace of this model that go with a feature of its text, strongest first.
+
+        They are held against models that learnt nothing: this one's weights, shuffled. See
+        `rondel.inspection.finding`, and for other `features` than the usual,
+        `rondel.inspection.features.features_of`.
+        """
+        chosen = features_of(trace.text, trace.spans) if features is None else features
+        kept = [name for name in tracks or finding.FINDING_TRACKS if name in trace.tracks]
+        if not kept:
+            raise InputError(f"the trace has none of these tracks, only {', '.join(trace.tracks)}")
+        end = int(trace.spans[finding.first_half(len(trace)) - 1, 1])
+        others = [
+            tracing.trace(
+                self.config,
+                control.shuffled(self.config, self.weights, seed + number),
+                self.tokenizer,
+                trace.text[:end],
+                tracks=kept,
+            )
+            for number in range(control.controls_of(self.config))
+        ]
+        return finding.find(trace, chosen, others, tracks=kept, seed=seed)
+
+    def ablate(
+        self,
+        trace: tracing.Trace,
+        unit: tracing.Unit,
+        features: Sequence[Feature] = (),
+        *,
+        value: float | None = None,
+    ) -> list[ablation.Effect]:
+        """What the loss over a traced text becomes if a unit is clamped to a value, or to its mean.
+
+        See `rondel.inspection.ablation.ablate`.
+        """
+        return ablation.ablate(self.config, self.weights, trace, unit, features, value=value)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a model folder; `InputError` if something is there, unless told to overwrite."""
+        artifact.save(Path(path), self._parts, overwrite=overwrite)

@@ -1,0 +1,121 @@
+"""A bidirectional model in Python: it fills, scores from both sides, redraws and embeds."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.api.language_model import LanguageModel
+from rondel.artifact import Artifact
+from rondel.checked import Natural, Positive, checked_methods
+from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.errors import InputError
+from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
+from rondel.evaluation.contextual import Embeddings, embed
+from rondel.evaluation.scoring import Columns, ScoringSettings, score
+from rondel.generation.filling import Filled, FillSettings, fill
+from rondel.generation.generate import GenerationSettings
+from rondel.generation.gibbs import gibbs
+
+
+@checked_methods
+class BidirectionalModel(LanguageModel):
+    """A model that reads a text from both sides, whose causal half is a language model.
+
+    ::
+
+        model = rondel.load("runs/both")
+        model.fill("a man ___ a horse")
+        model.score("The rain in Spain.", by="word")["pseudo_surprisal_bits"]
+    """
+
+    def __init__(
+        self, parts: Artifact, *, precision: str = "fp32", threads: int | None = None
+    ) -> None:
+        super().__init__(parts, precision=precision, threads=threads)
+        if precision != "fp32":
+            raise InputError(f"a bidirectional model runs in fp32 only; leave {precision} out")
+
+    def score_many(
+        self,
+        documents: Sequence[str],
+        settings: ScoringSettings,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> list[Columns]:
+        """See `LanguageModel.score_many`: from both sides, unless the causal half is asked for."""
+        engine = self._engine if settings.causal else self._both_sides
+        return score(engine, self.tokenizer, documents, settings, watch)
+
+    def evaluate_cloze(
+        self,
+        text: str,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> ClozeEvaluation:
+        """How well a bidirectional model predicts each token of a text from all the others.
+
+        These are pseudo-log-likelihoods: no figure of `evaluate` can be compared with them, which
+        for such a model is about its causal half. Raises `InputError` for a model that reads one
+        way.
+        """
+        return self.evaluate_cloze_tokens(self.tokenizer.encode(text), len(text), watch)
+
+    def evaluate_cloze_tokens(
+        self,
+        ids: npt.NDArray[np.integer[Any]],
+        characters: Natural,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> ClozeEvaluation:
+        """As `evaluate_cloze`, for token ids (N,) that stand for so many characters of text."""
+        return evaluate_cloze(self._both_sides, self.tokenizer, ids, characters, watch)
+
+    def fill(
+        self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any
+    ) -> list[Filled]:
+        """The best ways to fill the gaps of a text, which are marked `___`, best first.
+
+        `settings` are those of `rondel.generation.filling.FillSettings`: `gap`, another mark;
+        `length` in tokens, if it is known, or else `max_length`; `best`, how many to give. `watch`
+        is told what fraction is done. For a bidirectional model; raises `InputError` for another,
+        or a text without a gap.
+        """
+        return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings), watch)
+
+    def gibbs(
+        self,
+        text: str,
+        *,
+        sweeps: Positive = 20,
+        seed: Natural | None = None,
+        index: Natural = 0,
+        **rules: float,
+    ) -> Iterator[str]:
+        """Yield a text after each of so many sweeps, in which all its tokens are drawn again.
+
+        Each is drawn given all the others; `seed`, `index` and `rules` are as for `stream`. For a
+        bidirectional model; raises `InputError` for another, or an empty text.
+        """
+        settings = GenerationSettings(seed=seed, rules=rules)
+        return gibbs(self._both_sides, self.tokenizer, text, sweeps, settings, index)
+
+    @overload
+    def embed(self, text: str) -> Embeddings: ...
+    @overload
+    def embed(self, text: list[str] | tuple[str, ...]) -> list[Embeddings]: ...
+    def embed(self, text: str | list[str] | tuple[str, ...]) -> Embeddings | list[Embeddings]:
+        """A bidirectional model's states at each token and word of a text, or of several.
+
+        Several are read side by side, which gives what each gives by itself. Shapes and order are
+        those of `rondel.evaluation.contextual.Embeddings`. Raises `InputError` for a model that
+        reads one way.
+        """
+        if isinstance(text, str):
+            return embed(self._both_sides, self.tokenizer, [text])[0]
+        return embed(self._both_sides, self.tokenizer, text)
+
+    @functools.cached_property
+    def _both_sides(self) -> BidirectionalEngine:
+        return BidirectionalEngine(self.config, self.weights)

@@ -1,0 +1,222 @@
+"""A model that writes token by token: from a prime or none, one text or many of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rondel.api.base import Model
+from rondel.checked import Natural, Positive, checked_methods
+from rondel.engine import Engine, build_engine
+from rondel.errors import InputError, warn_of
+from rondel.generation.beam import BeamText, best_texts
+from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.listing import SampleList, written_in_order
+from rondel.generation.opening import Opening, choose_opening, opening_with
+from rondel.generation.settings import generation_settings
+from rondel.generation.shaping import Shaper
+from rondel.generation.start import check_prime, read_prime, without_implied_space
+from rondel.generation.streams import Event, Request, write_as_asked, write_many
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rondel.generation.settings import RuleKeywords, WritingKeywords
+
+
+@checked_methods
+class WritingModel(Model):
+    """What a language model does to write; see `LanguageModel`."""
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it: a token goes in with a state, logits come out with the next."""
+        return self._engine
+
+    @property
+    def writing_engine(self) -> Engine:
+        """See `Model.writing_engine`."""
+        return self._engine
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        return build_engine(
+            self.config, self.weights, self._precision, self._threads, self._expected_tokens
+        )
+
+    def sample(self, prime: str | None = None, **settings: Unpack[WritingKeywords]) -> str:
+        """Write a text that begins with `prime`; see `stream` for the settings.
+
+        Without a prime it begins after a line break, which is not shown; or, if the model's text
+        had no lines, with a few of that text's characters or words: see `choose_opening`.
+        """
+        if prime is None:
+            opening = self.choose_opening(settings.get("seed"), settings.get("index", 0))
+        else:
+            opening = opening_with(prime)
+        return opening.shown + "".join(self.stream(opening.prime, **settings))
+
+    def stream(
+        self,
+        prime: str,
+        *,
+        length: Positive = 500,
+        mode: str = "sample",
+        seed: Natural | None = None,
+        index: Natural = 0,
+        stop: str | Sequence[str] | None = (),
+        beam_width: Positive = 4,
+        **rules: Unpack[RuleKeywords],
+    ) -> Iterator[str]:
+        """Yield the text that follows `prime`, piece by piece, up to `length` tokens of it.
+
+        `mode` is `sample`, `argmax`, `spaces` (draw only where a word begins) or `beam`; `rules`
+        are parameters of the sampling rules: `temperature`, `top_k`, `top_p`, `min_p`,
+        `repetition_penalty`. The same `seed` gives the same text; samples of one seed are told
+        apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
+        for a setting out of its range or an empty prime.
+        """
+        chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
+        self._warn_of_unknowns([prime])
+        return generate(self._engine, self.tokenizer, chosen, prime, index)
+
+    def sample_many(self, primes: Sequence[str], **settings: Unpack[WritingKeywords]) -> list[str]:
+        """Write a text for each of the primes, all together, which is much faster than in turn.
+
+        `settings` are those of `stream`; the first text has `index` (0, if it is not told), and the
+        others those that follow, so that each is the one that `sample` gives by itself. Modes
+        `argmax` and `beam` draw nothing: with them, equal primes give equal texts. The several
+        likeliest for one prime are given by `beam_search`.
+        """
+        texts = [[prime] for prime in primes]
+        for event in self.stream_many(primes, **settings):
+            texts[event.handle].append(event.piece)
+        return ["".join(pieces) for pieces in texts]
+
+    def stream_many(
+        self,
+        primes: Sequence[str] | Iterator[str],
+        *,
+        length: Positive = 500,
+        mode: str = "sample",
+        seed: Natural | None = None,
+        index: Natural = 0,
+        stop: str | Sequence[str] | None = (),
+        beam_width: Positive = 4,
+        **rules: Unpack[RuleKeywords],
+    ) -> Iterator[Event]:
+        """Yield the pieces of `sample_many`'s texts as they are made, without their primes.
+
+        Of an event, `handle` is the prime's place, `piece` more of its text, and `finished` whether
+        that was the last. Settings and errors are those of `stream`. Primes may also come from an
+        iterator, however many, which is asked for the next as there is room to write on from it.
+        """
+        chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
+        if not isinstance(primes, Iterator):
+            self._warn_of_unknowns(primes)
+        requests = (Request(prime, chosen, number) for number, prime in enumerate(primes, index))
+        if isinstance(primes, Iterator):
+            return write_as_asked(self._engine, self.tokenizer, lambda: next(requests, None))
+        return write_many(self._engine, self.tokenizer, requests)
+
+    def _warn_of_unknowns(self, primes: Iterable[str]) -> None:
+        unknowns = dict.fromkeys(name for prime in set(primes) for name in self.unknowns(prime))
+        if unknowns:
+            listed = " ".join(map(repr, unknowns))
+            warn_of(f"the model does not know {listed}; read as unknown")
+
+    def unknowns(self, prime: str) -> list[str]:
+        """The first different characters or words of a prime that the model does not know."""
+        return self.tokenizer.unknowns(without_implied_space(self.tokenizer, prime))
+
+    def choose_opening(self, seed: Natural | None = None, index: Natural = 0) -> Opening:
+        """What text `index` of a seed begins with where no prime is given.
+
+        Of an opening, `prime` is what the model reads first, and `shown` what of it is part of the
+        text: nothing of a line break. Raises `ModelFolderError` if the model carries no excerpts.
+        """
+        return choose_opening(self.tokenizer, self._parts.excerpts, seed, index)
+
+    def samples(
+        self,
+        count: Positive,
+        prime: str | None = None,
+        *,
+        unique: bool = False,
+        not_in: str | Path | Sequence[str | Path] = (),
+        encoding: str = "utf-8",
+        length: Positive = 500,
+        mode: str = "sample",
+        seed: Natural | None = None,
+        index: Natural = 0,
+        stop: str | Sequence[str] | None = (),
+        **rules: Unpack[RuleKeywords],
+    ) -> SampleList:
+        """A list of `count` texts, given one by one as they are ready, in order, for any `count`.
+
+        They are what `stream` writes for numbers `index` and following of the `seed`, without the
+        `prime`; blank ones are left out. With `unique` each comes once; with `not_in`, none that
+        stands in these files (read in `encoding`), or in the text of the model's own run, which is
+        called "training". `rondel.generation.listing.KnownTexts` says what stands in a text.
+
+        Of the `SampleList`, `left_out` says how many texts were left out and why; `missing` is
+        above 0 at its end if the model could not give so many: a thousand in a row were left out.
+        Other settings, and errors, are those of `stream`.
+        """
+        chosen = generation_settings(length, mode, seed, stop, 1, rules)
+        self.check_copies(count, prime, chosen)
+        if prime is not None:
+            check_prime(prime)
+            self._warn_of_unknowns([prime])
+        sieve = self.sieve(unique=unique, not_in=not_in, after=prime or "", encoding=encoding)
+
+        def request(number: int) -> tuple[str, Request]:
+            if prime is not None:
+                return "", Request(prime, chosen, index + number)
+            opening = self.choose_opening(seed, index + number)
+            return opening.shown, Request(opening.prime, chosen, index + number)
+
+        write = functools.partial(written_in_order, self._engine, self.tokenizer, request)
+        return SampleList(count, write, sieve)
+
+    def check_copies(
+        self, count: Positive, prime: str | None, settings: GenerationSettings
+    ) -> None:
+        """Raise `InputError` if `count` texts would all be the same one, as nothing is drawn."""
+        same = prime is not None or len(set(self._parts.excerpts)) == 1
+        if count > 1 and same and not settings.draws:
+            how = "mode beam" if settings.mode == "beam" else "taking the likeliest token"
+            raise InputError(
+                f"{how} draws nothing, so that all {count} texts would be the same; leave the "
+                "count out, or draw (--mode sample, a --temperature above 0)"
+            )
+
+    def beam_search(
+        self,
+        prime: str | None = None,
+        count: Positive = 1,
+        *,
+        length: Positive = 500,
+        stop: str | Sequence[str] | None = (),
+        beam_width: Positive | None = None,
+        **rules: Unpack[RuleKeywords],
+    ) -> list[BeamText]:
+        """The `count` likeliest texts that a beam search finds, likeliest first, each once.
+
+        Each has its `text`, without the prime, its `log_probability` in nats (of the whole text,
+        not divided by its length: where texts may stop early, short ones are favoured) and how many
+        `tokens` that is of. `beam_width` texts are kept at a time: `None` is 4, or `count` if that
+        is more. Texts are fewer if so many different ones were not kept. Other settings, and
+        errors, are those of `stream`.
+        """
+        width = max(4, count) if beam_width is None else beam_width
+        chosen = generation_settings(length, "beam", None, stop, width, rules)
+        if prime is None:
+            prime = self.choose_opening(0).prime
+        check_prime(prime)
+        self._warn_of_unknowns([prime])
+        shaper = Shaper(self.tokenizer, chosen.rules)
+        start = read_prime(self._engine, self.tokenizer, prime)
+        return best_texts(self._engine, self.tokenizer, chosen, start, shaper, count)
