@@ -65,7 +65,6 @@ _HOMES = {
     "resume": "rondel.api.training",
     "train": "rondel.api.training",
 }
-__all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> object:

@@ -76,7 +76,7 @@ def test_a_run_starts_from_what_was_written(tmp_path: Path, words: Path) -> None
         tmp_path / "run", TEXT, word_vectors=path, min_count=1, word_split="spaces", steps=1,
         batch_size=2, freeze_embedding=True,
     )  # fmt: skip
-    before, after = load(words), model_of(artifact.load(tmp_path / "run"))
+    before, after = load(words), made_of(artifact.load(tmp_path / "run"))
     assert run.notes[-1].startswith(f"word vectors for {after.tokenizer.vocab_size:,} of ")
     rows = {before.tokenizer.token(i): i for i in range(before.tokenizer.vocab_size)}
     order = [rows[after.tokenizer.token(i)] for i in range(after.tokenizer.vocab_size)]
