@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.checked import Natural, Positive, checked_methods
+from rondel.checked import Natural, checked_methods
 from rondel.data.store import TokenStore
 from rondel.engine import Engine, check_choices
 from rondel.errors import InputError, WrongKindError

@@ -9,7 +9,7 @@ from rondel import artifact
 from rondel.api.base import Model
 from rondel.api.language_model import LanguageModel
 from rondel.artifact import Artifact
-from rondel.checked import Positive, checked
+from rondel.checked import checked
 from rondel.errors import WrongKindError
 from rondel.kinds import Kind, kind_of, kinds
 
