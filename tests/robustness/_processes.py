@@ -35,6 +35,10 @@ main()
 """
 
 
+# Seconds after which a command hangs, on however slow a machine.
+HANG = 1800
+
+
 def rondel(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return _run([sys.executable, "-m", "rondel", *map(str, arguments)], cwd)
@@ -47,7 +51,7 @@ def rondel_without_room(size: int, *arguments: object) -> subprocess.CompletedPr
 
 def _run(command: list[str], cwd: Path | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=120
+        command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=HANG
     )
 
 

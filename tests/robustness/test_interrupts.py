@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _processes import ENVIRONMENT, TINY, Refuse, contents, rondel, running, the_one_line
+from _processes import ENVIRONMENT, HANG, TINY, Refuse, contents, rondel, running, the_one_line
 
 import rondel as package
 from rondel import load
@@ -53,7 +53,7 @@ def test_an_interrupted_run_saves_and_goes_on(
             time.sleep(0.01)
         time.sleep(0.013)
         process.send_signal(number)
-        said, complaints = process.communicate(timeout=60)
+        said, complaints = process.communicate(timeout=HANG)
     assert process.returncode == status
     assert complaints == ""
     step = load(run).progress["step"]
@@ -123,7 +123,7 @@ def test_a_run_whose_output_nobody_reads_saves_as_it_ends(text: Path, tmp_path: 
         assert process.stdout is not None
         wait_for_rows(run, process)
         process.stdout.close()
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=HANG) == 1
     step = load(run).progress["step"]
     assert step % 40 == 0
     assert step == read_metrics(run / "metrics.jsonl")[-1]["step"]

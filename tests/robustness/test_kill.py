@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from _processes import ENVIRONMENT
+from _processes import ENVIRONMENT, HANG
 from kills import campaign
 
 # `python tests/robustness/kills.py` kills runs of the other kinds too, and more often.
@@ -27,7 +27,7 @@ def test_killed_at_any_change_to_the_file_system(text: Path, tmp_path: Path) -> 
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     # A draft's name is drawn anew for each.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _processes import ENVIRONMENT, TINY, contents, rondel, running, the_one_line
+from _processes import ENVIRONMENT, HANG, TINY, contents, rondel, running, the_one_line
 
 import rondel as package
 from rondel.artifact import lock
@@ -30,17 +30,6 @@ SMALLEST: dict[str, Any] = {
     "batch_size": 4,
     "steps": 6,
     "eval_every": 2,
-}
-EXPLODING: dict[str, Any] = {
-    "backend": "torch",
-    "optimizer": "sgd",
-    "cell": "rnn",
-    "nonlinearity": "relu",
-    "clip_norm": 0.0,
-    "learning_rate": 1e20,
-    "steps": 20,
-    "eval_every": 20,
-    "threads": 1,
 }
 TAKEN = r"another rondel is training in .*, since \d\d:\d\d, process \d+; wait until it ends"
 
@@ -68,7 +57,7 @@ def test_races_spoil_no_folder() -> None:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     spoilt = json.loads(done.stdout)
@@ -179,7 +168,7 @@ def test_a_run_that_diverges_at_once_leaves_the_old_model(
     text: Path, model: Path, tmp_path: Path
 ) -> None:
     before = contents(tmp_path)
-    run = start(model, text, overwrite=True, **EXPLODING)
+    run = start(model, text, overwrite=True, learning_rate=3e38, steps=20, eval_every=20)
     with pytest.raises(NonFiniteLossError, match=f"{model} holds the model that it held before"):
         fit(run)
     assert contents(tmp_path) == before
