@@ -33,7 +33,7 @@ import safetensors.numpy
 
 from rondel import __version__
 from rondel.errors import InputError, ModelFolderError
-from rondel.files import new_folder, write_atomically
+from rondel.files import new_folder, real_path, write_atomically
 from rondel.folder_files import (
     all_arrays,
     check_is_file,
@@ -126,7 +126,7 @@ def lock(path: Path) -> FolderLock:
 
     A folder in a model folder (a run's `best/`) has the lock of that one.
     """
-    folder = path.resolve()
+    folder = real_path(path)
     while is_model(folder.parent):
         folder = folder.parent
     return FolderLock(folder, shown=path)

@@ -72,7 +72,7 @@ class NewFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()  # "." has no name
+        self.path = real_path(path)  # "." has no name
         self.draft = _draft(self.path)
         settle(self.path)
         try:
@@ -111,6 +111,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             error.filename = str(folder.path)
         raise
+
+
+def real_path(path: Path) -> Path:
+    """A path without symbolic links; one in a loop of them stays, where `Path.resolve` raises."""
+    return Path(os.path.realpath(path))
 
 
 def settle(path: Path) -> None:

@@ -32,7 +32,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, shown: Path | None = None) -> None:
-        resolved = folder.resolve()
+        resolved = Path(os.path.realpath(folder))
         parent = resolved.parent
         # A folder may be mounted where nothing can be written beside it: then its lock is inside.
         beside = not resolved.is_dir() or os.access(parent, os.W_OK)
@@ -59,7 +59,7 @@ class FolderLock:
 
     def check(self) -> None:
         """Raise `InputError` if another holds the lock; nothing is made where there is none."""
-        if self._lock is None and self._path.exists():
+        if self._lock is None and os.path.lexists(self._path):
             with self:
                 pass
 

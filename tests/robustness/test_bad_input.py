@@ -181,6 +181,8 @@ PLACES = {
     "below a file": ("file.txt/run", ["file.txt/run", "name a place where you may write"]),
     "in /proc": ("/proc/run", ["/proc/run", "name a place where you may write"]),
     "a file": ("file.txt", ["file.txt is there already", "choose another --out"]),
+    "a loop": ("loop", ["loop is there already and is no model", "choose another --out"]),
+    "a name too long": ("n" * 250, ["cannot be made or locked (File name too long)"]),
     "a folder": ("notes", ["notes is there already and is no model", "choose another --out"]),
     "a model": ("model", ["model holds a model already", "--resume", "--overwrite"]),
 }
@@ -193,6 +195,7 @@ def test_a_place_that_cannot_be_written_to(
     (tmp_path / "file.txt").write_text("not a folder")
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "diary.txt").write_text("dear diary")
+    (tmp_path / "loop").symlink_to("loop")
     place, words = PLACES[name]
     line = refuse("train", text, "--out", place, *TINY)
     for word in words:

@@ -6,13 +6,14 @@ place with the first save. Everything here happens under the folder's lock.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rondel import artifact
 from rondel.errors import InputError
-from rondel.files import NewFolder, remove_drafts, settle
+from rondel.files import NewFolder, real_path, remove_drafts, settle
 from rondel.locks import FolderLock
 
 
@@ -23,9 +24,9 @@ def check_folder(folder: Path, overwrite: bool) -> None:
 
 
 def _check_place(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and Path.cwd().is_relative_to(folder.resolve()):
+    if folder.exists() and Path.cwd().is_relative_to(real_path(folder)):
         raise InputError(f"{folder} is the folder you are in; name another --out")
-    if not folder.exists():
+    if not os.path.lexists(real_path(folder)):
         return
     if overwrite and artifact.is_model(folder):
         artifact.refuse_foreign(folder)
@@ -82,7 +83,7 @@ def create(path: Path, overwrite: bool) -> Iterator[RunFolder]:
     lock = artifact.lock(path).acquire()
     folder = RunFolder(path, lock)
     try:
-        settle(path.resolve())
+        settle(real_path(path))
         _check_place(path, overwrite)
         folder = RunFolder(path, lock, NewFolder(path))
         yield folder
@@ -101,7 +102,7 @@ def take_up(path: Path) -> Iterator[RunFolder]:
     lock = artifact.lock(path)
     if path.parent.is_dir():
         lock.acquire()
-        settle(path.resolve())
+        settle(real_path(path))
     folder = RunFolder(path, lock)
     try:
         yield folder
