@@ -205,6 +205,13 @@ def test_the_service_is_raced_against_its_engine_and_a_plain_server(benchmark: A
     assert row["first, times that of 1 client"] == pytest.approx(times, rel=0.01)
 
 
+def test_hostile_requests_are_timed_from_within(benchmark: Any) -> None:
+    nothing, *others = benchmark("event_loop", "--smoke")
+    assert nothing["answer"] is None
+    assert [row["answer"] for row in others] == [200, 400]
+    assert all(row["held, ms"] >= 0 for row in others)
+
+
 def test_a_soak_answers_all_and_keeps_nothing(benchmark: Any) -> None:
     (row,) = benchmark("soak", "--smoke")
     assert row["answered"] > 0

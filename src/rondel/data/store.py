@@ -38,6 +38,13 @@ class Split:
         return self.end - self.begin
 
 
+def tokens_of(folder: Path) -> Path | None:
+    """Where the tokens lie of the run that a model folder is or lies in, if they do."""
+    # The best model of a run lies in a folder inside the run's.
+    places = [folder / "tokens", folder.resolve().parent / "tokens"]
+    return next((place for place in places if place.is_dir()), None)
+
+
 @dataclass(frozen=True)
 class TokenStore:
     """The splits of a text by name (train, validation, test), in a folder."""
@@ -116,9 +123,7 @@ class TokenStore:
 
         Raises `ModelFolderError` if they are not tokens of a model of `vocab_size`.
         """
-        # The best model of a run lies in a folder inside the run's.
-        places = [folder / "tokens", folder.resolve().parent / "tokens"]
-        here = next((place for place in places if place.is_dir()), None)
+        here = tokens_of(folder)
         if here is None:
             return None
         store = cls.open(here)

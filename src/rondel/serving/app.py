@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware.cors import CORSMiddleware
 
 from rondel import __version__
-from rondel.serving import bodies, classic, completions, insight, status
+from rondel.serving import bodies, classic, completions, insight, lists, status
 from rondel.serving.errors import handle_errors
 from rondel.serving.gate import Gate
 from rondel.serving.service import Service
@@ -62,7 +62,7 @@ def create_app(service: Service, key: str = "") -> FastAPI:
     )
     app.state.service = service
     handle_errors(app)
-    for part in (completions, insight, classic, status):
+    for part in (completions, lists, insight, classic, status):
         app.include_router(part.router)
     app.mount("/page", StaticFiles(directory=classic.PAGE), name="page")
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]

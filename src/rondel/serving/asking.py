@@ -19,7 +19,7 @@ from rondel.serving.errors import LONGEST_SHOWN, Refusal
 from rondel.serving.scheduler import Busy, Ticket, Work
 from rondel.serving.service import Served, Service
 from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
-from rondel.serving.wire import CompletionRequest, Ids, seed_of
+from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of
 from rondel.text.one_sentence import END
 
 DEFAULT_LENGTH = 16
@@ -44,10 +44,13 @@ class Asked:
 async def read_request(service: Service, served: Served, body: CompletionRequest) -> Asked:
     """What a request asks for. Raises `Refusal` or `InputError` for what cannot be done."""
     length = DEFAULT_LENGTH if body.max_tokens is None else body.max_tokens
-    _check_amount(service, len(body.prompt or [""]) * body.n, length)
+    texts = len(body.prompt or [""]) * body.n
+    if texts > MOST_TEXTS:
+        raise Refusal(f"{texts} texts are asked for; at most {MOST_TEXTS} at a time", param="n")
+    check_tokens(service, texts, length)
     if body.best_of not in (None, body.n):
         raise Refusal("best_of can only be n, since texts are not ranked", param="best_of")
-    settings = _settings(body, length)
+    settings = settings_of(body, length)
     read = kind_of(served.model.config).read_request
     asked: Asked = await read(service, served, body, settings)
     return asked
@@ -90,7 +93,7 @@ def _read(
             reading = _reading(served, opening.prime, body.logprobs if shown else None)
         works.append(Work(reading, settings, count, index, body.logprobs))
         echoes += [shown] * count
-        warnings += _unknowns(served, body, reading.text)
+        warnings += unknowns_in(served, body, reading.text)
         told += count * ((settings.length if settings else 0) + (reading.left if shown else 0))
     if body.logprobs is not None and told > MOST_TOLD:
         raise Refusal(
@@ -131,9 +134,8 @@ def submit(service: Service, served: Served, works: Sequence[Work], *, whole: bo
         raise
 
 
-def _check_amount(service: Service, texts: int, length: int) -> None:
-    if texts > MOST_TEXTS:
-        raise Refusal(f"{texts} texts are asked for; at most {MOST_TEXTS} at a time", param="n")
+def check_tokens(service: Service, texts: int, length: int) -> None:
+    """Raise `Refusal` if more is to be written than the server writes for a request."""
     most = service.settings.max_tokens
     if texts * length > most:
         raise Refusal(
@@ -143,7 +145,7 @@ def _check_amount(service: Service, texts: int, length: int) -> None:
         )
 
 
-def _settings(body: CompletionRequest, length: int) -> GenerationSettings | None:
+def settings_of(body: WritingRequest, length: int) -> GenerationSettings | None:
     """How to write; `None` if nothing is to be written."""
     stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     rules = body.rules()
@@ -187,7 +189,7 @@ def _reading(served: Served, prompt: str | Ids, told: int | None) -> PrimeReadin
     return PrimeReading(model.engine, model.tokenizer, np.array(prompt, np.int64), told)
 
 
-def _unknowns(served: Served, body: CompletionRequest, text: str) -> list[str]:
+def unknowns_in(served: Served, body: WritingRequest, text: str) -> list[str]:
     """What is told of a prompt that the model does not know all of, if it is read at all."""
     names = [name[:LONGEST_SHOWN] for name in served.model.unknowns(text)]
     if not names:

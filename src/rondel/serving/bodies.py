@@ -18,6 +18,7 @@ from rondel.serving.wire import (
     CompletionRequest,
     InterpolateRequest,
     ReconstructRequest,
+    SamplesRequest,
     ScoreRequest,
     TraceRequest,
 )
@@ -25,7 +26,8 @@ from rondel.serving.wire import (
 B = TypeVar("B", bound=Body)
 
 KINDS: tuple[type[Body], ...] = (
-    CompletionRequest, ScoreRequest, TraceRequest, ReconstructRequest, InterpolateRequest,
+    CompletionRequest, SamplesRequest, ScoreRequest, TraceRequest, ReconstructRequest,
+    InterpolateRequest,
 )  # fmt: skip
 REFERENCE = "#/components/schemas/{model}"
 MOST_VALUES = 250_000

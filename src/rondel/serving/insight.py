@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -16,11 +15,11 @@ from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import Columns, ScoringSettings
 from rondel.inspection.trace import LONGEST_NAME
-from rondel.serving.answers import Json, json_parts, unless_gone
+from rondel.serving.aside import answer_aside, served_of
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
 from rondel.serving.errors import Refusal
-from rondel.serving.service import Served, Service
+from rondel.serving.service import Served
 from rondel.serving.settings import MOST_SCORED, MOST_TRACED
 from rondel.serving.wire import (
     InterpolateRequest,
@@ -41,7 +40,7 @@ InterpolateBody = Annotated[InterpolateRequest, body_of(InterpolateRequest)]
 @router.post("/v1/score", response_model=None, openapi_extra=in_schema(ScoreRequest))
 async def score(body: ScoreBody, request: Request) -> Response:
     """How likely a model finds each part of one text, or of several: tables, column by column."""
-    served = _served(request, body.model)
+    served = served_of(request, body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_length(sum(map(len, texts)) + len(body.context), MOST_SCORED)
     framing = Framing(body.start, body.end, body.context)
@@ -52,13 +51,13 @@ async def score(body: ScoreBody, request: Request) -> Response:
         data = [{"index": n, "columns": _jsonable(table)} for n, table in enumerate(tables)]
         return {"object": "score", "model": served.name, "data": data}
 
-    return await _aside(request, scored)
+    return await answer_aside(request, scored)
 
 
 @router.post("/v1/trace", response_model=None, openapi_extra=in_schema(TraceRequest))
 async def trace(body: TraceBody, request: Request) -> Response:
     """What units do over a text: a value after each of its tokens."""
-    served = _served(request, body.model)
+    served = served_of(request, body.model)
     _check_length(len(body.input), MOST_TRACED)
 
     def traced(watch: Callable[[float], None]) -> dict[str, Any]:
@@ -68,13 +67,13 @@ async def trace(body: TraceBody, request: Request) -> Response:
             tokens = list(map(clean, found.tokens))
         return {"object": "trace", "model": served.name, "tokens": tokens, "units": units}
 
-    return await _aside(request, traced)
+    return await answer_aside(request, traced)
 
 
 @router.post("/v1/reconstruct", response_model=None, openapi_extra=in_schema(ReconstructRequest))
 async def reconstruct(body: ReconstructBody, request: Request) -> Response:
     """Read a sentence and write it back: from its mean, and from points drawn around it."""
-    served = _served(request, body.model)
+    served = served_of(request, body.model)
     model = _sentence_vae(served)
     _check_length(len(body.input), MOST_TRACED)
 
@@ -84,13 +83,13 @@ async def reconstruct(body: ReconstructBody, request: Request) -> Response:
         told = {"object": "reconstruction", "model": served.name}
         return {**told, "sentence": first, "samples": samples}
 
-    return await _aside(request, written_back)
+    return await answer_aside(request, written_back)
 
 
 @router.post("/v1/interpolate", response_model=None, openapi_extra=in_schema(InterpolateRequest))
 async def interpolate(body: InterpolateBody, request: Request) -> Response:
     """Sentences at even steps from one to another."""
-    served = _served(request, body.model)
+    served = served_of(request, body.model)
     model = _sentence_vae(served)
     _check_length(len(body.start or "") + len(body.end or ""), MOST_TRACED)
 
@@ -102,46 +101,7 @@ async def interpolate(body: InterpolateBody, request: Request) -> Response:
         told = [{"fraction": s.share, "sentence": clean(s.text), "repeats": s.again} for s in steps]
         return {"object": "interpolation", "model": served.name, "steps": told}
 
-    return await _aside(request, walked)
-
-
-def _served(request: Request, name: str | None) -> Served:
-    service: Service = request.app.state.service
-    served = service.find(name)
-    request.state.log = {"model": served.name}
-    return served
-
-
-async def _aside(
-    request: Request, work: Callable[[Callable[[float], None]], dict[str, Any]]
-) -> Response:
-    """Answer what it gives, from a thread.
-
-    Whoever leaves, or takes too long, has it stopped at the next chance.
-    """
-    service: Service = request.app.state.service
-    stopped = False
-
-    def watch(fraction: float) -> None:
-        if stopped:
-            raise _StoppedError
-
-    doing = service.aside(lambda: json_parts(work(watch)))
-    try:
-        limited = asyncio.wait_for(asyncio.shield(doing), service.settings.request_seconds)
-        return Json(await unless_gone(request, limited))
-    except asyncio.TimeoutError:
-        raise Refusal(
-            f"this takes longer than {service.settings.request_seconds:g} s; ask for less",
-            status=408,
-            code="too_long",
-        ) from None
-    finally:
-        stopped = True
-
-
-class _StoppedError(Exception):
-    """Nobody waits for this any more."""
+    return await answer_aside(request, walked)
 
 
 def _sentence_vae(served: Served) -> SentenceVAE:

@@ -23,6 +23,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from rondel.api.load import load
+from rondel.data.store import tokens_of
 from rondel.errors import InputError, RondelError
 from rondel.serving.app import KEY, SETTINGS, create_app, settle
 from rondel.serving.gate import LONGEST_HEAD
@@ -167,6 +168,9 @@ def _copied(settings: ServiceSettings, where: Path) -> tuple[tuple[str, str], ..
         for file in MODEL_FILES:
             shutil.copy2(Path(folder) / file, copy / file)
         shutil.copystat(folder, copy)
+        if tokens := tokens_of(Path(folder)):
+            # Large, and looked at only if a list is to have nothing of it.
+            (copy / "tokens").symlink_to(tokens.resolve())
         copies.append((name, str(copy)))
     return tuple(copies)
 

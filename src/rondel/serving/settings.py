@@ -15,6 +15,8 @@ MOST_READ, MOST_ECHOED = 200_000, 1_000_000
 MOST_LOGPROBS = 20
 MOST_SCORED, MOST_TRACED, MOST_TRACED_UNITS = 200_000, 20_000, 64
 """Characters of one request, and units."""
+MOST_LISTED, MOST_KNOWN = 1_000, 5_000_000
+"""Texts of one list, and tokens of a training text that its texts are looked for in."""
 MOST_STEPS = 64
 """Sentences of one walk through a latent space, and samples of one sentence."""
 

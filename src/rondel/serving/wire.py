@@ -17,6 +17,7 @@ from pydantic import (
 
 from rondel.generation.rules import rules
 from rondel.serving.settings import (
+    MOST_LISTED,
     MOST_LOGPROBS,
     MOST_READ,
     MOST_STEPS,
@@ -150,7 +151,34 @@ _RULES = _rule_fields()
 WithRules: Any = create_model("WithRules", __base__=Body, **_RULES)
 
 
-class CompletionRequest(WithRules):  # type: ignore[misc]  # its fields are the rules'
+class WritingRequest(WithRules):  # type: ignore[misc]  # its fields are the rules'
+    """How to write: what every request for text has."""
+
+    seed: int | None = Field(
+        None,
+        ge=-(2**63),
+        le=LARGEST_INT,
+        description="The same seed gives the same text, alone or in a crowd.",
+    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
+        None, description="A text ends before any of these."
+    )
+    mode: Literal["sample", "argmax", "spaces"] = Field(
+        "sample",
+        description="Draw every token; take the likeliest; or draw only where a word begins.",
+    )
+    unknown: Literal["refuse", "read"] = Field(
+        "refuse",
+        description="What to do with characters that the model does not know: refuse the request, "
+        "or read them as unknown. Unknown words are always read as such.",
+    )
+
+    def rules(self) -> dict[str, float]:
+        """The parameters of the sampling rules."""
+        return {name: value for name in _RULES if (value := getattr(self, name)) is not None}
+
+
+class CompletionRequest(WritingRequest):
     """OpenAI's completions, and the sampling rules.
 
     What a recurrent model has no use for may be given with the value that does nothing.
@@ -163,15 +191,6 @@ class CompletionRequest(WithRules):  # type: ignore[misc]  # its fields are the 
     )
     max_tokens: int | None = Field(16, ge=0, le=LARGEST_INT, description="Tokens to write.")
     n: int = Field(1, ge=1, le=MOST_TEXTS, description="Texts to write for each prompt.")
-    seed: int | None = Field(
-        None,
-        ge=-(2**63),
-        le=LARGEST_INT,
-        description="The same seed gives the same text, alone or in a crowd.",
-    )
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
-        None, description="A text ends before any of these."
-    )
     logprobs: int | None = Field(
         None,
         ge=0,
@@ -182,15 +201,6 @@ class CompletionRequest(WithRules):  # type: ignore[misc]  # its fields are the 
     echo: bool = Field(False, description="Begin with the prompt.")
     stream: bool = Field(False, description="Send the text as it is made: server-sent events.")
     stream_options: StreamOptions | None = None
-    mode: Literal["sample", "argmax", "spaces"] = Field(
-        "sample",
-        description="Draw every token; take the likeliest; or draw only where a word begins.",
-    )
-    unknown: Literal["refuse", "read"] = Field(
-        "refuse",
-        description="What to do with characters that the model does not know: refuse the request, "
-        "or read them as unknown. Unknown words are always read as such.",
-    )
     user: str | None = Field(None, description="Not looked at.")
     best_of: int | None = Field(None, ge=1, description="Only as many as `n`.")
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
@@ -198,9 +208,19 @@ class CompletionRequest(WithRules):  # type: ignore[misc]  # its fields are the 
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     suffix: Annotated[str, Field(max_length=0)] | None = None
 
-    def rules(self) -> dict[str, float]:
-        """The parameters of the sampling rules."""
-        return {name: value for name in _RULES if (value := getattr(self, name)) is not None}
+
+class SamplesRequest(WritingRequest):
+    """What `/v1/samples` takes; see `rondel sample --unique` and `--not-in`."""
+
+    prompt: Sentence | None = Field(
+        None, description="Text that each goes on from, which is not part of it."
+    )
+    count: int = Field(10, ge=1, le=MOST_LISTED, description="Texts to write; blank ones are none.")
+    max_tokens: int = Field(200, ge=1, le=LARGEST_INT, description="Tokens to write of each.")
+    unique: bool = Field(False, description="Each text once.")
+    not_in_training_text: bool = Field(
+        False, description="None that stands in the text that the model was trained on."
+    )
 
 
 class ScoreRequest(Body):
