@@ -13,6 +13,8 @@ import sys
 from _environment import ENVIRONMENT, ROOT, prepare, program, run
 
 PLUGIN, PLACE = ROOT / "examples" / "plugin", ENVIRONMENT / "plugin"
+# The files of tests shared out over the cores.
+EACH_CORE = ("-n", "auto", "--dist", "loadfile")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -24,7 +26,7 @@ def main() -> None:
     run(program("mypy"), cwd=ROOT)
     run(program("lint-imports"), "--no-logo", cwd=ROOT)
     run(program("python"), "scripts/cli_reference.py", "--check", cwd=ROOT)
-    run(program("python"), "-m", "pytest", *sys.argv[1:], cwd=ROOT)
+    run(program("python"), "-m", "pytest", *(sys.argv[1:] or EACH_CORE), cwd=ROOT)
     if not sys.argv[1:]:
         check_plugin()
 
