@@ -204,7 +204,7 @@ def test_another_text_starts_from_its_weights_token_by_token(tmp_path: Path, cof
     settings = {"model": "bidirectional", "embedding_size": 0}
     old = api.load(train(tmp_path / "old", coffee, **settings).folder)
     run = start(tmp_path / "new", coffee.replace("e", "€"), init_from=tmp_path / "old")
-    assert run.config.model.is_bidirectional
+    assert run.config.model.model == "bidirectional"
     weights, tokenizer = run.learner.weights(), run.tokenizer
     for character in "a€":
         new, known = tokenizer.encode(character)[0], old.tokenizer.encode(character)[0]
