@@ -33,6 +33,7 @@ def test_a_client_that_leaves_frees_its_place(endless: Server, stream: bool) -> 
         post(endless, line, stream=stream)
         until(lambda: endless.under_way == 1)
     until(lambda: endless.under_way == 0)
+    assert "Traceback" not in endless.log
 
 
 def test_a_full_queue_is_said_to_be_full_and_empties(slow: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from rondel.errors import InputError, RondelError
+from rondel.serving.answers import ClientGone
 from rondel.serving.scheduler import Busy
 
 TYPES = {
@@ -21,6 +22,8 @@ TYPES = {
 }
 
 
+CLIENT_GONE = 499
+"""The status that the log has, as nginx's has it, where a client left before an answer."""
 LONGEST_SHOWN = 100
 """Characters of what a client sent that it is told again."""
 
@@ -98,6 +101,11 @@ def handle_errors(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         return JSONResponse(error_body(message, error.status_code), error.status_code, headers)
 
+    async def leave(request: Request, error: Exception) -> Response:
+        # It goes to nobody; that a client leaves is no error, to be logged with a trace.
+        return Response(status_code=CLIENT_GONE)
+
+    app.add_exception_handler(ClientGone, leave)
     app.add_exception_handler(RequestValidationError, refuse_invalid)
     app.add_exception_handler(HTTPException, refuse_http)
     for kind in (Refusal, RondelError, Exception):
