@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def same_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(
         first[name].tobytes() == second[name].tobytes() for name in first
     )
+
+
+@pytest.fixture(autouse=True)
+def _hears_hang_ups() -> Iterator[None]:
+    """A test that ignores SIGHUP, as under nohup, hands that on to the commands that it runs."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +100,14 @@ def test_a_run_whose_terminal_is_closed_saves(text: Path, tmp_path: Path) -> Non
         os.execve(sys.executable, list(map(str, command)), ENVIRONMENT)
     reading = threading.Thread(target=read_all, args=(terminal,), daemon=True)
     reading.start()
-    wait_for_rows(tmp_path / "run")
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
+    try:
+        wait_for_rows(tmp_path / "run")
+        os.close(terminal)
+        status = os.waitpid(child, 0)[1]
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    assert os.waitstatus_to_exitcode(status) == 129
     assert load(tmp_path / "run").progress["step"] >= 10
 
 
