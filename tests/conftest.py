@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pydoc_data.topics
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,11 @@ def trained_both(tmp_path_factory: pytest.TempPathFactory, coffee_file: Path) ->
 def own_run(trained: Path, tmp_path: Path) -> Path:
     """The same, this test's own."""
     return Path(shutil.copytree(trained, tmp_path / "own"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_told_of_compiling() -> Iterator[None]:
+    """Commands run in this process say nothing of kernels, which any test may be first to need."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rondel.kernels.when_compiling", lambda tell: None)
+        yield

@@ -115,7 +115,7 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
         (("sample", "--prime", "A man"), "is a sentence VAE, which goes on from no prime"),
         (("sample", "--mode", "gibbs"), "is a sentence VAE, which draws no text again"),
         (("eval", __file__, "--cache"), "is a sentence VAE: leave out --dynamic and --cache"),
-        (("score", __file__), "this model is a sentence VAE, which reads and writes whole"),
+        (("score", __file__), "this model is a sentence VAE, which has no 'score_many'"),
         (("latent", __file__, "--out", "."), ". is a folder"),
         (
             ("latent", __file__, "--out", "nowhere/at/all.html"),
@@ -146,7 +146,7 @@ def test_a_model_without_a_latent_space_is_refused(
     trained_both: Path, arguments: tuple[str, ...]
 ) -> None:
     command, *rest = arguments
-    with pytest.raises(InputError, match="is a bidirectional model, which has no latent space"):
+    with pytest.raises(InputError, match="is a bidirectional model, and this needs a sentence VAE"):
         rondel(command, trained_both, *rest)
     with pytest.raises(InputError, match="is no sentence VAE: leave out --iw-samples"):
         rondel("eval", trained_both, __file__, "--iw-samples", 2)

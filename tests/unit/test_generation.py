@@ -74,6 +74,9 @@ class Watched:
         self.engine, self.steps, self.lengths = engine, 0, []
         self.initial_state = engine.initial_state
 
+    def streams(self, capacity, forbidden):
+        return self.engine.streams(capacity, forbidden)
+
     def step(self, tokens_B, state):
         self.steps += 1
         return self.engine.step(tokens_B, state)
@@ -329,9 +332,9 @@ def test_the_prime_does_not_stop_the_text(chars):
         ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
         ({"seed": "x"}, "seed must be a whole number of at least 0, not 'x'"),
         ({"mode": "best"}, "mode is one of sample, argmax, spaces, beam, not 'best'"),
-        ({"mode": ["beam"]}, "mode is one of sample, argmax, spaces, beam, not ['beam']"),
+        ({"mode": ["beam"]}, "mode must be a string (str), not ['beam']"),
         ({"stop": "END"}, "stop must be a list of strings, not 'END'"),
-        ({"stop": (1,)}, "stop must be a list of strings, not (1,)"),
+        ({"stop": (1,)}, "number 0 of stop must be a string (str), not 1"),
         ({"stop": None}, "stop must be a list of strings, not None"),
         (
             {"stop": ("a", "")},

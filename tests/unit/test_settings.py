@@ -65,7 +65,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"minutes": math.inf}, "--minutes must be a finite number, not inf"),
     ({"validation_fraction": 1.0}, "--validation-fraction must be less than 1, not 1.0"),
     ({"threads": 10**23}, "--threads must be less than 1025, not 100000000000000000000000"),
-    ({"cell": "lstn"}, "no cell is called 'lstn'; there are: gru, lstm, rnn"),
+    ({"cell": "lstn"}, "--cell is one of gru, lstm, rnn, not 'lstn'"),
     (
         {"validation_fraction": 0.5, "test_fraction": 0.5},
         "--validation-fraction and --test-fraction leave nothing to train on; lower them",

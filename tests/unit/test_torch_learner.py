@@ -20,6 +20,7 @@ from rondel.nn.compiled import language_model_loss
 from rondel.nn.dropout import Dropout
 from rondel.nn.stack import RecurrentStack
 from rondel.text.tokenizers import train_tokenizer
+from rondel.training import devices
 from rondel.training.learner import Arrays
 from rondel.training.torch_learner import TorchLearner
 
@@ -174,6 +175,10 @@ def test_tied_weights_are_one_matrix(tokens: np.ndarray) -> None:
 @pytest.mark.parametrize("input_size", [0, 8])
 def test_half_precision_trains(input_size: int, tokens: np.ndarray) -> None:
     runs = {}
+    if not devices._has_bf16_layers():
+        with pytest.raises(InputError, match="no layers of 16 bits for this processor; use fp32"):
+            make(tokens, precision="bf16")
+        return
     for precision in ("fp32", "bf16"):
         learner = make(tokens, precision=precision, embedding_size=input_size, num_layers=2)
         batches = batches_of(tokens, learner_config("adam", tokens), 40)

@@ -97,9 +97,7 @@ def check(field: dataclasses.Field[Any], type_: type, value: Any) -> Any:
         return None
     flag = flag_name(field.name)
     value = _converted(type_, value, flag)
-    if field.metadata["registry"]:
-        registry_of(field)[value]  # an unknown name is refused there
-    choices = field.metadata["choices"]
+    choices = choices_of(field)
     if choices and value not in choices:
         raise InputError(f"{flag} is one of {', '.join(choices)}, not {shown(value)}")
     _check_limits(field.metadata, type_, value, flag)

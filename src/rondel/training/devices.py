@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -31,4 +32,21 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
         return nullcontext()
     if precision == "fp16" and device.type == "cpu":
         raise InputError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+    if device.type == "cpu" and not _has_bf16_layers():
+        raise InputError(
+            "--precision bf16: PyTorch has no layers of 16 bits for this processor; use fp32"
+        )
     return torch.autocast(device.type, AUTOCAST[precision])
+
+
+@functools.cache
+def _has_bf16_layers() -> bool:
+    """Whether an LSTM runs under autocast on this CPU: oneDNN has none for an older one."""
+    with torch.random.fork_rng(devices=[]):
+        layer, x_TBE = torch.nn.LSTM(8, 8), torch.zeros(2, 2, 8)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(x_TBE)[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
