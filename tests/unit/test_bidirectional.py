@@ -226,7 +226,7 @@ def test_a_folder_that_lacks_a_side_is_refused(tmp_path: Path, coffee: str) -> N
 
 
 def test_the_numpy_backend_has_one_direction(tmp_path: Path, coffee_file: Path) -> None:
-    with pytest.raises(InputError, match="only model = 'language-model'"):
+    with pytest.raises(InputError, match="is the plain reference and has no bidirectional model"):
         rondel(
             "train", coffee_file, "--bidirectional", "--backend", "numpy", "--out", tmp_path / "r"
         )

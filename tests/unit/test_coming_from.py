@@ -12,7 +12,9 @@ import pytest
 
 from rondel.cli import cli
 from rondel.cli.commands import summaries
-from rondel.settings import Settings, all_settings
+from rondel.data.facts import TextFacts
+from rondel.settings import Settings, TrainingConfig, all_settings
+from rondel.training.resolve import resolve
 from rondel.training.schedules import Standing, learning_rate
 
 DOC = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text(encoding="utf-8")
@@ -58,6 +60,11 @@ def settings_of(folder: str) -> Settings:
     (args,) = [args for args in command_lines() if args[0] == "train" and folder in args]
     given = command("train").make_context("train", args[1:]).params
     return Settings({name: given[name] for name in all_settings() if given.get(name) is not None})
+
+
+def training_of(folder: str) -> TrainingConfig:
+    """The training settings of that run, of a text long enough for them."""
+    return resolve(settings_of(folder), TextFacts(65, train=10**6)).training
 
 
 def test_every_row_names_a_flag_or_says_that_there_is_none():
@@ -107,7 +114,7 @@ def test_each_tool_has_a_command_line_of_each_kind():
 
 def rates(folder: str) -> list[float]:
     """The learning rate in the middle of each epoch, as rondel's own schedule has it."""
-    training = settings_of(folder).training
+    training = training_of(folder)
     return [
         learning_rate(training, Standing((epoch + 0.5) / EPOCHS, epoch + 0.5, decays=0))
         for epoch in range(EPOCHS)
@@ -140,6 +147,6 @@ def test_torch_rnn_s_learning_rates_are_followed_closely():
 
 def test_char_rnn_s_clipping_is_per_step():
     # Its gradients are sums over the steps of a sequence, rondel's are means.
-    training = settings_of("runs/char-rnn").training
+    training = training_of("runs/char-rnn")
     assert training.clip_value * training.seq_length == pytest.approx(5)
     assert training.clip_norm == 0

@@ -263,7 +263,7 @@ def words(request):
 def test_words_go_on_with_one_space(words, prime, continued, mode):
     model = chain(words, "The cat sat .")
     # After white space of any kind, known or not, and after the unknown, comes "cat".
-    table = model._head_HV.copy()
+    table = model.head.weight_VH.T.copy()
     cat = words.encode("cat")[0]
     for before in [words.unknown_id, *words.encode("a\n")[-1:], *words.encode("a ")[-1:]]:
         table[before] = np.eye(len(table))[cat] * 50
