@@ -107,7 +107,7 @@ def test_a_settings_file_that_cannot_be(
 def test_a_cell_that_is_none(backend: str, text: Path, tmp_path: Path, refuse: Refuse) -> None:
     (tmp_path / "my.toml").write_text('[model]\ncell = "elman"\n')
     line = refuse("train", text, "--out", "run", *TINY, "--backend", backend, "--config", "my.toml")
-    assert "no cell is called 'elman'; there are: " in line
+    assert "--cell is one of " in line
     assert "lstm" in line
 
 
