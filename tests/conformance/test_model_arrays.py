@@ -102,6 +102,6 @@ def test_no_array_may_be_missing_added_or_of_another_shape_or_type(
 def test_a_shape_beyond_all_bounds_is_refused_at_once() -> None:
     config = next(configs("language-model"))
     weights = random_weights(config)
-    for change in ({"num_layers": 10**18}, {"hidden_size": 10**400}, {"vocab_size": 10**18}):
+    for change in ({"num_layers": 10**18}, {"hidden_size": 2**62}, {"vocab_size": 10**18}):
         with pytest.raises(ModelFolderError, match="the array"):
             check_arrays(dataclasses.replace(config, **change), weights)

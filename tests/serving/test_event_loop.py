@@ -10,6 +10,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,15 @@ MOST = 10 * SHORT + 100
 def test_nothing_long_is_read_or_written_in_the_event_loop(
     words: Path, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
 ) -> None:
-    seen = []
+    seen: list[tuple[str, int]] = []
+    loops: list[threading.Thread] = []
 
     def watched(home: Any, name: str, size: Callable[[Any, Any], int]) -> None:
         real = getattr(home, name)
 
         def called(*given: Any, **settings: Any) -> Any:
             result = real(*given, **settings)
-            if threading.current_thread() is threading.main_thread():
+            if threading.current_thread() in loops:
                 seen.append((name, size(given, result)))
             return result
 
@@ -73,7 +75,13 @@ def test_nothing_long_is_read_or_written_in_the_event_loop(
         assert answer.status_code in (200, 400)
         service.stop()
 
-    asyncio.run(ask())
+    def loop() -> None:
+        loops.append(threading.current_thread())
+        asyncio.run(ask())
+
+    # A thread of its own: a browser that another test drives has a loop in the main one.
+    with ThreadPoolExecutor(1) as one:
+        one.submit(loop).result()
     assert [one for one in seen if one[1] > MOST] == []
 
 

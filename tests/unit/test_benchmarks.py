@@ -158,7 +158,7 @@ def test_a_failed_contestant_is_told_of(benchmark: Any) -> None:
 
     with (
         _race.Worker(calm=True) as worker,
-        pytest.raises(RuntimeError, match="--cell is one of .* not 'elephant'"),
+        pytest.raises(RuntimeError, match=r"--cell is one of .* not 'elephant'"),
     ):
         worker.make("rondel", _rondel.Kernels, _rondel.Shape("elephant", 1, 8), 1)
 

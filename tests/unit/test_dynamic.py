@@ -102,7 +102,7 @@ def test_a_rate_of_zero_is_no_learning(trained: Path, coffee: str) -> None:
 def test_settings_that_cannot_be_are_refused(trained: Path, coffee: str) -> None:
     for settings, message in (
         ({"rate": -1.0}, "rate of dynamic evaluation must be 0 or more, not -1.0"),
-        ({"rate": math.nan}, "rate of dynamic evaluation must be"),
+        ({"rate": math.nan}, "rate must be a finite number, not nan"),
         ({"decay": 2.0}, "from 0 to 1, not 2.0"),
         ({"segment": 0}, "at least 1 token, not 0"),
     ):

@@ -84,7 +84,7 @@ def test_settings_that_cannot_be_used() -> None:
     model = random_text_model()
     with pytest.raises(InputError, match="no text to begin from"):
         model.gibbs("")
-    with pytest.raises(InputError, match="sweeps must be at least 1, not 0"):
+    with pytest.raises(InputError, match="sweeps must be a whole number of at least 1, not 0"):
         model.gibbs("the", sweeps=0)
     with pytest.raises(InputError, match="temperature"):
         model.gibbs("the", temperature=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_progress_counts() -> None:
         "train_loss": 1.25,
         "val_loss": 2.25,
     }
-    assert Progress.from_json(progress.to_json()) == progress
+    assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
 
 
 def test_without_validation_the_training_loss_is_judged() -> None:
