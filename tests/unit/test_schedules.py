@@ -119,6 +119,7 @@ def test_progress_counts() -> None:
         "train_loss": 1.25,
         "val_loss": 2.25,
     }
+    progress.cursor = Cursor(1, 3)
     assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
 
 
