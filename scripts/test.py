@@ -13,8 +13,8 @@ import sys
 from _environment import ENVIRONMENT, ROOT, prepare, program, run
 
 PLUGIN, PLACE = ROOT / "examples" / "plugin", ENVIRONMENT / "plugin"
-# The files of tests shared out over the cores.
-EACH_CORE = ("-n", "auto", "--dist", "loadfile")
+# The files of tests shared out over the cores, those of few long tests not last.
+EACH_CORE = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
