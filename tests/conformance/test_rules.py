@@ -11,7 +11,7 @@ import pytest
 
 from rondel.engine.probability import softmax
 from rondel.errors import InputError
-from rondel.generation.rules import active_rules, rules
+from rondel.generation.sampling.rules import active_rules, rules
 
 FIELDS = [
     (rule_name, field) for rule_name, cls in rules.items() for field in dataclasses.fields(cls)

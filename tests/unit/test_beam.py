@@ -12,11 +12,11 @@ from _settings import model_config, text_config
 from rondel.engine import NumpyEngine
 from rondel.engine.probability import log_softmax
 from rondel.errors import InputError
-from rondel.generation.beam import best_texts
 from rondel.generation.generate import GenerationSettings, generate
-from rondel.generation.rules import active_rules
-from rondel.generation.shaping import Shaper
-from rondel.generation.start import read_prime
+from rondel.generation.prompt import read_prime
+from rondel.generation.sampling.rules import active_rules
+from rondel.generation.sampling.sampler import Shaper
+from rondel.generation.search.beam import best_texts
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LETTERS = "abcd"

@@ -17,8 +17,8 @@ from rondel import Model
 from rondel.api.load import model_of
 from rondel.artifact import Artifact
 from rondel.errors import InputError
-from rondel.generation.filling import LOOK_AHEAD
-from rondel.generation.gaps import put_together, split_at_gaps, unknowns_around
+from rondel.generation.search.filling import LOOK_AHEAD
+from rondel.generation.search.gaps import put_together, split_at_gaps, unknowns_around
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LETTERS = "abcd"

@@ -7,7 +7,7 @@ import pytest
 from _both import cloze_logits, random_engine, random_text_model, shape
 
 from rondel.errors import InputError
-from rondel.generation.gibbs import sweep
+from rondel.generation.search.gibbs import sweep
 from rondel.text.tokenizers import tokenizers
 
 VOCAB = 7

@@ -9,9 +9,9 @@ import pytest
 from _sentence_vae import LONGEST, random_vae
 
 from rondel.errors import InputError
-from rondel.generation.filling import FillSettings
-from rondel.generation.imputation import SAMPLES, impute
 from rondel.generation.latent import draw_latents
+from rondel.generation.search.filling import FillSettings
+from rondel.generation.search.imputation import SAMPLES, impute
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["state", "every input"])

@@ -12,7 +12,7 @@ from rondel_example_plugin.tokenizer import MergedByteTokenizer, MergeSettings
 
 import rondel
 from rondel.cli import cli
-from rondel.generation.rules import active_rules
+from rondel.generation.sampling.rules import active_rules
 from rondel.text.corpora import corpora
 from rondel.training.learner import StepResult
 

@@ -17,9 +17,9 @@ from rondel.errors import InputError
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.scoring import Columns, ScoringSettings, score
-from rondel.generation.filling import Filled, FillSettings, fill
 from rondel.generation.generate import GenerationSettings
-from rondel.generation.gibbs import gibbs
+from rondel.generation.search.filling import Filled, FillSettings, fill
+from rondel.generation.search.gibbs import gibbs
 
 
 @checked_methods
@@ -77,10 +77,10 @@ class BidirectionalModel(LanguageModel):
     ) -> list[Filled]:
         """The best ways to fill the gaps of a text, which are marked `___`, best first.
 
-        `settings` are those of `rondel.generation.filling.FillSettings`: `gap`, another mark;
-        `length` in tokens, if it is known, or else `max_length`; `best`, how many to give. `watch`
-        is told what fraction is done. For a bidirectional model; raises `InputError` for another,
-        or a text without a gap.
+        `settings` are those of `rondel.generation.search.filling.FillSettings`: `gap`, another
+        mark; `length` in tokens, if it is known, or else `max_length`; `best`, how many to give.
+        `watch` is told what fraction is done. For a bidirectional model; raises `InputError` for
+        another, or a text without a gap.
         """
         return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings), watch)
 

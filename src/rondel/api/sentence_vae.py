@@ -17,13 +17,13 @@ from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.latent import LatentEvaluation, evaluate_sentences
 from rondel.generation import latent
-from rondel.generation.filling import FillSettings
-from rondel.generation.imputation import Imputed, impute
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
 from rondel.generation.listing import SampleList
+from rondel.generation.scheduler import CAPACITY
+from rondel.generation.search.filling import FillSettings
+from rondel.generation.search.imputation import Imputed, impute
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.streams import CAPACITY
 from rondel.kinds.sentence_vae import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 
@@ -171,9 +171,9 @@ class SentenceVAE(Model):
     ) -> list[Imputed]:
         """The best ways to fill the gaps of a sentence, which are marked `___`, best first.
 
-        `settings` are those of `rondel.generation.filling.FillSettings`, where a sweep is one more
-        search, from the means of the best sentences so far. Raises `InputError` for a sentence
-        without a gap, of several lines or too long.
+        `settings` are those of `rondel.generation.search.filling.FillSettings`, where a sweep is
+        one more search, from the means of the best sentences so far. Raises `InputError` for a
+        sentence without a gap, of several lines or too long.
         """
         chosen = FillSettings(**settings)
         return impute(self.latents, self.tokenizer, text, chosen, self.longest, watch)

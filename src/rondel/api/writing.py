@@ -11,14 +11,14 @@ from rondel.api.base import Model
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
-from rondel.generation.beam import BeamText, best_texts
 from rondel.generation.generate import GenerationSettings, generate
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening, opening_with
+from rondel.generation.prompt import check_prime, read_prime, without_implied_space
+from rondel.generation.sampling.sampler import Shaper
+from rondel.generation.scheduler import Event, Request, write_as_asked, write_many
+from rondel.generation.search.beam import BeamText, best_texts
 from rondel.generation.settings import generation_settings
-from rondel.generation.shaping import Shaper
-from rondel.generation.start import check_prime, read_prime, without_implied_space
-from rondel.generation.streams import Event, Request, write_as_asked, write_many
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

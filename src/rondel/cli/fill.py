@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from rondel.cli.tables import FORMATS, write_table
-from rondel.generation.filling import GAP, LONGEST, MOST_WORDS
+from rondel.generation.search.filling import GAP, LONGEST, MOST_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rondel.api.bidirectional import BidirectionalModel
     from rondel.api.sentence_vae import SentenceVAE
     from rondel.evaluation.scoring import Columns
-    from rondel.generation.filling import Filled
-    from rondel.generation.imputation import Imputed
+    from rondel.generation.search.filling import Filled
+    from rondel.generation.search.imputation import Imputed
 
 FIGURES = ("log_probability", "pseudo_log_likelihood")
 
@@ -74,8 +74,8 @@ def command(
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting
-    from rondel.generation.filling import FillSettings
-    from rondel.generation.gaps import unknowns_around
+    from rondel.generation.search.filling import FillSettings
+    from rondel.generation.search.gaps import unknowns_around
     from rondel.text.reading import read_text
 
     settings = FillSettings(gap, length, max_length, best, width, sweeps, seed)

@@ -70,7 +70,7 @@ def _setting_option(name: str, setting: Setting) -> Callable[[F], F]:
 
 def rule_options(command: F) -> F:
     """Give a command a flag for every parameter of every sampling rule."""
-    from rondel.generation.rules import rules
+    from rondel.generation.sampling.rules import rules
 
     ordered = sorted(rules.values(), key=lambda rule: rule.order, reverse=True)
     for rule in ordered:

@@ -13,10 +13,10 @@ from rondel.cli.tables import ESCAPED
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
-    from rondel.generation.beam import BeamText
     from rondel.generation.listing import SampleList, Sieve
     from rondel.generation.opening import Opening
-    from rondel.generation.streams import Event
+    from rondel.generation.scheduler import Event
+    from rondel.generation.search.beam import BeamText
 
 FORMATS = {
     "text": "to read, each after a heading and its prime",

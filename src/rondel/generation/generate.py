@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rondel.engine import Engine
+from rondel.generation.scheduler import Request, StreamBatch
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.streams import Request, StreamBatch
 from rondel.text.tokenizers import Tokenizer
 
 

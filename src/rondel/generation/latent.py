@@ -14,11 +14,10 @@ import numpy.typing as npt
 from rondel.engine.base import Floats
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.generation.draw import stream_rng
+from rondel.generation.prompt import Start
+from rondel.generation.sampling.sampler import Shaper, stream_rng
+from rondel.generation.scheduler import Request, StreamBatch
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.shaping import Shaper
-from rondel.generation.start import Start
-from rondel.generation.streams import Request, StreamBatch
 from rondel.text.one_sentence import END, end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.values import shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from rondel.engine import Engine
-from rondel.generation.streams import CAPACITY, Request, write_as_asked
+from rondel.generation.scheduler import CAPACITY, Request, write_as_asked
 from rondel.text.tokenizers import Tokenizer
 
 PATIENCE = 1_000

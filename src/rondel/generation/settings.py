@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from rondel.checked import Natural, Positive, check_fields
 from rondel.errors import InputError
-from rondel.generation.rules import active_rules
+from rondel.generation.sampling.rules import active_rules
 
 MODES = {
     "sample": "draw every token",

@@ -8,13 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import Floats
-from rondel.generation.draw import stream_rng
-from rondel.generation.history import History
 from rondel.generation.logprobs import TokenLogprob, token_logprob
-from rondel.generation.modes import chooser
+from rondel.generation.prompt import Start
+from rondel.generation.sampling.sampler import History, Shaper, chooser, stream_rng
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.shaping import Shaper
-from rondel.generation.start import Start
 from rondel.generation.stopping import StopScanner
 from rondel.text.tokenizers import Tokenizer
 

@@ -81,7 +81,7 @@ class Kind:
     """What `rondel sample` does: `(model, what was asked) -> None`."""
     eval_command: ClassVar[Part] = Part("rondel.cli.eval:evaluate_text")
     """What `rondel eval` does: `(model, what was asked) -> None`."""
-    read_request: ClassVar[Part] = Part("rondel.serving.asking:read_prompts")
+    read_request: ClassVar[Part] = Part("rondel.serving.requests:read_prompts")
     """How a request for completions is read: `(service, served, body, settings) -> Asked`."""
     text_reader: ClassVar[Part] = Part("rondel.inspection.text_reader:OneWayReader")
     """How it reads a text that is traced: `(config) -> OneWayReader`."""

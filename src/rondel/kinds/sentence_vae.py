@@ -115,7 +115,7 @@ class SentenceVAE(Kind):
     api_class = Part("rondel.api.sentence_vae:SentenceVAE")
     sample_command = Part("rondel.cli.sentences:write_samples")
     eval_command = Part("rondel.cli.latent_eval:evaluate_sentences")
-    read_request = Part("rondel.serving.asking:read_sentences")
+    read_request = Part("rondel.serving.requests:read_sentences")
     text_reader = Part("rondel.inspection.sentences:SentenceReader")
     show_sample = Part("rondel.training.callbacks.samples:written_sentences")
 

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from rondel.serving.answers import Streaming
-from rondel.serving.asking import read_request, submit
 from rondel.serving.completions import Answer, clean
+from rondel.serving.requests import read_request, submit
 from rondel.serving.service import Service
 from rondel.serving.wire import LARGEST_INT, CompletionRequest
 

@@ -15,10 +15,10 @@ from fastapi.responses import Response
 
 from rondel.generation.logprobs import TokenLogprob
 from rondel.serving.answers import Json, Streaming, json_parts, unless_gone
-from rondel.serving.asking import Asked, read_request, submit
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.errors import refusal_of
-from rondel.serving.scheduler import Output, Ticket
+from rondel.serving.model_thread import Output, Ticket
+from rondel.serving.requests import Asked, read_request, submit
 from rondel.serving.service import Served, Service
 from rondel.serving.wire import CompletionRequest
 

@@ -14,13 +14,13 @@ from rondel.api.language_model import LanguageModel
 from rondel.api.load import load
 from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
 from rondel.engine.compiled_engine import processors
+from rondel.generation.prompt import read_prime
+from rondel.generation.scheduler import Request, StreamBatch
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.start import read_prime
-from rondel.generation.streams import Request, StreamBatch
 from rondel.inspection.trace import track_shapes
 from rondel.serving.errors import Refusal
 from rondel.serving.metrics import Metrics, ModelMetrics
-from rondel.serving.scheduler import Busy, Scheduler
+from rondel.serving.model_thread import Busy, Scheduler
 from rondel.serving.settings import ServiceSettings
 
 T = TypeVar("T")

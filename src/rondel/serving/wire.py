@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from rondel.generation.rules import rules
+from rondel.generation.sampling.rules import rules
 from rondel.serving.settings import (
     MOST_LISTED,
     MOST_LOGPROBS,

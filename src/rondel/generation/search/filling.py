@@ -24,9 +24,9 @@ from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.engine.probability import Doubles, chosen, largest, log_softmax
 from rondel.errors import InputError
-from rondel.generation.draw import draw, stream_rng
-from rondel.generation.gaps import Part, put_together, split_at_gaps
-from rondel.generation.gibbs import sweep
+from rondel.generation.sampling.sampler import draw, stream_rng
+from rondel.generation.search.gaps import Part, put_together, split_at_gaps
+from rondel.generation.search.gibbs import sweep
 from rondel.text.tokenizers import Tokenizer
 
 GAP = "___"

@@ -20,9 +20,9 @@ from typing import NamedTuple
 from rondel.engine import Engine
 from rondel.errors import RondelError
 from rondel.generation.logprobs import TokenLogprob
+from rondel.generation.prompt import PrimeReading, Start, read_together
+from rondel.generation.scheduler import Event, Request, StreamBatch
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.start import PrimeReading, Start, read_together
-from rondel.generation.streams import Event, Request, StreamBatch
 from rondel.serving.metrics import ModelMetrics
 from rondel.text.tokenizers import Tokenizer
 

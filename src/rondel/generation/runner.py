@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import EngineState, Streams, TokenBy
-from rondel.generation.start import Start
+from rondel.generation.prompt import Start
 from rondel.generation.stream import Piece, Stream
 from rondel.text.tokenizers import Tokenizer
 

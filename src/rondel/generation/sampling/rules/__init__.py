@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rondel.generation.rules.base import Rule, active_rules, parameter
+from rondel.generation.sampling.rules.base import Rule, active_rules, parameter
 from rondel.registry import Registry
 
-rules: Registry[type[Rule]] = Registry("sampling rule", "rondel.generation.rules")
+rules: Registry[type[Rule]] = Registry("sampling rule", "rondel.generation.sampling.rules")
 
 __all__ = ["Rule", "active_rules", "parameter", "rules"]

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from rondel.engine.probability import largest
-from rondel.generation.rules import Rule, parameter, rules
-from rondel.generation.rules.base import History, Logits
+from rondel.generation.sampling.rules import Rule, parameter, rules
+from rondel.generation.sampling.rules.base import History, Logits
 
 
 @rules.register("top_k")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rondel.generation.draw import draw, stream_rng
+from rondel.generation.sampling.sampler import draw, stream_rng
 
 INF = np.inf
 

@@ -14,8 +14,8 @@ from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.compiled_engine import CompiledEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import GenerationSettings, generate
-from rondel.generation.start import PrimeReading, read_prime, read_together
-from rondel.generation.streams import Request, StreamBatch, write_many
+from rondel.generation.prompt import PrimeReading, read_prime, read_together
+from rondel.generation.scheduler import Request, StreamBatch, write_many
 from rondel.kernels.threads.autotuner import Autotuner, Split
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
@@ -251,7 +251,7 @@ def test_tokens_come_as_often_as_the_model_says():
 def test_a_long_text_keeps_no_short_one_waiting_and_goes_on_the_same(
     engine, generic, kind, monkeypatch
 ):
-    monkeypatch.setattr("rondel.generation.streams.TURN", 8)
+    monkeypatch.setattr("rondel.generation.scheduler.TURN", 8)
     chosen = {"compiled": engine, "generic": generic}[kind]
     batch = StreamBatch(chosen, TOKENIZER, capacity=2)
     long = [GenerationSettings(length=600, seed=n, rules={"temperature": 0.9}) for n in range(2)]

@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from rondel.engine import Engine
-from rondel.generation.beam import beam_search
-from rondel.generation.lockstep import Lockstep
 from rondel.generation.logprobs import TokenLogprob
+from rondel.generation.prompt import Start, check_prime, read_prime
+from rondel.generation.runner import Lockstep
+from rondel.generation.sampling.sampler import Shaper
+from rondel.generation.search.beam import beam_search
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.shaping import Shaper
-from rondel.generation.start import Start, check_prime, read_prime
 from rondel.generation.stream import Piece, Stream
 from rondel.text.tokenizers import Tokenizer
 

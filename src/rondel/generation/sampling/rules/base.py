@@ -70,7 +70,7 @@ def active_rules(parameters: Mapping[str, Any]) -> list[Rule]:
 
     Raises `InputError` for a name that no rule has or a value outside its limits.
     """
-    from rondel.generation.rules import rules
+    from rondel.generation.sampling.rules import rules
 
     left = dict(parameters)
     chosen, known = [], []

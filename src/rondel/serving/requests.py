@@ -11,12 +11,12 @@ import numpy as np
 
 from rondel.api.sentence_vae import SentenceVAE
 from rondel.generation.latent import latent_start
+from rondel.generation.prompt import PrimeReading
+from rondel.generation.sampling.sampler import Shaper
 from rondel.generation.settings import GenerationSettings
-from rondel.generation.shaping import Shaper
-from rondel.generation.start import PrimeReading
 from rondel.kinds import kind_of
 from rondel.serving.errors import LONGEST_SHOWN, Refusal
-from rondel.serving.scheduler import Busy, Ticket, Work
+from rondel.serving.model_thread import Busy, Ticket, Work
 from rondel.serving.service import Served, Service
 from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
 from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of

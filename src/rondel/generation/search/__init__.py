@@ -1,0 +1,1 @@
+"""Searches for likely texts: beam search, gaps filled, words imputed, tokens redrawn."""
