@@ -136,5 +136,3 @@ def test_the_command_writes_and_lists(tmp_path: Path, words: Path) -> None:
     assert rows[0] == ["word", "neighbor", "cosine"]
     assert [row[0] for row in rows[1:]] == ["zebra"] * 2 + ["<U+000A><U+000A>"] * 2
     assert float(rows[1][2]) == pytest.approx(vectors.nearest("zebra")[0][1])
-    with pytest.raises(InputError, match="--binary is for a file"):
-        rondel("vectors", words, "--binary")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rondel.cli.options import SectionedCommand
+from rondel.cli.options import SectionedCommand, refuse_without_effect
 from rondel.cli.printing import printable
 from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, writing_options
 
@@ -20,6 +20,7 @@ from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, w
 @writing_options
 def command(model: Path, a: str, b: str, c: str, **settings: Any) -> None:
     """Write what is to sentence C as sentence B is to sentence A: that at z(B) - z(A) + z(C)."""
+    refuse_without_effect(settings["mode"])
     vae = open_sentence_vae(model)
     tell_of_unknowns_in(vae, a, b, c)
     click.echo(printable(vae.analogy(a, b, c, **told(settings))))

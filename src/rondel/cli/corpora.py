@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rondel.cli.options import DependentOption
+
 if TYPE_CHECKING:
     from rondel.text.corpora import Corpus
 
@@ -15,8 +17,20 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--fetch", "to_fetch", metavar="NAME", help="Download one, if it is not here.")
 @click.option("--print", "to_print", metavar="NAME", help="Write a corpus' text, in UTF-8.")
-@click.option("--size", type=int, help="With --print: only so many characters.")
-@click.option("--seed", type=int, help="With --print, where it is drawn at random: another text.")
+@click.option(
+    "--size",
+    cls=DependentOption,
+    goes_with=("to_print",),
+    type=int,
+    help="With --print: only so many characters.",
+)
+@click.option(
+    "--seed",
+    cls=DependentOption,
+    goes_with=("to_print",),
+    type=int,
+    help="With --print, where it is drawn at random: another text.",
+)
 @click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
 def command(
     to_fetch: str | None, to_print: str | None, size: int | None, seed: int | None, as_json: bool
@@ -31,8 +45,6 @@ def command(
 
     if sum([to_fetch is not None, to_print is not None, as_json]) > 1:
         raise click.UsageError("--fetch, --print and --json: one at a time")
-    if to_print is None and (size is not None or seed is not None):
-        raise click.UsageError("--size and --seed go with --print")
     if to_fetch is not None:
         corpora[to_fetch].fetch()
         click.echo(f"{to_fetch} is here")

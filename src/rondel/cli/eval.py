@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from rondel.cli.options import DependentOption
 from rondel.cli.runs import open_store
 from rondel.cli.tables import per_word
 from rondel.data.store import TokenStore
@@ -43,17 +44,47 @@ SPLITS = ("train", "validation", "test")
 @click.option("--dynamic", is_flag=True, help="Go on learning from the text as it is scored.")
 @click.option(
     "--dynamic-rate",
+    cls=DependentOption,
+    goes_with=("dynamic",),
     type=float,
     help="Size of its steps.  [default: 0.0003, or 0.02 without the training text]",
 )
 @click.option(
-    "--dynamic-decay", type=float, help="Pull back to what was trained.  [default: 0.001]"
+    "--dynamic-decay",
+    cls=DependentOption,
+    goes_with=("dynamic",),
+    type=float,
+    help="Pull back to what was trained.  [default: 0.001]",
 )
-@click.option("--dynamic-segment", type=int, help="Tokens scored before each step.  [default: 20]")
+@click.option(
+    "--dynamic-segment",
+    cls=DependentOption,
+    goes_with=("dynamic",),
+    type=int,
+    help="Tokens scored before each step.  [default: 20]",
+)
 @click.option("--cache", is_flag=True, help="Expect again what came lately in a like place.")
-@click.option("--cache-window", type=int, help="Places remembered.  [default: 2000]")
-@click.option("--cache-theta", type=float, help="How much like it must be.  [default: 0.3]")
-@click.option("--cache-weight", type=float, help="Its share of the mixture.  [default: 0.1]")
+@click.option(
+    "--cache-window",
+    cls=DependentOption,
+    goes_with=("cache",),
+    type=int,
+    help="Places remembered.  [default: 2000]",
+)
+@click.option(
+    "--cache-theta",
+    cls=DependentOption,
+    goes_with=("cache",),
+    type=float,
+    help="How much like it must be.  [default: 0.3]",
+)
+@click.option(
+    "--cache-weight",
+    cls=DependentOption,
+    goes_with=("cache",),
+    type=float,
+    help="Its share of the mixture.  [default: 0.1]",
+)
 @click.option(
     "--iw-samples",
     type=click.IntRange(min=1),
@@ -177,8 +208,6 @@ def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | No
             for name, value in flags.items()
             if name.startswith(f"{what}_") and value is not None
         }
-        if given and not flags[what]:
-            raise click.UsageError(f"--{what}-{next(iter(given))} goes with --{what}")
         chosen[what] = given
     return (
         DynamicSettings(**chosen["dynamic"]) if flags["dynamic"] else None,

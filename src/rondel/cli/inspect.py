@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rondel.cli.options import DependentOption
 from rondel.cli.runs import open_store
 from rondel.errors import InputError
 from rondel.files import refuse_device
@@ -61,7 +62,14 @@ PAGE, FIGURES = (".html",), (".png", ".svg")
     type=click.Path(path_type=Path),
     help="Write a page (.html), or a figure (.png, .svg) of the units or of a layer.",
 )
-@click.option("--heatmap", type=int, metavar="LAYER", help="With --out: all units of a layer.")
+@click.option(
+    "--heatmap",
+    cls=DependentOption,
+    goes_with=("out",),
+    type=int,
+    metavar="LAYER",
+    help="With --out: all units of a layer.",
+)
 @click.option(
     "--watch",
     is_flag=True,
@@ -69,9 +77,21 @@ PAGE, FIGURES = (".html",), (".png", ".svg")
     "most of TEXT.",
 )
 @click.option(
-    "-n", "--length", default=1000, show_default=True, help="With --watch: tokens to write."
+    "-n",
+    "--length",
+    cls=DependentOption,
+    goes_with=("watch",),
+    default=1000,
+    show_default=True,
+    help="With --watch: tokens to write.",
 )
-@click.option("--seed", type=int, help="With --watch: the same seed gives the same text.")
+@click.option(
+    "--seed",
+    cls=DependentOption,
+    goes_with=("watch",),
+    type=int,
+    help="With --watch: the same seed gives the same text.",
+)
 @click.option(
     "--top", default=3, show_default=True, type=click.IntRange(min=1), help="Finds a feature."
 )

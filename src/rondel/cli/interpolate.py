@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rondel.cli.options import SectionedCommand
+from rondel.cli.options import SectionedCommand, refuse_without_effect
 from rondel.cli.printing import printable
 from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, writing_options
 
@@ -40,6 +40,7 @@ def command(
     \b
       rondel interpolate runs/vae "a dog on a beach" "two men at a table" --steps 8
     """
+    refuse_without_effect(settings["mode"])
     vae = open_sentence_vae(model)
     tell_of_unknowns_in(vae, *(end for end in (a, b) if end is not None))
     walked = vae.interpolate(a, b, steps=steps, spherical=spherical, **told(settings))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from rondel.errors import InputError
 from rondel.settings import all_settings, flag_name
 from rondel.settings.catalogue import Setting
 from rondel.settings.fields import choices_of
@@ -21,6 +22,27 @@ class SectionedOption(click.Option):
     def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.section = section
+
+
+class DependentOption(click.Option):
+    """An option without effect unless another is given, and refused then.
+
+    `goes_with` has the names of the parameters of which one has to be given.
+    """
+
+    def __init__(self, *args: Any, goes_with: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.goes_with = goes_with
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        """Raise `click.UsageError` if it stands on the command line alone."""
+        if self.name in opts and not any(name in opts for name in self.goes_with):
+            flags = {option.name: option.opts[-1] for option in ctx.command.params}
+            others = " or ".join(flags[name] for name in self.goes_with)
+            raise click.UsageError(f"{self.opts[-1]} goes with {others}")
+        return super().handle_parse_result(ctx, opts, args)
 
 
 class SectionedCommand(click.Command):
@@ -85,3 +107,27 @@ def rule_options(command: F) -> F:
                 help=field.metadata["help"],
             )(command)
     return command
+
+
+def refuse_without_effect(mode: str, *others: str) -> None:
+    """Raise `InputError` for a flag of the command line that does nothing in a mode of writing.
+
+    `others` are parameters of the command that belong to modes other than this one.
+    """
+    from rondel.generation.rules import rules
+
+    idle = list(others)
+    if mode != "beam":
+        idle.append("beam_width")
+    if mode == "argmax":
+        likeliest = [rule for rule in rules.values() if rule.keeps_likeliest]
+        idle += [field.name for rule in likeliest for field in dataclasses.fields(rule)]  # type: ignore[arg-type]
+    for name in idle:
+        if is_given(name):
+            raise InputError(f"{flag_name(name)} has no effect with --mode {mode}; leave it out")
+
+
+def is_given(name: str) -> bool:
+    """Whether the flag of a parameter of the command that runs stands on the command line."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE

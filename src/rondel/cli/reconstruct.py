@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rondel.cli.options import SectionedCommand
+from rondel.cli.options import SectionedCommand, refuse_without_effect
 from rondel.cli.printing import printable
 from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, writing_options
 
@@ -25,6 +25,7 @@ def command(model: Path, sentence: str, count: int, **settings: Any) -> None:
     The first line is written from the mean of what the sentence may mean to the model, q(z|x);
     those after it, with --count, from points drawn from it.
     """
+    refuse_without_effect(settings["mode"])
     vae = open_sentence_vae(model)
     tell_of_unknowns_in(vae, sentence)
     for text in vae.reconstruct(sentence, count, **told(settings)):

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from rondel.cli.options import SectionedCommand, rule_options
+from rondel.cli.options import (
+    DependentOption,
+    SectionedCommand,
+    refuse_without_effect,
+    rule_options,
+)
 from rondel.cli.samples import FORMATS, print_in_order, write_found, write_list
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
@@ -44,7 +49,12 @@ WRITING = ("length", "mode", "stop", "beam_width")
     help="The same from a file; - for standard input.",
 )
 @click.option(
-    "--encoding", default="utf-8", show_default=True, help="Encoding of the prime's file."
+    "--encoding",
+    cls=DependentOption,
+    goes_with=("prime_file", "not_in"),
+    default="utf-8",
+    show_default=True,
+    help="Encoding of the prime's file.",
 )
 @click.option(
     "-n",
@@ -141,6 +151,8 @@ def command(
         raise InputError("give --prime or --prime-file, not both")
     if mode == GIBBS and how == "lines":
         raise InputError("mode gibbs draws whole texts, of any lines; use --format jsonl")
+    primed = prime is not None or prime_file is not None
+    refuse_without_effect(mode, *_without_effect(mode, primed=primed))
     tell_of_compiling()
     writer = load(model, precision=precision, threads=threads)
     if prime_file is not None:
@@ -171,6 +183,13 @@ class Wanted:
     def listed(self) -> bool:
         """Whether texts are written whole, once it is known that they stay."""
         return self.how != "text" or self.sieve["unique"] or bool(self.sieve["not_in"])
+
+
+def _without_effect(mode: str, *, primed: bool) -> list[str]:
+    """Parameters of this command that do nothing in a mode, besides the beam's and the rules'."""
+    if mode != GIBBS:
+        return ["sweeps"]
+    return ["stop", "length"] if primed else ["stop"]
 
 
 def write_texts(writer: LanguageModel, wanted: Wanted) -> None:

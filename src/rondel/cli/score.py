@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rondel.cli.options import DependentOption
 from rondel.cli.tables import FORMATS, write_table
 from rondel.errors import InputError
 from rondel.evaluation.framing import STARTS
@@ -59,6 +60,8 @@ BEFORE_BOTH = {
 )
 @click.option(
     "--worst-by",
+    cls=DependentOption,
+    goes_with=("worst",),
     type=click.Choice(["mean", "total"]),
     default="mean",
     show_default=True,

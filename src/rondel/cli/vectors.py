@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from rondel.cli.options import DependentOption
 from rondel.cli.tables import FORMATS, write_table
-from rondel.errors import InputError
 
 
 @click.command()
@@ -15,7 +15,13 @@ from rondel.errors import InputError
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write, in word2vec's format."
 )
-@click.option("--binary", is_flag=True, help="Write --out in the binary format, not as text.")
+@click.option(
+    "--binary",
+    cls=DependentOption,
+    goes_with=("out",),
+    is_flag=True,
+    help="Write --out in the binary format, not as text.",
+)
 @click.option(
     "--neighbors",
     metavar="WORD",
@@ -24,6 +30,8 @@ from rondel.errors import InputError
 )
 @click.option(
     "--count",
+    cls=DependentOption,
+    goes_with=("neighbors",),
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
@@ -52,8 +60,6 @@ def command(
     from rondel.api.load import load
     from rondel.text.word2vec import word2vec_bytes
 
-    if binary and out is None:
-        raise InputError("--binary is for a file; name it with --out")
     vectors = load(model).vectors()
     found = [(word, *near) for word in neighbors for near in vectors.nearest(word, count)]
     if out is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from rondel.errors import require
@@ -17,11 +18,24 @@ class TensorBoard(Callback):
 
     def __init__(self) -> None:
         self._writer: Any = None
+        self._usable = True
+
+    def started(self, run: Run) -> None:
+        """Warn if nothing can be written there: TensorBoard opens names that are UTF-8 only."""
+        try:
+            str(run.folder).encode()
+        except UnicodeEncodeError:
+            self._usable = False
+            warnings.warn(
+                "there will be no curves for TensorBoard, which cannot open a folder whose name "
+                "is not UTF-8",
+                stacklevel=2,
+            )
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
         """Write the training scalars, every tenth step."""
         step = run.progress.step
-        if step % 10 == 0:
+        if self._usable and step % 10 == 0:
             writer = self._open(run)
             for name, value in result.terms.items():
                 writer.add_scalar(f"train/{name}", value, step)
@@ -30,7 +44,7 @@ class TensorBoard(Callback):
 
     def validated(self, run: Run, is_best: bool) -> None:
         """Write the validation loss, and what else was found."""
-        if run.progress.val_loss is not None:
+        if self._usable and run.progress.val_loss is not None:
             writer = self._open(run)
             writer.add_scalar("validation/loss", run.progress.val_loss, run.progress.step)
             for name, value in run.figures.items():

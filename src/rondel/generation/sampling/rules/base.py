@@ -43,6 +43,9 @@ class Rule(ABC):
     order: ClassVar[int]
     """Rules apply from the lowest to the highest."""
 
+    keeps_likeliest: ClassVar[bool] = False
+    """The likeliest token stays the likeliest: no effect where that one is always taken."""
+
     def __post_init__(self) -> None:
         """Refuse a parameter outside its limits, with an `InputError` that names it."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]

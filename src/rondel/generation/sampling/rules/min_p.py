@@ -29,6 +29,7 @@ class MinP(Rule):
     )
 
     order: ClassVar[int] = 50
+    keeps_likeliest: ClassVar[bool] = True
 
     def apply(self, logits: Logits, history: History) -> Logits:
         """See `Rule.apply`."""

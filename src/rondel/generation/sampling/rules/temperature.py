@@ -25,6 +25,7 @@ class Temperature(Rule):
     )
 
     order: ClassVar[int] = 20
+    keeps_likeliest: ClassVar[bool] = True
 
     def apply(self, logits: Logits, history: History) -> Logits:
         """See `Rule.apply`."""

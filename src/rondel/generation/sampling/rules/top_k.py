@@ -20,6 +20,7 @@ class TopK(Rule):
     top_k: int = parameter(0, "draw from this many of the likeliest tokens; 0 for all", at_least=0)
 
     order: ClassVar[int] = 30
+    keeps_likeliest: ClassVar[bool] = True
 
     def apply(self, logits: Logits, history: History) -> Logits:
         """See `Rule.apply`."""

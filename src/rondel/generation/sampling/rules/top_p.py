@@ -31,6 +31,7 @@ class TopP(Rule):
     )
 
     order: ClassVar[int] = 40
+    keeps_likeliest: ClassVar[bool] = True
 
     def apply(self, logits: Logits, history: History) -> Logits:
         """See `Rule.apply`."""
