@@ -17,7 +17,7 @@ from rondel.cli import cli
 from rondel.cli.commands import summaries
 from rondel.cli.options import DependentOption
 from rondel.errors import InputError
-from rondel.generation.rules import rules
+from rondel.generation.sampling.rules import rules
 from rondel.settings import flag_name
 
 

@@ -114,7 +114,7 @@ def refuse_without_effect(mode: str, *others: str) -> None:
 
     `others` are parameters of the command that belong to modes other than this one.
     """
-    from rondel.generation.rules import rules
+    from rondel.generation.sampling.rules import rules
 
     idle = list(others)
     if mode != "beam":
