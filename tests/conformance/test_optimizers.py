@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,23 @@ def test_a_setting_has_an_effect(name: str, setting: str, value: Any, tokens: np
     usual = weights_after(config_of(tokens, name), tokens, 3)
     changed = weights_after(config_of(tokens, name, **{setting: value}), tokens, 3)
     assert any((changed[key] != array).any() for key, array in usual.items())
+
+
+STEPS_OF_ALL = """
+import sys
+sys.modules["torch._dynamo"] = None  # cannot be imported
+import torch
+from rondel.settings import TrainingConfig
+from rondel.training.optimizers import optimizers, state_of_optimizer
+for name, cls in optimizers.items():
+    print(name, *state_of_optimizer(TrainingConfig(optimizer=name, learning_rate=1.0)))
+"""
+
+
+def test_none_waits_for_the_compiler_of_pytorch() -> None:
+    """PyTorch's optimisers import it at their first call, which takes seconds."""
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS_OF_ALL], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(optimizers)

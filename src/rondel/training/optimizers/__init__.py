@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from types import MethodType
 from typing import TYPE_CHECKING
 
 from rondel.registry import Registry
@@ -23,7 +26,27 @@ def build_optimizer(
     cls = optimizers[config.optimizer]
     own = {name: config.own[name] for name in settings_of(cls) if name in config.own}
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    return cls(**own).build(trained, config.weight_decay)
+    return _without_compiler(lambda: cls(**own).build(trained, config.weight_decay))
+
+
+def _without_compiler(build: Callable[[], torch.optim.Optimizer]) -> torch.optim.Optimizer:
+    """Build an optimiser that does not import `torch._dynamo`, which takes seconds.
+
+    PyTorch's do at their first calls, to tell the compiler where to stop. Where it has not been
+    imported, nothing is compiled, and their methods do the same unwrapped.
+    """
+    import torch
+
+    if sys.modules.get("torch._dynamo") is not None:
+        return build()
+    for method in vars(torch.optim.Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if plain is not None:  # `torch._compile` looks for this name
+            plain.__dict__.setdefault("__dynamo_disable", plain)
+    optimizer = build()
+    step = torch.no_grad()(inspect.unwrap(type(optimizer).step))
+    optimizer.step = MethodType(step, optimizer)  # type: ignore[method-assign]
+    return optimizer
 
 
 def state_of_optimizer(config: TrainingConfig) -> dict[str, torch.Tensor]:
