@@ -32,6 +32,7 @@ UNICODE = (
     "  “Où est-il?” — dit-elle… naïve e\u0301te\u0301, don’t!\r\n"
     "\tΌΔΥΣΣΕΎΣ 我们,他们。 नमस्ते दुनिया 👩\u200d💻❤️ x\u00a0y ￭ ￭￭a\n\n\n   <unk> 3.14 -- ...\n "
 )
+PARTS = (*"aZ .,'\n\n\t\r 1", "  ", " a", "don’t", "the", "\n\n", "\r\n", "ΌΔΟΣ", "Σ", "e\u0301")
 SIZES = {"vocab_size": 50, "min_count": 1}
 
 
@@ -210,6 +211,45 @@ def test_extending_keeps_every_token_and_adds_those_of_the_text(config: TextConf
     other = text_config(level=config.level, charset="text", word_split="spaces", lowercase=True)
     nothing_new = tokenizer.extended("", tokenizer_settings(other))
     assert tokenizer_to_json(nothing_new) == tokenizer_to_json(tokenizer)
+
+
+@every_config
+@given(parts=st.lists(st.sampled_from(PARTS), max_size=30), at=st.integers(0, 60), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_text_may_be_cut_where_it_says(
+    config: TextConfig, parts: list[str], at: int, data: st.DataObject
+) -> None:
+    tokenizer, text = TRAINED[config], "".join(parts)
+    seen = text[: data.draw(st.integers(0, len(text)))]
+    cut = tokenizer.cut(seen, at)
+    if cut is None:
+        return
+    assert 0 < cut.end <= min(at, len(seen))
+    assert cut.end <= cut.begin <= len(seen)
+    assert text[cut.end : cut.begin].strip() == ""
+    # Whatever comes after what was seen of it.
+    pieces = [tokenizer.encode(text[: cut.end]), tokenizer.encode(text[cut.begin :])]
+    np.testing.assert_array_equal(np.concatenate(pieces), tokenizer.encode(text))
+
+
+@every_config
+def test_pieces_have_the_tokens_and_the_vocabulary_of_the_whole(config: TextConfig) -> None:
+    text = UNICODE + PROSE + UNICODE
+    whole, pieces, rest = train_tokenizer(text, config), [], text
+    while cut := whole.cut(rest, 1000):
+        pieces.append(rest[: cut.end])
+        rest = rest[cut.begin :]
+        if len(rest) < 1000:
+            break
+    pieces.append(rest)
+    assert len(pieces) > len(text) // 1200
+    ids = np.concatenate([whole.encode(piece) for piece in pieces])
+    np.testing.assert_array_equal(ids, whole.encode(text))
+    cls, own = tokenizers[config.level], tokenizer_settings(config)
+    assert tokenizer_to_json(cls.train_from(iter(pieces), own)) == tokenizer_to_json(whole)
+    extended = TRAINED[config].extended(text, own)
+    of_pieces = TRAINED[config].extended_from(iter(pieces), own)
+    assert tokenizer_to_json(of_pieces) == tokenizer_to_json(extended)
 
 
 @every_config

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.settings import setting
-from rondel.text.tokenizers import Decoder, tokenizers
+from rondel.text.tokenizers import Cut, Decoder, tokenizers
 from rondel.text.tokenizers.base import Ids, NoSettings, Spans
 from rondel.text.tokenizers.byte import ByteTokenizer
 
@@ -49,12 +49,12 @@ class MergedByteTokenizer(ByteTokenizer):
             raise ValueError("two tokens stand for the same bytes")
 
     @classmethod
-    def train(cls, text: str, settings: Any) -> Self:
+    def train_from(cls, texts: Iterable[str], settings: Any) -> Self:
         """Merge the commonest pair, as often as `MergeSettings` says.
 
         Raises `InputError` as `ByteTokenizer.train` does.
         """
-        ids = super().train(text, NoSettings()).encode(text)
+        ids = super().train_from([text := "".join(texts)], NoSettings()).encode(text)
         tokenizer = cls()
         while len(tokenizer._merges) < settings.example_merges:
             merge = tokenizer._commonest(ids)
@@ -84,6 +84,11 @@ class MergedByteTokenizer(ByteTokenizer):
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32."""
         return self._encode(text)[0]
+
+    def cut(self, text: str, near: int) -> Cut | None:
+        """After a line break, which no token goes past."""
+        place = text.rfind("\n", 0, near) + 1
+        return Cut(place, place) if place else None
 
     def spans(self, text: str) -> Spans:
         """From the first to the last character that a token has a byte of."""

@@ -8,7 +8,7 @@ from rondel.errors import InputError, ModelFolderError
 from rondel.registry import Registry
 from rondel.settings.fields import settings_of
 from rondel.settings.sections import TextConfig
-from rondel.text.tokenizers.base import Decoder, Tokenizer
+from rondel.text.tokenizers.base import Cut, Decoder, Tokenizer
 
 tokenizers: Registry[type[Tokenizer]] = Registry("level", "rondel.text.tokenizers")
 
@@ -39,6 +39,7 @@ def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
 
 
 __all__ = [
+    "Cut",
     "Decoder",
     "Tokenizer",
     "tokenizer_from_json",

@@ -6,7 +6,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,16 @@ class Decoder(Protocol):
 
     def finish(self) -> str:
         """What was still held back."""
+
+
+class Cut(NamedTuple):
+    """Where a text may be cut in two, in characters: `text[:end]` and `text[begin:]`.
+
+    What stands between the two is white space that the tokens imply, if it is anything.
+    """
+
+    end: int
+    begin: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,15 @@ class Tokenizer(ABC):
         Raises `InputError` if the text has none to give.
         """
 
+    @classmethod
+    def train_from(cls, texts: Iterable[str], settings: Any) -> Self:
+        """The same from the pieces of a text, in order, none of which is needed again.
+
+        Where they were cut by `cut` of any tokenizer with these settings, the vocabulary is that
+        of the whole text. By default they are joined, which takes the memory of all of them.
+        """
+        return cls.train("".join(texts), settings)
+
     @abstractmethod
     def extended(self, text: str, settings: Any) -> Tokenizer:
         """This vocabulary and what `train` would add to it from a text.
@@ -89,6 +108,10 @@ class Tokenizer(ABC):
         Every token keeps its spelling, though not its id. How text is split stays as it is here,
         whatever `settings` says.
         """
+
+    def extended_from(self, texts: Iterable[str], settings: Any) -> Tokenizer:
+        """The same with the pieces of a text, as for `train_from`."""
+        return self.extended("".join(texts), settings)
 
     @property
     @abstractmethod
@@ -103,6 +126,15 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32. What is not in the vocabulary is `unknown_id`."""
+
+    def cut(self, text: str, near: int) -> Cut | None:
+        """The last place at or before `near` where a text may be cut, to be encoded in pieces.
+
+        The tokens of the two pieces, one after the other, are those of the whole, and whatever
+        follows the text does not change that. `None` if there is no such place: look further on,
+        or encode the text whole. By default there is none.
+        """
+        return None
 
     @abstractmethod
     def spans(self, text: str) -> Spans:
@@ -156,3 +188,11 @@ def texts_of(text: str, spans: Spans) -> list[str]:
     """
     begins = [0, *np.minimum(spans[:-1, 1], spans[1:, 0]).tolist(), len(text)]
     return [text[begin:end] for begin, end in itertools.pairwise(begins)]
+
+
+def last_line(text: str, near: int) -> int:
+    """Where the last line begins at or before `near`, after all of its line breaks; 0 if none."""
+    place = min(near, len(text) - 1)
+    while (place := text.rfind("\n", 0, place) + 1) and text[place] == "\n":
+        place -= 1
+    return place

@@ -11,7 +11,7 @@ import numpy as np
 
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Decoder, Ids, NoSettings, Spans, Tokenizer
+from rondel.text.tokenizers.base import Cut, Decoder, Ids, NoSettings, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,14 +29,22 @@ class ByteTokenizer(Tokenizer):
     reads_bytes = True
 
     @classmethod
-    def train(cls, text: str, settings: NoSettings) -> Self:
+    def train(cls, text: str, settings: Any) -> Self:
         """Nothing is learnt; `InputError` if the text has not two different bytes."""
-        if not text:
+        return cls.train_from([text], settings)
+
+    @classmethod
+    def train_from(cls, texts: Iterable[str], settings: Any) -> Self:
+        """The same from pieces of a text."""
+        first = ""
+        for text in filter(None, texts):
+            first = first or text[0]
+            # A character past ASCII is several different bytes already.
+            if text != first * len(text) or len(_bytes(first)) > 1:
+                return cls()
+        if not first:
             raise InputError("this text is empty: give it something to learn from")
-        # A character past ASCII is several different bytes already.
-        if text == text[0] * len(text) and len(_bytes(text[0])) == 1:
-            raise InputError(f"this text is one byte, {text[0]!r}, over and over: nothing to learn")
-        return cls()
+        raise InputError(f"this text is one byte, {first!r}, over and over: nothing to learn")
 
     def extended(self, text: str, settings: NoSettings) -> ByteTokenizer:
         """Itself: there is no other byte."""
@@ -55,6 +63,10 @@ class ByteTokenizer(Tokenizer):
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32: as many as it has bytes."""
         return np.frombuffer(_bytes(text), np.uint8).astype(np.int32)
+
+    def cut(self, text: str, near: int) -> Cut | None:
+        """Anywhere between two characters."""
+        return Cut(place, place) if (place := min(near, len(text))) > 0 else None
 
     def spans(self, text: str) -> Spans:
         """For every byte, that of the character it is a part of."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from rondel.errors import InputError
 from rondel.settings.fields import setting
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
+from rondel.text.tokenizers.base import Cut, Ids, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,7 +70,12 @@ class CharTokenizer(Tokenizer):
     @classmethod
     def train(cls, text: str, settings: CharSettings) -> Self:
         """Collect the characters of a text; `InputError` if it has not two different ones."""
-        characters = _characters_of(text)
+        return cls.train_from([text], settings)
+
+    @classmethod
+    def train_from(cls, texts: Iterable[str], settings: CharSettings) -> Self:
+        """The same from pieces of a text."""
+        characters = _characters_of(texts)
         if not characters:
             raise InputError("this text is empty: give it something to learn from")
         if len(characters) == 1:
@@ -84,9 +90,15 @@ class CharTokenizer(Tokenizer):
 
     def extended(self, text: str, settings: CharSettings) -> CharTokenizer:
         """With the characters of a text added; ASCII stays ASCII."""
+        return self.extended_from([text], settings)
+
+    def extended_from(self, texts: Iterable[str], settings: CharSettings) -> CharTokenizer:
+        """The same with pieces of a text."""
         if self._charset == "ascii":
             return self
-        return CharTokenizer(self._charset, _characters_of(self._characters, text))
+        return CharTokenizer(
+            self._charset, _characters_of(itertools.chain([self._characters], texts))
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -105,6 +117,10 @@ class CharTokenizer(Tokenizer):
         for start, codes in _chunks(text):
             ids[start : start + len(codes)] = self._id_of_code[np.minimum(codes, last)]
         return ids
+
+    def cut(self, text: str, near: int) -> Cut | None:
+        """Anywhere."""
+        return Cut(place, place) if (place := min(near, len(text))) > 0 else None
 
     def spans(self, text: str) -> Spans:
         """One character each."""
@@ -162,7 +178,7 @@ class CharDecoder:
         return ""
 
 
-def _characters_of(*texts: str) -> str:
+def _characters_of(texts: Iterable[str]) -> str:
     """Every character of some texts once, by code point."""
     seen = np.zeros(CODE_POINTS, np.bool_)
     for text in texts:

@@ -29,7 +29,7 @@ import numpy as np
 from rondel.errors import InputError
 from rondel.settings.fields import setting
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Ids, Spans, Tokenizer
+from rondel.text.tokenizers.base import Cut, Ids, Spans, Tokenizer, last_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -112,12 +112,18 @@ class WordTokenizer(Tokenizer):
         Words that come less often than `settings.min_count` are not kept. Raises
         `InputError` if the text has no words, or none so common.
         """
-        if not text:
+        return cls.train_from([text], settings)
+
+    @classmethod
+    def train_from(cls, texts: Iterable[str], settings: WordSettings) -> Self:
+        """The same from pieces of a text."""
+        counts = cls(settings.word_split, settings.lowercase, [UNKNOWN])._counts(texts)
+        if not counts:
             raise InputError("this text is empty: give it something to learn from")
-        kept = cls(settings.word_split, settings.lowercase, [UNKNOWN])._commonest(text, settings)
+        kept = _commonest(counts, settings)
         if not all(token.isspace() for token in kept):
             return cls(settings.word_split, settings.lowercase, [UNKNOWN, *kept])
-        if settings.min_count == 1 or text.isspace():
+        if settings.min_count == 1 or all(token.isspace() for token in counts):
             raise InputError("this text has no words: give it something to learn from")
         raise InputError(
             f"no word of this text comes {settings.min_count} times: lower --min-count, or give it "
@@ -126,7 +132,11 @@ class WordTokenizer(Tokenizer):
 
     def extended(self, text: str, settings: WordSettings) -> WordTokenizer:
         """With what it lacks of the words that `train` would keep, at the end."""
-        kept = self._commonest(text, settings)
+        return self.extended_from([text], settings)
+
+    def extended_from(self, texts: Iterable[str], settings: WordSettings) -> WordTokenizer:
+        """The same with pieces of a text."""
+        kept = _commonest(self._counts(texts), settings)
         new = [token for token in kept if token not in self._id_of]
         return WordTokenizer(self._word_split, self._lowercase, self._tokens + new)
 
@@ -154,6 +164,15 @@ class WordTokenizer(Tokenizer):
                 known[chunk] = found
             ids.extend(found)
         return np.array(ids, np.int32)
+
+    def cut(self, text: str, near: int) -> Cut | None:
+        """After a line break, or at an implied space, which then is in neither piece."""
+        line, space = last_line(text, near), text.rfind(" ", 0, near)
+        while space > line:
+            if CHUNK.match(text, space) is None and space + 1 < len(text):
+                return Cut(space, space + 1)
+            space = text.rfind(" ", 0, space)
+        return Cut(line, line) if line else None
 
     def spans(self, text: str) -> Spans:
         """Where each word, mark or white space stands; the implied spaces stand in none."""
@@ -204,15 +223,14 @@ class WordTokenizer(Tokenizer):
             raise TypeError(f"lowercase is true or false, not {lowercase!r}")
         return cls(state["word_split"], lowercase, list(tokens))
 
-    def _commonest(self, text: str, settings: WordSettings) -> list[str]:
-        """The words of a text to keep, `<unk>` apart, from the commonest to the rarest."""
+    def _counts(self, texts: Iterable[str]) -> Counter[str]:
+        """How often each token comes in the pieces of a text."""
+        chunks = Counter(itertools.chain.from_iterable(map(self._chunks, texts)))
         counts: Counter[str] = Counter()
-        for chunk, count in Counter(self._chunks(text)).items():
+        for chunk, count in chunks.items():
             for token in self._split(chunk):
                 counts[token] += count
-        del counts[UNKNOWN]
-        common = [token for token in counts if counts[token] >= settings.min_count]
-        return sorted(common, key=lambda token: (-counts[token], token))[: settings.vocab_size]
+        return counts
 
     def _chunks(self, text: str) -> Iterator[str]:
         return (match.group() for match in CHUNK.finditer(self._lowered(text)))
@@ -266,6 +284,12 @@ def split_punctuation(chunk: str) -> list[str]:
             spelled = LITERAL_JOINER if token == JOINER else token
             tokens[i] = JOINER * before + spelled + JOINER * after
     return tokens
+
+
+def _commonest(counts: Counter[str], settings: WordSettings) -> list[str]:
+    """The words to keep, `<unk>` apart, from the commonest to the rarest."""
+    common = [word for word in counts if counts[word] >= settings.min_count and word != UNKNOWN]
+    return sorted(common, key=lambda word: (-counts[word], word))[: settings.vocab_size]
 
 
 def _piece(token: str, marked: bool) -> Piece:
