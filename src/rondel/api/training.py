@@ -55,9 +55,7 @@ def train(
 
     warm_start = warm_start_from(init_from, word_vectors)
     config = configure(cast("dict[str, Any]", settings), warm_start=warm_start)
-    if (source is None) == (text is None):
-        raise InputError("rondel.train takes either files to read or text=…, one of the two")
-    if source is not None:
+    if source is not None and text is None:
         paths = [source] if isinstance(source, str | Path) else source
         reading = resolve_text(config)
         text = read_text(
@@ -65,7 +63,8 @@ def train(
             reading.encoding,
             as_bytes=tokenizers[reading.level].reads_bytes,
         )
-    assert text is not None
+    elif source is not None or text is None:
+        raise InputError("rondel.train takes either files to read or text=…, one of the two")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if out is None else Path(out)
         run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)

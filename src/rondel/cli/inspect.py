@@ -136,9 +136,9 @@ def _watch(
     from rondel.cli.watching import watch
 
     names = flags["units"]
-    read = None if names and text is None else _read(folder, model, text, encoding)
+    prime = None if text is None else _read(folder, model, text, encoding)
     if not names:
-        assert read is not None
+        read = prime or _read(folder, model, None, encoding)
         features = _features(model, read, flags["patterns"], flags["tracks"])
         with _traced(model, read, {**flags, "units": [], "ablated": []}) as trace:
             finds = model.find_units(trace, features, tracks=["hidden"])
@@ -146,7 +146,6 @@ def _watch(
             raise InputError("no unit stands out in this text; name one with --unit, such as 1:1")
         names = (str(finds[0].unit),)
         click.echo(f"rondel: coloured by unit {names[0]}: {finds[0].feature}", err=True)
-    prime = read if text is not None else None
     watch(model, names, prime, flags["length"], flags["seed"])
 
 

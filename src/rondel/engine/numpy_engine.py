@@ -5,7 +5,7 @@ Shapes: T time, B batch, V vocabulary, E embedding, H hidden size, L layers, G*H
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -28,13 +28,11 @@ class NumpyStack:
         self.config = config
         own = StackWeights.of(config, weights, prefix)
         self._states = len(config.cell.states)
-        self._embedding = own.embedding
-        self._table_VG = self._input_table(own.layers[0])
-        # The table replaces the first layer's input weights, which may be large: keep those as is.
-        first = 0 if self._table_VG is None else 1
+        self._first_gates = _gates_by_token(own.layers[0], own.embedding)
         self.layers = [
             layer._replace(
-                weight_ih=_for_rows(layer.weight_ih) if number >= first else layer.weight_ih,
+                # `_first_gates` has the first layer's, which may be large.
+                weight_ih=_for_rows(layer.weight_ih) if number else layer.weight_ih,
                 weight_hh=_for_rows(layer.weight_hh),
             )
             for number, layer in enumerate(own.layers)
@@ -103,24 +101,6 @@ class NumpyStack:
         cell, layer = self.config.cell, self.layers[number]
         return cell.recur(numpy_namespace, layer, gates_BG, layer_state).state
 
-    def _input_table(self, layer: LayerParameters) -> Floats | None:
-        """Layer one's input gates for every token (V, G*H), so that a step looks them up."""
-        if self._embedding is None:
-            return np.ascontiguousarray(layer.weight_ih.T + layer.bias_ih)
-        if self.config.vocab_size * layer.weight_ih.shape[0] > LARGEST_TABLE:
-            return None
-        table: Floats = self._embedding @ layer.weight_ih.T + layer.bias_ih
-        return table
-
-    def _first_gates(self, tokens: Ids) -> Floats:
-        """Layer one's input gates (..., G*H) of tokens (...)."""
-        if self._table_VG is not None:
-            return self._table_VG[tokens]
-        assert self._embedding is not None
-        layer = self.layers[0]
-        gates: Floats = self._embedding[tokens] @ layer.weight_ih.T + layer.bias_ih
-        return gates
-
 
 class NumpyEngine(NumpyStack):
     """A language model of any registered cell: the stack `core`, and a head; see `Engine`.
@@ -151,6 +131,20 @@ class NumpyEngine(NumpyStack):
 
     def streams(self, capacity: int, forbidden: int | None) -> None:
         """See `Engine.streams`: it has none."""
+
+
+def _gates_by_token(layer: LayerParameters, embedding: Floats | None) -> Callable[[Ids], Floats]:
+    """The first layer's input gates (..., G*H) of tokens (...).
+
+    They are looked up in a table of all tokens, unless that would be too large.
+    """
+    if embedding is None:
+        return np.ascontiguousarray(layer.weight_ih.T + layer.bias_ih).__getitem__
+    if len(embedding) * len(layer.weight_ih) <= LARGEST_TABLE:
+        table_VG: Floats = embedding @ layer.weight_ih.T + layer.bias_ih
+        return table_VG.__getitem__
+    weight_ih = _for_rows(layer.weight_ih)
+    return lambda tokens: embedding[tokens] @ weight_ih.T + layer.bias_ih
 
 
 def _for_rows(weight: Floats) -> Floats:

@@ -41,8 +41,7 @@ class LanguageModel(Model):
         )
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
         self.embedding_dropout = Dropout(config.embedding_dropout, config.variational)
-        if config.tie_weights:
-            assert self.embedding is not None
+        if config.tie_weights and self.embedding is not None:
             # An embedding's usual unit variance would make the first logits far too large.
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
             nn.init.zeros_(self.head.bias)

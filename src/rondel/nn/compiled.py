@@ -228,16 +228,13 @@ class _Loss(torch.autograd.Function):
         masks: Masks | None,
         tokens_TB: Tensor,
         targets_TB: Tensor,
+        embedding: Tensor | None,
+        weight: Tensor,
+        bias: Tensor,
         count: int,
-        *tensors: Tensor | None,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        state, (embedding, weight, bias), parameters = (
-            tensors[:count],
-            tensors[count : count + 3],
-            tensors[count + 3 :],
-        )
-        assert weight is not None
-        assert bias is not None
+        state, parameters = tensors[:count], tensors[count:]
         back = back and any(ctx.needs_input_grad)
         step = _LossStep(cell, tokens_TB, weight, embedding is not None, parameters)
         loss, last, gradients = step.run(
@@ -256,8 +253,8 @@ class _Loss(torch.autograd.Function):
             for gradient in ctx.gradients:
                 if gradient is not None:
                     gradient.mul_(factor)
-        gradients, ctx.gradients = ctx.gradients, None
-        return *[None] * (6 + ctx.count), *gradients
+        (embedding, weight, bias, *layers), ctx.gradients = ctx.gradients, None
+        return *[None] * 5, embedding, weight, bias, *[None] * (1 + ctx.count), *layers
 
 
 class _LossStep:
@@ -372,11 +369,11 @@ def language_model_loss(
         masks,
         tokens_TB.contiguous(),
         targets_TB.contiguous(),
-        len(state),
-        *state,
         embedding_VE,
         head_VH,
         bias_V,
+        len(state),
+        *state,
         *parameters,
     )
     return loss, tuple(last)

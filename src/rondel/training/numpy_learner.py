@@ -99,9 +99,8 @@ class NumpyLearner:
 
     def restore(self, snapshot: Snapshot) -> None:
         """See `Learner.restore`."""
-        weights, streams = self.weights(), self.config.batch_size
-        assert streams is not None
-        state = self.model.initial_state(streams)
+        weights = self.weights()
+        state = self.model.initial_state(self.config.batch_size)
         snapshot.check(
             {f"weights.{name}": array for name, array in weights.items()},
             {f"mean_square.{name}": array for name, array in weights.items()},

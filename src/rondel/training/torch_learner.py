@@ -166,7 +166,6 @@ class TorchLearner:
 
         Only the names, shapes and types of these arrays are of use.
         """
-        assert self.config.batch_size is not None
         state = self.model.initial_state(self.config.batch_size)
         optimizer = state_of_optimizer(self.config)
         whole = {f"weights.{name}": array for name, array in self.weights().items()}

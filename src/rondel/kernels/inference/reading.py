@@ -90,9 +90,7 @@ class Reading:
             c_layer=units * rows * PANEL,
         )
         self._gates = np.empty((units, steps * rows, model.kernel.slots.count * PANEL), np.float32)
-        self._logits = (
-            np.empty((steps * rows, model.panels * PANEL), np.float32) if logits else None
-        )
+        self._logits = np.empty((steps * rows if logits else 0, model.panels * PANEL), np.float32)
         self._arrivals = np.zeros(CACHE_LINE, np.int64)
         self._scratch = aligned(workers, model.scratch_bytes(steps * rows), dtype=np.uint8)
         self._run = records(
@@ -104,7 +102,7 @@ class Reading:
                 gates=self._gates,
                 arrivals=self._arrivals,
                 scratch=self._scratch,
-                logits=self._logits,
+                logits=self._logits if logits else None,
                 head_bias=model.head_bias,
             )
         )
@@ -126,7 +124,6 @@ class Reading:
 
     def logits(self) -> Array:
         """After each token (T, B, V), where they were asked for."""
-        assert self._logits is not None
         logits_TBV = self._logits.reshape(self._steps, self._rows, -1)
         logits: Array = np.ascontiguousarray(logits_TBV[..., : self._model.vocabulary])
         return logits
