@@ -102,7 +102,7 @@ class RondelLM(LM):  # type: ignore[misc]
         drawn = bool(settings.get("do_sample")) and temperature > 0
         rules: dict[str, Any] = {"temperature": temperature} if drawn else {}
         pieces: list[list[str]] = [[] for _ in contexts]
-        for event in self.model.stream_many(
+        for output in self.model.stream_many(
             [self._started(context) or LINE_BREAK for context in contexts],
             length=int(settings.get("max_gen_toks", LONGEST)),
             mode="sample" if drawn else "argmax",
@@ -110,7 +110,7 @@ class RondelLM(LM):  # type: ignore[misc]
             seed=0,
             **rules,
         ):
-            pieces[event.handle].append(event.piece)
+            pieces[output.number].append(output.text)
         return ["".join(own) for own in pieces]
 
 

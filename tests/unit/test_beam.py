@@ -13,7 +13,7 @@ from rondel.engine import NumpyEngine
 from rondel.engine.probability import log_softmax
 from rondel.errors import InputError
 from rondel.generation.generate import GenerationSettings, generate
-from rondel.generation.prompt import read_prime
+from rondel.generation.prime import read_prime
 from rondel.generation.sampling.rules import active_rules
 from rondel.generation.sampling.sampler import Shaper
 from rondel.generation.search.beam import best_texts

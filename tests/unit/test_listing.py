@@ -18,7 +18,7 @@ from rondel.generation.listing import (
     Sieve,
     written_in_order,
 )
-from rondel.generation.scheduler import Request
+from rondel.generation.stream import Request
 from rondel.text.tokenizers.char import CharTokenizer
 
 LINES = st.lists(st.text("ab \t", max_size=3), min_size=2, max_size=6)

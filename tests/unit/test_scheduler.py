@@ -13,9 +13,10 @@ from _settings import text_config
 from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.compiled_engine import CompiledEngine
 from rondel.errors import InputError, ModelFolderError
-from rondel.generation.generate import GenerationSettings, generate
-from rondel.generation.prompt import PrimeReading, read_prime, read_together
-from rondel.generation.scheduler import Request, StreamBatch, write_many
+from rondel.generation.generate import GenerationSettings, generate, write_many
+from rondel.generation.prime import Prime, read_prime, read_together
+from rondel.generation.scheduler import Fairness, Scheduler
+from rondel.generation.stream import Request
 from rondel.kernels.threads.autotuner import Autotuner, Split
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 from rondel.text.tokenizers.char import CharTokenizer
@@ -60,11 +61,11 @@ def requests(count=24):
         yield Request(("THE ", "A", " ")[i % 3], settings, i % 4)
 
 
-def joined(events):
+def joined(outputs):
     texts = {}
-    for handle, piece, *_ in events:
-        texts[handle] = texts.get(handle, "") + piece
-    return [texts[handle] for handle in sorted(texts)]
+    for output in outputs:
+        texts[output.number] = texts.get(output.number, "") + output.text
+    return [texts[number] for number in sorted(texts)]
 
 
 @pytest.mark.parametrize(
@@ -124,26 +125,26 @@ def test_two_threads_write_the_same(split, engine, monkeypatch):
 def test_streams_join_and_leave_between_steps(engine):
     settings = GenerationSettings(length=400, seed=3)
     expected = [text_of(engine, index=i, length=400, seed=3) for i in range(4)]
-    batch = StreamBatch(engine, TOKENIZER, capacity=3)
+    scheduler = Scheduler(engine, TOKENIZER, capacity=3)
     texts = {}
 
     def step(count):
-        for handle, piece, finished, *_ in itertools.chain(*(batch.step() for _ in range(count))):
-            texts[handle] = texts.get(handle, "") + piece
-            assert finished == (len(texts[handle]) == 400)
+        for output in itertools.chain(*(scheduler.step() for _ in range(count))):
+            text = texts[output.number] = texts.get(output.number, "") + output.text
+            assert output.finished == (len(text) == 400)
 
-    first = batch.add(Request("The ", settings, 0))
+    first = scheduler.add(Request("The ", settings, 0))
     step(3)
-    second, third = (batch.add(Request("The ", settings, i)) for i in (1, 2))
+    second, third = (scheduler.add(Request("The ", settings, i)) for i in (1, 2))
     step(2)
-    batch.cancel(second)
-    batch.cancel(second)
-    fourth = batch.add(Request("The ", settings, 3))
-    assert len(batch) == 3
+    scheduler.cancel(second)
+    scheduler.cancel(second)
+    fourth = scheduler.add(Request("The ", settings, 3))
+    assert len(scheduler) == 3
     step(30)
-    assert len(batch) == 0
-    assert batch.step() == []
-    assert [texts[handle] for handle in (first, third, fourth)] == [expected[i] for i in (0, 2, 3)]
+    assert len(scheduler) == 0
+    assert scheduler.step() == []
+    assert [texts[number] for number in (first, third, fourth)] == [expected[i] for i in (0, 2, 3)]
     assert 0 < len(texts[second]) < 400
     assert expected[1].startswith(texts[second])
 
@@ -175,19 +176,24 @@ def test_many_are_refused_before_any_is_written(engine):
         write_many(engine, TOKENIZER, [Request("A", settings), Request("", settings)])
 
 
-def test_what_waits_can_be_cancelled_too(engine):
-    batch = StreamBatch(engine, TOKENIZER, capacity=1)
-    handles = [batch.add(Request("The ", GenerationSettings(length=5))) for _ in range(3)]
-    batch.cancel(handles[1])
-    assert {event.handle for _ in range(9) for event in batch.step()} == {handles[0], handles[2]}
+@pytest.mark.parametrize("steps", [0, 1], ids=["unread", "waiting"])
+def test_what_does_not_run_yet_can_be_cancelled_too(engine, steps):
+    scheduler = Scheduler(engine, TOKENIZER, capacity=1)
+    added = [scheduler.add(Request("The ", GenerationSettings(length=5))) for _ in range(3)]
+    outputs = [output for _ in range(steps) for output in scheduler.step()]
+    scheduler.cancel(added[1])
+    while len(scheduler):
+        outputs += scheduler.step()
+    assert {output.number for output in outputs if output.finished} == {added[0], added[2]}
+    assert not any(output.text for output in outputs if output.number == added[1])
 
 
 def test_an_empty_prime_is_refused_and_the_others_go_on(engine):
-    batch = StreamBatch(engine, TOKENIZER)
-    batch.add(Request("A", GenerationSettings(length=1)))
+    scheduler = Scheduler(engine, TOKENIZER)
+    scheduler.add(Request("A", GenerationSettings(length=1)))
     with pytest.raises(InputError, match="give a prime"):
-        batch.add(Request("", GenerationSettings()))
-    assert [event.finished for event in batch.step()] == [True]
+        scheduler.add(Request("", GenerationSettings()))
+    assert [output.finished for output in scheduler.step()] == [False, True]
 
 
 def test_the_first_piece_comes_at_once(engine):
@@ -248,22 +254,54 @@ def test_tokens_come_as_often_as_the_model_says():
 
 
 @pytest.mark.parametrize("kind", ["compiled", "generic"])
-def test_a_long_text_keeps_no_short_one_waiting_and_goes_on_the_same(
-    engine, generic, kind, monkeypatch
-):
-    monkeypatch.setattr("rondel.generation.scheduler.TURN", 8)
+def test_a_long_text_keeps_no_short_one_waiting_and_goes_on_the_same(engine, generic, kind):
     chosen = {"compiled": engine, "generic": generic}[kind]
-    batch = StreamBatch(chosen, TOKENIZER, capacity=2)
+    scheduler = Scheduler(chosen, TOKENIZER, capacity=2, fairness=Fairness(turn=8))
     long = [GenerationSettings(length=600, seed=n, rules={"temperature": 0.9}) for n in range(2)]
     short = GenerationSettings(length=5, seed=7, rules={"top_k": 9})
-    handles = [batch.add(Request("THE ", settings)) for settings in (*long, short)]
-    events = []
-    while len(batch):
-        events += batch.step()
-        assert batch.waiting <= 1
-    assert next(e.handle for e in events if e.finished) == handles[-1]
-    assert joined(events) == [text_of(chosen, "THE ", **vars(s)) for s in (*long, short)]
-    assert sum(event.tokens for event in events) == 1205
+    numbers = [scheduler.add(Request("THE ", settings)) for settings in (*long, short)]
+    outputs = []
+    while len(scheduler):
+        outputs += scheduler.step()
+        assert scheduler.waiting <= 1
+    assert next(o.number for o in outputs if o.finished) == numbers[-1]
+    assert joined(outputs) == [text_of(chosen, "THE ", **vars(s)) for s in (*long, short)]
+    assert sum(output.tokens for output in outputs) == 1205
+
+
+def test_a_long_prime_keeps_no_short_one_waiting(engine):
+    fairness = Fairness(part=4, together=1, reading_seconds=0)
+    scheduler = Scheduler(engine, TOKENIZER, fairness=fairness)
+    settings = GenerationSettings(length=3, seed=1)
+    scheduler.add(Request("NOW IS THE WINTER " * 9, settings))
+    short = scheduler.add(Request("THE ", settings))
+    outputs = []
+    while len(scheduler):
+        outputs += scheduler.step()
+    assert next(o.number for o in outputs if o.finished) == short
+    assert joined(outputs) == [
+        text_of(engine, p, **vars(settings)) for p in ("NOW IS THE WINTER " * 9, "THE ")
+    ]
+
+
+def test_streams_share_a_prime_that_is_read_once_and_one_may_only_read_it(engine):
+    scheduler = Scheduler(engine, TOKENIZER)
+    prime = Prime(engine, TOKENIZER, "NOW IS", logprobs=1)
+    settings = GenerationSettings(length=4, seed=3)
+    writing = [scheduler.add(Request(prime, settings, index)) for index in range(2)]
+    reading = scheduler.add(Request(prime, None))
+    outputs = scheduler.step()
+    read = [output for output in outputs if output.prime_tokens is not None]
+    assert [(o.number, o.prime_tokens, o.finished) for o in read] == [
+        (writing[0], 6, False),
+        (writing[1], 0, False),
+        (reading, 0, True),
+    ]
+    assert all("".join(token.text for token in o.logprobs) == "NOW IS" for o in read)
+    while len(scheduler):
+        outputs += scheduler.step()
+    texts = [text_of(engine, "NOW IS", index, **vars(settings)) for index in range(2)]
+    assert joined(outputs) == [*texts, ""]
 
 
 @pytest.mark.parametrize("kind", ["compiled", "generic"])
@@ -271,9 +309,9 @@ def test_a_long_text_keeps_no_short_one_waiting_and_goes_on_the_same(
 def test_log_probabilities_are_the_models_and_change_no_text(engine, generic, kind, rules):
     chosen = {"compiled": engine, "generic": generic}[kind]
     settings = GenerationSettings(length=60, seed=3, stop=("Q",), rules=rules)
-    events = list(write_many(chosen, TOKENIZER, [Request("THE ", settings, logprobs=4)]))
+    outputs = list(write_many(chosen, TOKENIZER, [Request("THE ", settings, logprobs=4)]))
     text = text_of(chosen, "THE ", length=60, seed=3, stop=("Q",), rules=rules)
-    told = [token for event in events for token in event.told]
+    told = [token for output in outputs for token in output.logprobs]
     assert "".join(token.text for token in told) == text
     ids = TOKENIZER.encode("THE " + text)
     logits_T1V, _ = generic.sequence(ids[:-1, None], generic.initial_state())
@@ -293,28 +331,29 @@ def test_what_a_stop_cuts_off_is_not_told_of(generic):
     text = text_of(generic, "THE ", length=300, seed=1, rules={"temperature": 3.0})
     stop = text[200:203]
     cut = Request("THE ", GenerationSettings(**{**vars(settings), "stop": (stop,)}), logprobs=0)
-    events = list(write_many(generic, TOKENIZER, [cut]))
+    outputs = list(write_many(generic, TOKENIZER, [cut]))
     shown = text[: text.index(stop)]
-    assert "".join(event.piece for event in events) == shown
-    assert "".join(token.text for event in events for token in event.told) == shown
-    assert events[-1].stopped
-    assert not any(token.top for event in events for token in event.told)
+    assert "".join(output.text for output in outputs) == shown
+    told = [token for output in outputs for token in output.logprobs]
+    assert "".join(token.text for token in told) == shown
+    assert outputs[-1].finish_reason == "stop"
+    assert not any(token.top for token in told)
 
 
 @pytest.mark.parametrize("part", [1, 7, 256])
 def test_a_prime_is_told_of_whatever_parts_it_is_read_in(engine, part):
     prime = "NOW IS THE WINTER OF OUR é"
-    reading = PrimeReading(engine, TOKENIZER, prime, logprobs=2)
+    reading = Prime(engine, TOKENIZER, prime, logprobs=2)
     while reading.left:
-        reading.go_on(part)
-    assert "".join(token.text for token in reading.told) == prime
-    assert reading.told[0].logprob is None
+        read_together([reading], part)
+    assert "".join(token.text for token in reading.logprobs) == prime
+    assert reading.logprobs[0].logprob is None
     ids = TOKENIZER.encode(prime)
     logits_T1V, _ = engine.sequence(ids[:, None], engine.initial_state())
     logits_TV = logits_T1V[:, 0].astype(np.float64)
     logprobs_TV = logits_TV - np.log(np.exp(logits_TV).sum(axis=1, keepdims=True))
     expected = logprobs_TV[np.arange(len(ids) - 1), ids[1:]]
-    assert [token.logprob for token in reading.told[1:]] == pytest.approx(expected.tolist())
+    assert [token.logprob for token in reading.logprobs[1:]] == pytest.approx(expected.tolist())
     start, other = reading.start(), read_prime(engine, TOKENIZER, prime)
     np.testing.assert_array_equal(start.logits_V, other.logits_V)
     for own, its in zip(start.state, other.state, strict=True):
@@ -324,7 +363,7 @@ def test_a_prime_is_told_of_whatever_parts_it_is_read_in(engine, part):
 @pytest.mark.parametrize("told", [None, 2])
 def test_primes_read_together_are_read_as_alone(engine, told):
     primes = ["NOW IS THE WINTER", "A", "OF OUR DISCONTENT MADE GLORIOUS SUMMER", "NO", "N"]
-    together = [PrimeReading(engine, TOKENIZER, prime, told) for prime in primes]
+    together = [Prime(engine, TOKENIZER, prime, told) for prime in primes]
     while left := [reading for reading in together if reading.left]:
         read_together(left, 7)
     for prime, reading in zip(primes, together, strict=True):
@@ -332,4 +371,4 @@ def test_primes_read_together_are_read_as_alone(engine, told):
         np.testing.assert_array_equal(start.logits_V, alone.logits_V)
         for own, its in zip(start.state, alone.state, strict=True):
             np.testing.assert_array_equal(own, its)
-        assert len(reading.told) == (0 if told is None else len(prime))
+        assert len(reading.logprobs) == (0 if told is None else len(prime))

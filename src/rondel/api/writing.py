@@ -11,14 +11,14 @@ from rondel.api.base import Model
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
-from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.generate import GenerationSettings, generate, write_as_asked, write_many
 from rondel.generation.listing import SampleList, written_in_order
-from rondel.generation.opening import Opening, choose_opening, opening_with
-from rondel.generation.prompt import check_prime, read_prime, without_implied_space
+from rondel.generation.opening import Opening, choose_opening
+from rondel.generation.prime import check_prime, read_prime, without_implied_space
 from rondel.generation.sampling.sampler import Shaper
-from rondel.generation.scheduler import Event, Request, write_as_asked, write_many
 from rondel.generation.search.beam import BeamText, best_texts
 from rondel.generation.settings import generation_settings
+from rondel.generation.stream import Output, Request
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,11 +52,10 @@ class WritingModel(Model):
         Without a prime it begins after a line break, which is not shown; or, if the model's text
         had no lines, with a few of that text's characters or words: see `choose_opening`.
         """
+        shown = prime or ""
         if prime is None:
-            opening = self.choose_opening(settings.get("seed"), settings.get("index", 0))
-        else:
-            opening = opening_with(prime)
-        return opening.shown + "".join(self.stream(opening.prime, **settings))
+            prime, shown = self.choose_opening(settings.get("seed"), settings.get("index", 0))
+        return shown + "".join(self.stream(prime, **settings))
 
     def stream(
         self,
@@ -91,8 +90,8 @@ class WritingModel(Model):
         likeliest for one prime are given by `beam_search`.
         """
         texts = [[prime] for prime in primes]
-        for event in self.stream_many(primes, **settings):
-            texts[event.handle].append(event.piece)
+        for output in self.stream_many(primes, **settings):
+            texts[output.number].append(output.text)
         return ["".join(pieces) for pieces in texts]
 
     def stream_many(
@@ -106,12 +105,13 @@ class WritingModel(Model):
         stop: str | Sequence[str] | None = (),
         beam_width: Positive = 4,
         **rules: Unpack[RuleKeywords],
-    ) -> Iterator[Event]:
+    ) -> Iterator[Output]:
         """Yield the pieces of `sample_many`'s texts as they are made, without their primes.
 
-        Of an event, `handle` is the prime's place, `piece` more of its text, and `finished` whether
-        that was the last. Settings and errors are those of `stream`. Primes may also come from an
-        iterator, however many, which is asked for the next as there is room to write on from it.
+        Of an output, `number` is the prime's place, `text` more of its text, which may be nothing,
+        and `finished` whether that was the last. Settings and errors are those of `stream`. Primes
+        may also come from an iterator, however many, which is asked for the next as there is room
+        to write on from it.
         """
         chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
         if not isinstance(primes, Iterator):
@@ -168,7 +168,7 @@ class WritingModel(Model):
         chosen = generation_settings(length, mode, seed, stop, 1, rules)
         self.check_copies(count, prime, chosen)
         if prime is not None:
-            check_prime(prime)
+            check_prime(self.tokenizer, prime)
             self._warn_of_unknowns([prime])
         sieve = self.sieve(unique=unique, not_in=not_in, after=prime or "", encoding=encoding)
 
@@ -215,7 +215,7 @@ class WritingModel(Model):
         chosen = generation_settings(length, "beam", None, stop, width, rules)
         if prime is None:
             prime = self.choose_opening(0).prime
-        check_prime(prime)
+        check_prime(self.tokenizer, prime)
         self._warn_of_unknowns([prime])
         shaper = Shaper(self.tokenizer, chosen.rules)
         start = read_prime(self._engine, self.tokenizer, prime)

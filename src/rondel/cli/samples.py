@@ -15,8 +15,8 @@ from rondel.errors import InputError
 if TYPE_CHECKING:
     from rondel.generation.listing import SampleList, Sieve
     from rondel.generation.opening import Opening
-    from rondel.generation.scheduler import Event
     from rondel.generation.search.beam import BeamText
+    from rondel.generation.stream import Output
 
 FORMATS = {
     "text": "to read, each after a heading and its prime",
@@ -31,7 +31,7 @@ def print_heading(index: int, count: int, note: str = "") -> None:
         click.secho(f"--- {index + 1} of {count}{note}", dim=True)
 
 
-def print_in_order(events: Iterator[Event], openings: dict[int, Opening], count: int) -> None:
+def print_in_order(outputs: Iterator[Output], openings: dict[int, Opening], count: int) -> None:
     """Print texts one after the other, the first that is not finished as it is made.
 
     `openings` comes to have each text's by its number before it is written.
@@ -40,10 +40,10 @@ def print_in_order(events: Iterator[Event], openings: dict[int, Opening], count:
     finished: set[int] = set()
 
     def receive() -> None:
-        event = next(events)
-        pieces.setdefault(event.handle, []).append(event.piece)
-        if event.finished:
-            finished.add(event.handle)
+        output = next(outputs)
+        pieces.setdefault(output.number, []).append(output.text)
+        if output.finished:
+            finished.add(output.number)
 
     receive()  # before anything is printed: what is wrong shows here
     for shown in range(count):

@@ -1,12 +1,15 @@
-"""Generated text, streamed as it is made."""
+"""Texts that continue primes: one as it is made, or many at once, each as if it were alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from rondel.engine import Engine
-from rondel.generation.scheduler import Request, StreamBatch
+from rondel.generation.prime import check_prime
+from rondel.generation.scheduler import CAPACITY, Scheduler
 from rondel.generation.settings import GenerationSettings
+from rondel.generation.stream import Output, Request
 from rondel.text.tokenizers import Tokenizer
 
 
@@ -19,16 +22,43 @@ def generate(
     others are made. Raises `InputError` if the prime is empty, as it is called; and
     `ModelFolderError`, as the text is made, if the model's output is not a number.
     """
-    batch = StreamBatch(engine, tokenizer, capacity=1)
-    batch.add(Request(prime, settings, index))
-    return _pieces(batch)
+    outputs = write_many(engine, tokenizer, [Request(prime, settings, index)], capacity=1)
+    return (output.text for output in outputs if output.text)
 
 
-def _pieces(batch: StreamBatch) -> Iterator[str]:
-    while len(batch):
-        for event in batch.step():
-            if event.piece:
-                yield event.piece
+def write_many(
+    engine: Engine, tokenizer: Tokenizer, requests: Iterable[Request], capacity: int = CAPACITY
+) -> Iterator[Output]:
+    """The outputs of all requests, whose numbers are their places; each text is as if alone.
+
+    Raises `InputError` at once for a prime that the model cannot continue.
+    """
+    asked = list(requests)
+    for request in asked:
+        if isinstance(request.prime, str):
+            check_prime(tokenizer, request.prime)
+    return write_as_asked(engine, tokenizer, partial(next, iter(asked), None), capacity)
 
 
-__all__ = ["GenerationSettings", "generate"]
+def write_as_asked(
+    engine: Engine,
+    tokenizer: Tokenizer,
+    ask: Callable[[], Request | None],
+    capacity: int = CAPACITY,
+) -> Iterator[Output]:
+    """The outputs of requests that are asked for as there is room, however many they are.
+
+    `ask` gives the next request, or `None` if there is none at present; it ends when there is none
+    and all texts are finished. Numbers are the requests' places.
+    """
+    scheduler = Scheduler(engine, tokenizer, capacity)
+    while True:
+        # No more primes are read ahead than there is room for.
+        while len(scheduler) < capacity and (request := ask()) is not None:
+            scheduler.add(request)
+        if not len(scheduler):
+            return
+        yield from scheduler.step()
+
+
+__all__ = ["GenerationSettings", "generate", "write_as_asked", "write_many"]

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from rondel.engine.base import Floats
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.generation.prompt import Start
-from rondel.generation.sampling.sampler import Shaper, stream_rng
-from rondel.generation.scheduler import Request, StreamBatch
+from rondel.generation.generate import write_as_asked
+from rondel.generation.prime import Start
+from rondel.generation.sampling.sampler import stream_rng
 from rondel.generation.settings import GenerationSettings
+from rondel.generation.stream import Request
 from rondel.text.one_sentence import END, end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.values import shown
@@ -58,21 +59,17 @@ def decode(
     `InputError` if the points are no rows of the latent space's size.
     """
     check_latents(z_NZ, engine.latent_size)
-    Shaper(tokenizer, settings.rules)
     chosen = GenerationSettings(
         **{**vars(settings), "stop": tuple(dict.fromkeys((END, *settings.stop)))}
     )
-    batch = StreamBatch(engine.decoder, tokenizer)
+    requests = (
+        Request(latent_start(engine, tokenizer, z_Z), chosen, index)
+        for index, z_Z in enumerate(z_NZ, first)
+    )
     texts: list[list[str]] = [[] for _ in z_NZ]
-    waiting = iter(range(len(z_NZ)))
-    while True:
-        while len(batch) < batch.capacity and (n := next(waiting, None)) is not None:
-            start = latent_start(engine, tokenizer, z_NZ[n])
-            batch.add(Request(END, chosen, first + n), start)
-        if not len(batch):
-            return ["".join(pieces).strip() for pieces in texts]
-        for event in batch.step():
-            texts[event.handle].append(event.piece)
+    for output in write_as_asked(engine.decoder, tokenizer, lambda: next(requests, None)):
+        texts[output.number].append(output.text)
+    return ["".join(pieces).strip() for pieces in texts]
 
 
 def latent_start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -> Start:

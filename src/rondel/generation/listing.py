@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from rondel.engine import Engine
-from rondel.generation.scheduler import CAPACITY, Request, write_as_asked
+from rondel.generation.generate import write_as_asked
+from rondel.generation.scheduler import CAPACITY
+from rondel.generation.stream import Request
 from rondel.text.tokenizers import Tokenizer
 
 PATIENCE = 1_000
@@ -167,10 +169,10 @@ def written_in_order(
         asked += 1
         return requested
 
-    for event in write_as_asked(engine, tokenizer, ask):
-        texts[event.handle].append(event.piece)
-        if event.finished:
-            finished.add(event.handle)
+    for output in write_as_asked(engine, tokenizer, ask):
+        texts[output.number].append(output.text)
+        if output.finished:
+            finished.add(output.number)
         while given in finished:
             finished.remove(given)
             text = "".join(texts.pop(given))

@@ -1,16 +1,19 @@
-"""Streams that a compiled engine steps all together, and draws for itself where it can."""
+"""Runs the model for streams: all together where an engine can, each by itself where not.
+
+Whose turn it is, the scheduler says. Shapes: L layers, H hidden size, V vocabulary.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from rondel.engine.base import EngineState, Streams, TokenBy
-from rondel.generation.prompt import Start
-from rondel.generation.stream import Piece, Stream
+from rondel.engine import Engine
+from rondel.engine.base import TokenBy
+from rondel.generation.search.beam import beam_search
+from rondel.generation.stream import Output, Stream
 from rondel.text.tokenizers import Tokenizer
 
 MOST_TOKENS, SECONDS = 256, 0.01
@@ -23,94 +26,115 @@ BY_MODE = {
 }
 
 
-class Lockstep:
-    """Streams in places of an engine; rules other than the temperature are applied here."""
+class Runner:
+    """An engine, and the streams that run on it at present."""
 
-    def __init__(self, places: Streams, tokenizer: Tokenizer) -> None:
-        self._places = places
-        self._tokenizer = tokenizer
-        self._streams: list[tuple[int, Stream, TokenBy]] = []
+    def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int) -> None:
+        self._engine, self._tokenizer = engine, tokenizer
+        self._places = engine.streams(capacity, tokenizer.unknown_id)
+        self._together: list[tuple[Stream, TokenBy]] = []
+        """By their places in the engine; it keeps their states, and draws where it can."""
+        self._alone: list[Stream] = []
+        """What the engine cannot: searches, and all streams of one that only steps."""
         self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
-        self._tokens = 1
+        self._steps = 1
 
-    def __len__(self) -> int:
-        return len(self._streams)
+    def begin(self, stream: Stream) -> Output:
+        """Let a stream run for the first time: the output of its first token."""
+        start, settings = stream.start, stream.request.settings
+        assert start is not None
+        assert settings is not None
+        stream.start = None
+        if settings.mode == "beam":
+            shaper = stream.sampler.shaper
+            stream.search = beam_search(self._engine, self._tokenizer, settings, start, shaper)
+            output = stream.found(next(stream.search, None))
+        else:
+            output = stream.choose(start.logits_V)
+        if not output.finished:
+            self.resume(stream)
+        return output
 
-    def join(self, handle: int, stream: Stream, start: Start) -> Piece:
-        """Let a stream in: its first token's text, and whether it ends with that."""
-        piece = stream.take([stream.choose(start.logits_V)], start.logits_V)
-        if not piece.finished:
-            self.rejoin(handle, stream, start.state)
-        return piece
-
-    def rejoin(self, handle: int, stream: Stream, state: EngineState) -> None:
-        """Let a stream in that has written something: its state (L, 1, H) before its last token."""
-        temperature = stream.shaper.temperature_alone
-        by = TokenBy.CALLER if temperature is None else BY_MODE[stream.mode]
+    def resume(self, stream: Stream) -> None:
+        """Let a stream run that has written something."""
+        if self._places is None or stream.search is not None:
+            self._alone.append(stream)
+            return
+        temperature = stream.sampler.shaper.temperature_alone
+        by = TokenBy.CALLER if temperature is None else BY_MODE[stream.sampler.mode]
         if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
             ids = range(self._tokenizer.vocab_size)
             self._begins_word = np.array([self._tokenizer.starts_word(i) for i in ids])
-        self._places.add(state, stream.last, by, temperature or 0.0)
-        self._streams.append((handle, stream, by))
+        self._places.add(stream.engine_state, stream.sampler.last, by, temperature or 0.0)
+        self._together.append((stream, by))
 
-    def suspend(self, handle: int) -> tuple[Stream, EngineState]:
-        """Let a stream out that is to `rejoin` later, with its state then."""
-        place = next(n for n, entry in enumerate(self._streams) if entry[0] == handle)
-        stream, state = self._streams[place][1], self._places.state(place)
-        self._leave(place)
-        return stream, state
-
-    def cancel(self, handle: int) -> None:
-        """Let a stream out, if it is here."""
-        for place, entry in enumerate(self._streams):
-            if entry[0] == handle:
-                self._leave(place)
-                return
-
-    def step(self) -> Iterator[tuple[int, Piece]]:
-        """Go on with all of them: handles, and what each wrote."""
-        if not self._streams:
+    def suspend(self, stream: Stream) -> None:
+        """Let a stream run no longer; it has what it needs to `resume`."""
+        if stream in self._alone:
+            self._alone.remove(stream)
             return
+        assert self._places is not None
+        place = next(n for n, entry in enumerate(self._together) if entry[0] is stream)
+        stream.engine_state = self._places.state(place)
+        self._leave(place)
+
+    def step(self) -> list[Output]:
+        """Go on with all that run. Those that finish run no longer."""
+        outputs = self._step_together() if self._together else []
+        for stream in list(self._alone):
+            outputs.append(output := self._step_alone(stream))
+            if output.finished:
+                self._alone.remove(stream)
+        return outputs
+
+    def _step_alone(self, stream: Stream) -> Output:
+        if stream.search is not None:
+            return stream.found(next(stream.search, None))
+        last_1 = np.array([stream.sampler.last])
+        logits_1V, stream.engine_state = self._engine.step(last_1, stream.engine_state)
+        return stream.choose(logits_1V[0])
+
+    def _step_together(self) -> list[Output]:
+        assert self._places is not None
         tokens = self._write()
-        finished = []
-        for place, (handle, stream, by) in enumerate(self._streams):
-            told = by is TokenBy.CALLER or stream.logprobs is not None
-            logits_V = self._places.logits(place) if told else None
+        outputs = []
+        for place, (stream, by) in enumerate(self._together):
             if by is TokenBy.CALLER:
-                assert logits_V is not None
-                own = [stream.choose(logits_V)]
-                self._places.set_token(place, own[0])
+                outputs.append(stream.choose(self._places.logits(place)))
+                self._places.set_token(place, stream.sampler.last)
             else:
-                own = tokens[:, place].tolist()
-            piece = stream.take(own, logits_V)
-            if piece.finished:
-                finished.append(place)
-            yield handle, piece
-        for place in reversed(finished):
-            self._leave(place)
+                noted = stream.request.logprobs is not None
+                logits_V = self._places.logits(place) if noted else None
+                outputs.append(stream.take(tokens[:, place].tolist(), logits_V))
+        for place in reversed(range(len(outputs))):
+            if outputs[place].finished:
+                self._leave(place)
+        return outputs
 
     def _write(self) -> npt.NDArray[np.int64]:
-        """Tokens (steps, streams) that come next; what is drawn here is left at 0."""
-        steps = min(self._tokens, min(stream.left for _, stream, _ in self._streams))
-        if any(by is TokenBy.CALLER or s.logprobs is not None for _, s, by in self._streams):
+        """Tokens (steps, streams) that come next; what the caller chooses is left at 0."""
+        assert self._places is not None
+        steps = min(self._steps, *(stream.left for stream, _ in self._together))
+        if any(by is TokenBy.CALLER or s.request.logprobs is not None for s, by in self._together):
             steps = 1
-        uniforms = np.empty((len(self._streams), steps))
-        for place, (_, stream, by) in enumerate(self._streams):
+        uniforms = np.empty((len(self._together), steps))
+        for place, (stream, by) in enumerate(self._together):
             if by in (TokenBy.DRAW, TokenBy.DRAW_IF_WORD_BEGINS):
-                uniforms[place] = stream.uniforms(steps)
+                uniforms[place] = stream.sampler.uniforms(steps)
         started = time.perf_counter()
         tokens, used = self._places.step(steps, uniforms, self._begins_word)
         seconds = time.perf_counter() - started
-        for (_, stream, _), count in zip(self._streams, used.tolist(), strict=True):
-            stream.use_up(count)
-        if steps == self._tokens:
+        for (stream, _), count in zip(self._together, used.tolist(), strict=True):
+            stream.sampler.use_up(count)
+        if steps == self._steps:
             # How many are written at once shows in no text, only in how it flows.
             faster = seconds < SECONDS / 2
-            self._tokens = min(MOST_TOKENS, 2 * steps) if faster else max(1, steps // 2)
+            self._steps = min(MOST_TOKENS, 2 * steps) if faster else max(1, steps // 2)
         return tokens
 
     def _leave(self, place: int) -> None:
+        assert self._places is not None
         self._places.remove(place)
-        last = self._streams.pop()
-        if place < len(self._streams):
-            self._streams[place] = last
+        last = self._together.pop()
+        if place < len(self._together):
+            self._together[place] = last

@@ -1,233 +1,224 @@
-"""Many texts written at once, each as if it were alone.
+"""Continuous batching: whose prime is read and which streams run, step by step.
 
-A `StreamBatch` takes requests at any time between two steps, and gives back pieces of text. What a
-stream writes depends on its own request only: its prime, seed, rules and stops.
+This is the one place that says whose turn it is: `Fairness` has the figures, and `_next_to_read`,
+`_make_room` and `_let_in` decide. None of it shows in a text: what a stream writes depends on its
+own request only (its prime, seed, rules and stops), whoever comes and goes beside it.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple
-
-import numpy as np
 
 from rondel.engine import Engine
-from rondel.generation.logprobs import TokenLogprob
-from rondel.generation.prompt import Start, check_prime, read_prime
-from rondel.generation.runner import Lockstep
-from rondel.generation.sampling.sampler import Shaper
-from rondel.generation.search.beam import beam_search
-from rondel.generation.settings import GenerationSettings
-from rondel.generation.stream import Piece, Stream
+from rondel.generation.prime import CHUNK, Prime, Start, read_together
+from rondel.generation.runner import Runner
+from rondel.generation.stream import Output, Request, Stream, StreamState
 from rondel.text.tokenizers import Tokenizer
 
 CAPACITY = 64
-TURN = 256
-"""Tokens that a stream writes before it may have to make room."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """A text to write: sample `index` of its seed, which goes on from `prime`.
+class Fairness:
+    """How a model's time is shared out between streams."""
 
-    With `logprobs`, each token's log-probability is told, and of so many likeliest ones.
+    turn: int = 256
+    """Tokens that a stream writes before it may have to make room for one that waits."""
+    part: int = CHUNK
+    """Tokens that are read of a prime before the others have their turn."""
+    together: int = 16
+    """Primes that are read side by side at the most."""
+    reading_seconds: float = math.inf
+    """How long primes are read in a step, before texts are written on."""
+
+
+class Scheduler:
+    """Streams of one model: up to `capacity` run at a step, while others wait or are read.
+
+    One that has written its turn goes behind those that wait, so that a few long texts keep no
+    short one waiting. Not for several threads at once::
+
+        scheduler = Scheduler(model.engine, model.tokenizer)
+        number = scheduler.add(Request("The ", GenerationSettings(length=100)))
+        while len(scheduler):
+            for output in scheduler.step():
+                print(output.number, output.text)
     """
 
-    prime: str
-    settings: GenerationSettings
-    index: int = 0
-    logprobs: int | None = None
-
-
-class Event(NamedTuple):
-    """A piece of a stream's text, which may be empty, and whether it is the last.
-
-    The rest is as in `Piece`.
-    """
-
-    handle: int
-    piece: str
-    finished: bool
-    tokens: int = 0
-    stopped: bool = False
-    told: tuple[TokenLogprob, ...] = ()
-
-
-class StreamBatch:
-    """Streams that one model writes: up to `capacity` at a step, while the others wait their turn.
-
-    One that has written `TURN` tokens goes behind those that wait, so that a few long texts keep
-    no short one waiting. Where the engine is compiled, a step of all is one product, and a stream
-    may write several tokens in it. Not for several threads at once.
-    """
-
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        capacity: int = CAPACITY,
+        fairness: Fairness | None = None,
+    ) -> None:
         self._engine, self._tokenizer, self.capacity = engine, tokenizer, capacity
+        self._fairness = fairness or Fairness()
+        self._runner = Runner(engine, tokenizer, capacity)
         self._count = 0
-        self._waiting: deque[tuple[int, Callable[[], Piece | None]]] = deque()
-        self._alone: dict[int, Iterator[Piece]] = {}
-        self._together: Lockstep | None = None
-        self._turns: dict[int, int] = {}
-        """Of those under way, what they wrote since they were let in, the longest there first."""
-        places = engine.streams(capacity, tokenizer.unknown_id)
-        if places is not None:
-            self._together = Lockstep(places, tokenizer)
+        self._streams: dict[int, Stream] = {}
+        """All that are not finished, by their numbers; each is in one of the next three, too."""
+        self._reading: dict[Prime, list[Stream]] = {}
+        """The streams of each prime that is not read yet; the next to be read is first."""
+        self._waiting: deque[Stream] = deque()
+        """The next to run is first."""
+        self._running: dict[int, Stream] = {}
+        """By their numbers; what has run the longest is first."""
+        self._recent: dict[str, Prime] = {}
+        """The latest primes that were given as text: many texts may continue one."""
 
     def __len__(self) -> int:
         """How many streams are not finished."""
-        return len(self._waiting) + len(self._turns)
+        return len(self._streams)
+
+    @property
+    def running(self) -> int:
+        """How many streams write at present."""
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """How many of them are not written at present."""
+        """How many streams wait for a place among those."""
         return len(self._waiting)
 
-    def add(self, request: Request, start: Start | None = None) -> int:
-        """A new stream's handle; it is written from the next step on that has room for it.
+    @property
+    def unread(self) -> int:
+        """How many primes are not read yet."""
+        return len(self._reading)
 
-        `start` is what its prime was read to, if that is known, and belongs to the stream from here
-        on. Raises `InputError` if its prime is empty, or the model can write nothing.
+    def add(self, request: Request) -> int:
+        """Add a stream: its number, by which outputs name it.
+
+        Raises `InputError` for a prime that the model cannot continue (see `check_prime`).
         """
-        Shaper(self._tokenizer, request.settings.rules)
-        start = start or read_prime(self._engine, self._tokenizer, request.prime)
-        handle, self._count = self._count, self._count + 1
-        self._waiting.append((handle, partial(self._begin, handle, request, start)))
-        return handle
+        prime = request.prime
+        if isinstance(prime, str):
+            prime = self._prime_of(prime)
+        stream = Stream(self._count, request, self._tokenizer)
+        self._count += 1
+        self._streams[stream.number] = stream
+        if isinstance(prime, Prime) and prime.left:
+            self._reading.setdefault(prime, []).append(stream)
+        else:
+            self._wait(stream, prime)
+        return stream.number
 
-    def cancel(self, handle: int) -> None:
+    def cancel(self, number: int) -> None:
         """Write no more of a stream, if it is not finished already."""
-        self._waiting = deque(entry for entry in self._waiting if entry[0] != handle)
-        self._turns.pop(handle, None)
-        self._alone.pop(handle, None)
-        if self._together is not None:
-            self._together.cancel(handle)
+        if number not in self._streams:
+            return
+        stream = self._streams[number]
+        if stream.state is StreamState.READING:
+            prime = next(p for p, streams in self._reading.items() if stream in streams)
+            self._reading[prime].remove(stream)
+            if not self._reading[prime]:
+                del self._reading[prime]
+        elif stream.state is StreamState.WAITING:
+            self._waiting.remove(stream)
+        else:
+            self._runner.suspend(stream)
+        self._finish(stream)
 
-    def step(self) -> list[Event]:
-        """Go on with all streams that there is room for: their new pieces, in order.
+    def step(self) -> list[Output]:
+        """Read on in primes, and go on with all streams that there is room for: their outputs.
 
         Raises `ModelFolderError` if the model's output is not a number.
         """
-        events = []
-        if self._together is not None:
-            events += [self._event(handle, piece) for handle, piece in self._together.step()]
-        for handle in list(self._alone):
-            events.append(self._event(handle, self._next(handle)))
+        read = self._read_primes()
+        wrote = self._runner.step()
+        self._account(wrote)
         self._make_room()
-        while self._waiting and len(self._turns) < self.capacity:
-            handle, enter = self._waiting.popleft()
-            self._turns[handle] = 0
-            piece = enter()
-            if piece is not None:
-                events.append(self._event(handle, piece))
-        return events
+        return read + wrote + self._let_in()
+
+    # Primes.
+
+    def _read_primes(self) -> list[Output]:
+        """Read on, each prime a part in its turn: the outputs of streams whose primes are read."""
+        outputs = []
+        until = time.monotonic() + self._fairness.reading_seconds
+        while self._reading:
+            group = self._next_to_read()
+            read_together(group, self._fairness.part)
+            for prime in group:
+                streams = self._reading.pop(prime)
+                if prime.left:
+                    self._reading[prime] = streams  # behind the others
+                else:
+                    outputs += self._end_reading(prime, streams)
+            if time.monotonic() > until:
+                break
+        return outputs
+
+    def _next_to_read(self) -> list[Prime]:
+        """The primes whose turn it is, several where the engine reads them together as alone."""
+        first = next(iter(self._reading))
+        if len(self._reading) == 1 or not self._engine.batch_invariant:
+            return [first]
+        alike = [p for p in self._reading if p.keeps_logprobs == first.keeps_logprobs]
+        return alike[: self._fairness.together]
+
+    def _end_reading(self, prime: Prime, streams: list[Stream]) -> list[Output]:
+        outputs: list[Output] = []
+        for stream in streams:
+            tokens, logprobs = 0 if outputs else len(prime.ids), tuple(prime.logprobs)
+            reason = "length" if stream.request.settings is None else None
+            outputs.append(Output(stream.number, "", reason, 0, logprobs, tokens))
+            if reason is None:
+                self._wait(stream, prime)
+            else:
+                self._finish(stream)
+        return outputs
+
+    def _prime_of(self, text: str) -> Prime:
+        prime = self._recent.pop(text, None) or Prime(self._engine, self._tokenizer, text)
+        self._recent[text] = prime
+        if len(self._recent) > self.capacity:
+            del self._recent[next(iter(self._recent))]
+        return prime
+
+    # Streams.
+
+    def _wait(self, stream: Stream, prime: Prime | Start) -> None:
+        stream.begin(prime if isinstance(prime, Start) else prime.start())
+        stream.state = StreamState.WAITING
+        self._waiting.append(stream)
 
     def _make_room(self) -> None:
-        """Let those out whose turn is over, as far as others wait for their places."""
-        needed = len(self._waiting) - (self.capacity - len(self._turns))
-        if needed <= 0:
-            return
-        over = [handle for handle, written in self._turns.items() if written >= TURN]
-        for handle in over[:needed]:
-            del self._turns[handle]
-            self._waiting.append((handle, self._suspended(handle)))
+        """Suspend streams whose turn is over, as far as others wait for their places."""
+        needed = len(self._waiting) - (self.capacity - len(self._running))
+        over = [s for s in self._running.values() if s.turn >= self._fairness.turn]
+        for stream in over[: max(0, needed)]:
+            self._runner.suspend(stream)
+            del self._running[stream.number]
+            stream.state = StreamState.WAITING
+            self._waiting.append(stream)
 
-    def _suspended(self, handle: int) -> Callable[[], Piece | None]:
-        """Let a stream out; what lets it in again."""
-        pieces = self._alone.pop(handle, None)
-        if pieces is not None:
-            return partial(self._alone.__setitem__, handle, pieces)
-        assert self._together is not None
-        return partial(self._together.rejoin, handle, *self._together.suspend(handle))
+    def _let_in(self) -> list[Output]:
+        """Let streams run that have waited, while there is room: what new ones write at once."""
+        outputs = []
+        while self._waiting and len(self._running) < self.capacity:
+            stream = self._waiting.popleft()
+            stream.state, stream.turn = StreamState.RUNNING, 0
+            self._running[stream.number] = stream
+            if stream.start is None:
+                self._runner.resume(stream)
+            else:
+                outputs.append(self._runner.begin(stream))
+                self._account(outputs[-1:])
+        return outputs
 
-    def _begin(self, handle: int, request: Request, start: Start) -> Piece:
-        """Let a new stream in: its first piece."""
-        settings = request.settings
-        if settings.mode == "beam":
-            shaper = Shaper(self._tokenizer, settings.rules)
-            found = beam_search(self._engine, self._tokenizer, settings, start, shaper)
-            self._alone[handle] = (Piece(text, False) for text in found)
-            return self._next(handle)
-        stream = Stream(self._tokenizer, settings, request.index, start, request.logprobs)
-        if self._together is not None:
-            return self._together.join(handle, stream, start)
-        self._alone[handle] = one_by_one(self._engine, stream, start)
-        return self._next(handle)
+    def _account(self, outputs: list[Output]) -> None:
+        """Count what running streams wrote, and let go of those that finished."""
+        for output in outputs:
+            stream = self._running[output.number]
+            stream.turn += output.tokens
+            if output.finished:
+                self._finish(stream)
 
-    def _next(self, handle: int) -> Piece:
-        piece = next(self._alone[handle], Piece("", True))
-        if piece.finished:
-            del self._alone[handle]
-        return piece
-
-    def _event(self, handle: int, piece: Piece) -> Event:
-        if piece.finished:
-            del self._turns[handle]
-        else:
-            self._turns[handle] += piece.tokens
-        return Event(handle, *piece)
-
-
-def one_by_one(engine: Engine, stream: Stream, start: Start) -> Iterator[Piece]:
-    """Pieces of a stream's text, one for each token, by an engine that only steps."""
-    logits_V, state = start.logits_V, start.state
-    while True:
-        piece = stream.take([stream.choose(logits_V)], logits_V)
-        yield piece
-        if piece.finished:
-            return
-        logits_1V, state = engine.step(np.array([stream.last]), state)
-        logits_V = logits_1V[0]
-
-
-def write_many(
-    engine: Engine, tokenizer: Tokenizer, requests: Iterable[Request], capacity: int = CAPACITY
-) -> Iterator[Event]:
-    """The events of all requests, whose handles are their numbers; each text is as if alone.
-
-    Raises `InputError` at once if a prime is empty, or the model can write nothing.
-    """
-    asked = list(requests)
-    for request in asked:
-        check_prime(request.prime)
-        Shaper(tokenizer, request.settings.rules)
-    return write_as_asked(engine, tokenizer, partial(next, iter(asked), None), capacity)
-
-
-def write_as_asked(
-    engine: Engine,
-    tokenizer: Tokenizer,
-    ask: Callable[[], Request | None],
-    capacity: int = CAPACITY,
-) -> Iterator[Event]:
-    """The events of requests that are asked for as there is room, however many they are.
-
-    `ask` gives the next request, or `None` if there is none at present; it ends when there is none
-    and all texts are finished. Handles are the requests' numbers.
-    """
-    batch, primes = StreamBatch(engine, tokenizer, capacity), _Primes(engine, tokenizer, capacity)
-    while True:
-        # No more primes are read ahead than there is room for.
-        while len(batch) < batch.capacity and (request := ask()) is not None:
-            batch.add(request, primes.read(request.prime))
-        if not len(batch):
-            return
-        yield from batch.step()
-
-
-class _Primes:
-    """Reads primes, and keeps the latest, which many texts may go on from."""
-
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, kept: int) -> None:
-        self._engine, self._tokenizer, self._kept = engine, tokenizer, kept
-        self._read: dict[str, Start] = {}
-
-    def read(self, prime: str) -> Start:
-        """Where the next text that goes on from a prime starts."""
-        start = self._read.pop(prime, None) or read_prime(self._engine, self._tokenizer, prime)
-        self._read[prime] = start
-        if len(self._read) > self._kept:
-            del self._read[next(iter(self._read))]
-        return start.again()
+    def _finish(self, stream: Stream) -> None:
+        stream.state = StreamState.FINISHED
+        self._running.pop(stream.number, None)
+        del self._streams[stream.number]

@@ -1,114 +1,150 @@
-"""One text under way: what it has of its own, whatever runs the model."""
+"""One text that is written: what was asked, what state it is in, and what comes of it.
+
+Shapes: N tokens, V vocabulary.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
+from rondel.engine import EngineState
 from rondel.engine.base import Floats
 from rondel.generation.logprobs import TokenLogprob, token_logprob
-from rondel.generation.prompt import Start
-from rondel.generation.sampling.sampler import History, Shaper, chooser, stream_rng
+from rondel.generation.prime import Prime, Start
+from rondel.generation.sampling.sampler import Sampler
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.stopping import StopScanner
 from rondel.text.tokenizers import Tokenizer
 
 
-class Piece(NamedTuple):
-    """More of a text, which may be nothing, and what there is to say of it."""
+@dataclass(frozen=True)
+class Request:
+    """A text to write: sample `index` of its seed, which continues `prime`.
 
-    text: str
-    finished: bool
-    """Whether it is the last."""
+    The prime is text; or a `Prime`, which several requests may share and which is read once for all
+    of them; or where the text starts, if that is known. Without settings the prime is read and
+    nothing is written. With `logprobs`, outputs have each token's log-probability, and those of so
+    many likeliest ones.
+    """
+
+    prime: str | Prime | Start
+    settings: GenerationSettings | None
+    index: int = 0
+    logprobs: int | None = None
+
+
+class Output(NamedTuple):
+    """More of a stream's text, which may be nothing, and what there is to say of it."""
+
+    number: int
+    """Of the stream: who takes outputs in tells by it whose they are."""
+    text: str = ""
+    finish_reason: str | None = None
+    """Of the last output: "stop" if a stop string ended the text, else "length"."""
     tokens: int = 0
     """How many were written for it."""
-    stopped: bool = False
-    """Whether a stop string has ended the text."""
-    told: tuple[TokenLogprob, ...] = ()
-    """Of the tokens whose text is shown by now, if log-probabilities were asked for."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """If asked for: of the prime's tokens, or of those whose text is shown by now."""
+    prime_tokens: int | None = None
+    """In the output that says that the prime was read: its length, or 0 if it was counted for
+    another stream."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is the stream's last."""
+        return self.finish_reason is not None
+
+
+class StreamState(Enum):
+    """What a stream does at present; the scheduler alone changes it.
+
+    READING -> WAITING <-> RUNNING -> FINISHED; a stream whose prime is read already begins WAITING.
+    """
+
+    READING = "its prime is being read"
+    WAITING = "it waits for a place among those that run"
+    RUNNING = "it writes"
+    FINISHED = "it is written, or was cancelled"
 
 
 class Stream:
-    """A text that goes on from a start, token by token."""
+    """A text under way; `Scheduler` moves it, and `Runner` runs the model for it."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        settings: GenerationSettings,
-        index: int,
-        start: Start,
-        logprobs: int | None = None,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self.logprobs = logprobs
-        """How many alternatives to tell of each token; `None` to tell nothing of it."""
-        self.mode = settings.mode
-        self.shaper = Shaper(tokenizer, settings.rules)
-        self._rng = stream_rng(settings.seed, index)
-        self._choose = chooser(settings.mode, tokenizer, self._rng)
-        self._history = History(start.ids)
-        self._decoder = start.decoder
-        self._scanner = StopScanner(settings.stop)
-        self._uniforms: npt.NDArray[np.float64] = np.empty(0)
-        self.last = int(start.ids[-1])
-        self.left = settings.length
+    def __init__(self, number: int, request: Request, tokenizer: Tokenizer) -> None:
+        self.number, self.request = number, request
+        self.state = StreamState.READING
+        self.turn = 0
+        """Tokens that it wrote since it last began to run."""
+        self.left = 0 if request.settings is None else request.settings.length
         """Tokens that it may still write."""
+        self.start: Start | None = None
+        """What its prime was read to, until it begins to run."""
+        self.search: Iterator[str] | None = None
+        """What finds its text, if it is not written token by token."""
+        self._tokenizer = tokenizer
         self._pending: list[tuple[int, TokenLogprob]] = []
         self._decoded = self._shown = 0  # characters
 
-    def choose(self, logits_V: Floats) -> int:
-        """The next token, from the model's logits."""
-        return self._choose(self.shaper(logits_V, self._history.followed_by()), self.last)
+    def begin(self, start: Start) -> None:
+        """Make it ready to write from a start, which belongs to it from here on."""
+        settings = self.request.settings
+        assert settings is not None
+        self.start = start
+        self.engine_state: EngineState = start.state
+        """The model's state before its last token, while no engine keeps it."""
+        self.sampler = Sampler(self._tokenizer, settings, self.request.index, start.ids)
+        self._decoder = start.decoder
+        self._scanner = StopScanner(settings.stop)
 
-    def uniforms(self, count: int) -> npt.NDArray[np.float64]:
-        """The uniform numbers that its next draws take, in their order."""
-        missing = count - len(self._uniforms)
-        if missing > 0:
-            self._uniforms = np.concatenate([self._uniforms, self._rng.random(missing)])
-        return self._uniforms[:count]
+    def found(self, text: str | None) -> Output:
+        """The output that a search's text gives; `None` is its end."""
+        return Output(self.number, text or "", "length" if text is None else None)
 
-    def use_up(self, count: int) -> None:
-        """Say that so many of them were drawn with."""
-        self._uniforms = self._uniforms[count:]
+    def choose(self, logits_V: Floats) -> Output:
+        """The output that one more token gives, chosen by the logits that predict it."""
+        return self.take([self.sampler.choose(logits_V)], logits_V)
 
-    def take(self, tokens: list[int], logits_V: Floats | None = None) -> Piece:
-        """The text that more tokens give, and whether it ends with them.
+    def take(self, tokens: list[int], logits_V: Floats | None = None) -> Output:
+        """The output that more tokens give, the last one if it ends with them.
 
-        A stream that tells log-probabilities takes one token at a time, with its logits (V,).
+        A stream with log-probabilities takes one token at a time, with its logits (V,).
         """
-        self._history.append(tokens)
+        self.sampler.accept(tokens)
         pieces = []
         for count, token in enumerate(tokens, 1):
             pieces.append(self._scanner.push(self._decode(token, logits_V)))
             if self._scanner.stopped:
-                return self._piece(pieces, count, finished=True)
-        self.last = tokens[-1]
+                return self._output(pieces, count, finished=True)
         self.left -= len(tokens)
         if self.left <= 0:
             pieces.append(self._scanner.push(self._decoder.finish()) + self._scanner.finish())
-        return self._piece(pieces, len(tokens), finished=self.left <= 0)
+        return self._output(pieces, len(tokens), finished=self.left <= 0)
 
-    def _piece(self, pieces: list[str], tokens: int, *, finished: bool) -> Piece:
+    def _output(self, pieces: list[str], tokens: int, *, finished: bool) -> Output:
         text = "".join(pieces)
         self._shown += len(text)
-        return Piece(text, finished, tokens, self._scanner.stopped, self._tell())
+        reason = "stop" if self._scanner.stopped else "length"
+        return Output(self.number, text, reason if finished else None, tokens, self._ready())
 
     def _decode(self, token: int, logits_V: Floats | None) -> str:
-        if self.logprobs is None:
+        if self.request.logprobs is None:
             return self._decoder.push(token)
-        told = token_logprob(self._tokenizer, self._decoder, token, logits_V, self.logprobs)
-        self._pending.append((self._decoded, told))
-        self._decoded += len(told.text)
-        return told.text
+        noted = token_logprob(
+            self._tokenizer, self._decoder, token, logits_V, self.request.logprobs
+        )
+        self._pending.append((self._decoded, noted))
+        self._decoded += len(noted.text)
+        return noted.text
 
-    def _tell(self) -> tuple[TokenLogprob, ...]:
-        """What there is to tell of tokens whose text was shown, each once."""
+    def _ready(self) -> tuple[TokenLogprob, ...]:
+        """The log-probabilities of tokens whose text was shown, each once."""
         if not self._pending:
             return ()
-        shown = [at < self._shown or not told.text for at, told in self._pending]
+        shown = [at < self._shown or not noted.text for at, noted in self._pending]
         count = shown.index(False) if False in shown else len(shown)
-        ready = tuple(told for _, told in self._pending[:count])
+        ready = tuple(noted for _, noted in self._pending[:count])
         del self._pending[:count]
         return ready

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,11 +51,10 @@ async def write(
         echo=served.model.reads_prompts,
     )
     asked = await read_request(service, served, body)
-    ticket = submit(service, served, asked.works, whole=False)
+    ticket = submit(service, served, asked, whole=False)
     answer = Answer(service, served, asked, ticket, arrived)
     request.state.log = answer.log
-    cancel = partial(served.scheduler.cancel, ticket)
-    return Streaming(_texts(answer), "text/plain; charset=utf-8", cancel)
+    return Streaming(_texts(answer), "text/plain; charset=utf-8", ticket.cancel)
 
 
 async def _texts(answer: Answer) -> AsyncGenerator[bytes, None]:

@@ -14,10 +14,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from rondel.generation.logprobs import TokenLogprob
+from rondel.generation.stream import Output
 from rondel.serving.answers import Json, Streaming, json_parts, unless_gone
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.errors import refusal_of
-from rondel.serving.model_thread import Output, Ticket
+from rondel.serving.handoff import Ticket
 from rondel.serving.requests import Asked, read_request, submit
 from rondel.serving.service import Served, Service
 from rondel.serving.wire import CompletionRequest
@@ -37,17 +38,16 @@ async def complete(body: CompletionBody, request: Request) -> Response:
     service: Service = request.app.state.service
     served = service.find(body.model)
     asked = await read_request(service, served, body)
-    ticket = submit(service, served, asked.works, whole=not body.stream)
+    ticket = submit(service, served, asked, whole=not body.stream)
     answer = Answer(service, served, asked, ticket, arrived)
     request.state.log = answer.log
-    cancel = partial(served.scheduler.cancel, ticket)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
-        return Streaming(answer.events(usage=usage), "text/event-stream", cancel)
+        return Streaming(answer.events(usage=usage), "text/event-stream", ticket.cancel)
     try:
         return Json(await unless_gone(request, answer.whole()))
     finally:
-        cancel()
+        ticket.cancel()
 
 
 class Answer:
@@ -65,9 +65,9 @@ class Answer:
             "created": int(time.time()),
             "model": served.name,
         }
-        self._left = ticket.choices
+        self._left = len(ticket.requests)
         self._prime_tokens = self._tokens = 0
-        self._offsets = [0] * ticket.choices
+        self._offsets = [0] * len(ticket.requests)
         self.log: dict[str, Any] = {"model": served.name, "prompts": asked.prompts}
 
     async def whole(self) -> list[bytes]:
@@ -75,7 +75,7 @@ class Answer:
         outputs: list[Output] = []
         while self._left:
             found = await self._ticket.outputs()
-            self._left -= sum(output.finish_reason is not None for output in found)
+            self._left -= sum(output.finished for output in found)
             outputs += found
         pieces = len(outputs) + sum(map(self._pieces, outputs))
         return await self._service.off_loop(pieces, partial(self._whole, outputs))
@@ -92,7 +92,7 @@ class Answer:
         head = {**self._head, "usage": None} if usage else self._head
         try:
             async for output in self.outputs():
-                if output.text or output.told or output.finish_reason:
+                if output.text or output.logprobs or output.finished:
                     made = partial(self._event, head, output)
                     for part in await self._service.off_loop(self._pieces(output), made):
                         yield part
@@ -107,7 +107,7 @@ class Answer:
         """What comes of each choice, merged as far as it is there."""
         while self._left:
             found = await self._ticket.outputs()
-            self._left -= sum(output.finish_reason is not None for output in found)
+            self._left -= sum(output.finished for output in found)
             for output in await self._service.off_loop(len(found), partial(self._merged, found)):
                 yield output
 
@@ -115,16 +115,16 @@ class Answer:
         return event({**head, "choices": [self._choice(output)]})
 
     def _pieces(self, output: Output) -> int:
-        return len(output.told) * (2 + (self._asked.logprobs or 0))
+        return len(output.logprobs) * (2 + (self._asked.logprobs or 0))
 
     def _merged(self, outputs: Sequence[Output]) -> list[Output]:
         for output in outputs:
             self._note(output)
         self.log.update(self._usage())
         return [
-            output._replace(text=self._asked.echoes[output.choice] + output.text)
-            if output.read
-            else output
+            output
+            if output.prime_tokens is None
+            else output._replace(text=self._asked.echoes[output.number] + output.text)
             for output in merged(outputs)
         ]
 
@@ -134,24 +134,24 @@ class Answer:
             self._served.metrics.first_token.observe(seconds)
             self.log["first_token_seconds"] = round(seconds, 4)
         self._tokens += output.tokens
-        self._prime_tokens += output.prime_tokens
+        self._prime_tokens += output.prime_tokens or 0
 
     def _choice(self, output: Output) -> dict[str, Any]:
-        told = None
+        logprobs = None
         if self._asked.logprobs is not None:
-            told = self._logprobs(output.choice, output.told)
+            logprobs = self._logprobs(output.number, output.logprobs)
         return {
             "text": clean(output.text),
-            "index": output.choice,
-            "logprobs": told,
+            "index": output.number,
+            "logprobs": logprobs,
             "finish_reason": output.finish_reason,
         }
 
-    def _logprobs(self, choice: int, told: Iterable[TokenLogprob]) -> dict[str, Any]:
+    def _logprobs(self, choice: int, tokens: Iterable[TokenLogprob]) -> dict[str, Any]:
         columns: dict[str, Any] = {
             name: [] for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset")
         }
-        for token in told:
+        for token in tokens:
             columns["tokens"].append(clean(token.text))
             columns["token_logprobs"].append(token.logprob)
             columns["top_logprobs"].append(_top(token))
@@ -178,14 +178,14 @@ def merged(outputs: Iterable[Output]) -> list[Output]:
     """What there is of each choice, as one, in the order of the choices."""
     parts: dict[int, list[Output]] = {}
     for output in outputs:
-        parts.setdefault(output.choice, []).append(output)
+        parts.setdefault(output.number, []).append(output)
     return [
         Output(
             choice,
             "".join(output.text for output in own),
             own[-1].finish_reason,
-            told=tuple(token for output in own for token in output.told),
-            read=own[0].read,
+            logprobs=tuple(token for output in own for token in output.logprobs),
+            prime_tokens=own[0].prime_tokens,
         )
         for choice, own in sorted(parts.items())
     ]

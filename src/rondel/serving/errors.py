@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from rondel.errors import InputError, RondelError
 from rondel.serving.answers import ClientGone
-from rondel.serving.model_thread import Busy
+from rondel.serving.handoff import Busy
 
 TYPES = {
     401: "authentication_error",

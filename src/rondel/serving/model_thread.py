@@ -1,119 +1,47 @@
-"""Continuous batching: what many clients ask of one model, written together as it comes and goes.
+"""A model's thread: it hands what clients submit to the scheduler, and outputs back to them.
 
-A thread owns the model's batch. A client's side of a request is its `Ticket`, which belongs to the
-event loop; the two meet in a few attributes that only one of them writes, and in `_inbox`.
+Whose turn it is, `rondel.generation.scheduler` says; here is when a text has taken its time, and
+how often a client hears of its own.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
-import math
 import threading
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from rondel.engine import Engine
-from rondel.errors import RondelError
-from rondel.generation.logprobs import TokenLogprob
-from rondel.generation.prompt import PrimeReading, Start, read_together
-from rondel.generation.scheduler import Event, Request, StreamBatch
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.scheduler import Fairness, Scheduler
+from rondel.generation.stream import Output, Request
+from rondel.serving.handoff import Delivery, Handoff, Ticket
 from rondel.serving.metrics import ModelMetrics
 from rondel.text.tokenizers import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-PART, TOGETHER, READING_SECONDS = 64, 16, 0.008
-"""Of primes: tokens that are read of one before others have their turn, how many are read side by
-side, and for how long at the most in a step."""
+FAIRNESS = Fairness(part=64, reading_seconds=0.008)
 SECONDS_A_STREAM = 0.002
 """How long a client waits between two pieces, for each text that is written beside its own."""
-LONGEST_RETRY = 60
-
-
-class Busy(RondelError):
-    """The queue is full; `retry_after` is in seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"the server is busy; try again in {retry_after} s")
-        self.retry_after = retry_after
-
-
-@dataclass(frozen=True)
-class Work:
-    """A prime to go on from, and the texts to write: `count` of them, the first with index `first`.
-
-    The prime is still to be read, or is where a sentence VAE starts from. Without settings nothing
-    is written.
-    """
-
-    prime: PrimeReading | Start
-    settings: GenerationSettings | None
-    count: int = 1
-    first: int = 0
-    logprobs: int | None = None
-
-
-class Output(NamedTuple):
-    """More of a choice's text, and what there is to say of it.
-
-    First comes that its prime was `read`: how many tokens that was, for the first of its choices,
-    and what is told of them.
-    """
-
-    choice: int
-    text: str = ""
-    finish_reason: str | None = None
-    tokens: int = 0
-    told: tuple[TokenLogprob, ...] = ()
-    read: bool = False
-    prime_tokens: int = 0
 
 
 @dataclass(eq=False)
-class Ticket:
-    """A request under way, as its client sees it; choices are counted over all its works."""
+class _Client:
+    """A ticket under way, as the thread keeps it."""
 
-    works: Sequence[Work]
-    whole: bool
-    """Whether the client waits for all of it, so that it need not hear of pieces."""
-    deadline: float
-    _loop: asyncio.AbstractEventLoop
-    _outbox: deque[Output] = field(default_factory=deque)
-    _ready: asyncio.Event = field(default_factory=asyncio.Event)
-    failure: BaseException | None = None
-    left: int = 0
-    """Choices that are not finished; the scheduler counts them."""
+    ticket: Ticket
+    left: int
+    """Choices that are not finished."""
+    choices: dict[int, int] = field(default_factory=dict)
+    """By the numbers of their streams."""
+    outputs: list[Output] = field(default_factory=list)
+    """What it has not heard of yet."""
     heard: float = 0.0
-    cancelled: bool = False
-
-    @property
-    def choices(self) -> int:
-        """How many choices there are."""
-        return sum(work.count for work in self.works)
-
-    async def outputs(self) -> list[Output]:
-        """Wait for more of it. Raises what went wrong with the model."""
-        while True:
-            await self._ready.wait()
-            self._ready.clear()
-            found = []
-            with contextlib.suppress(IndexError):
-                while True:
-                    found.append(self._outbox.popleft())
-            if found:
-                return found
-            if self.failure is not None:
-                raise self.failure
 
 
-class Scheduler:
-    """A model's thread, and its queue of `max_queue` texts beyond those that are written."""
+class ModelThread:
+    """The thread that writes with a model: `capacity` texts at a time, `max_queue` may wait."""
 
     def __init__(
         self,
@@ -125,224 +53,94 @@ class Scheduler:
         max_queue: int,
         metrics: ModelMetrics,
     ) -> None:
-        self._engine, self._tokenizer = engine, tokenizer
-        self.capacity, self.max_queue = capacity, max_queue
+        self._engine, self._tokenizer, self._capacity = engine, tokenizer, capacity
         self._metrics = metrics
-        self._inbox: deque[Ticket] = deque()
-        self._wake = threading.Condition()
-        self._stopping = False
-        self.load = 0
-        """Texts that were asked for and are not finished."""
-        self._pause_between, self._last_end = 1.0, time.monotonic()
+        self._handoff = Handoff(capacity + max_queue)
         self._reset()
-        self._thread = threading.Thread(target=self._run, name=f"scheduler-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"model-{name}", daemon=True)
         self._thread.start()
 
-    # The event loop's side.
-
-    def submit(self, works: Sequence[Work], *, seconds: float, whole: bool) -> Ticket:
-        """Take a request in. Raises `Busy` if the queue is full."""
-        ticket = Ticket(works, whole, time.monotonic() + seconds, asyncio.get_running_loop())
-        with self._wake:
-            if self.load + ticket.choices > self.capacity + self.max_queue:
-                raise Busy(max(1, math.ceil(self._pause_between)))
-            self.load += ticket.choices
-            ticket.left = ticket.choices
-            self._inbox.append(ticket)
-            self._wake.notify()
-        return ticket
-
-    def cancel(self, ticket: Ticket) -> None:
-        """Write no more for a client that is gone."""
-        with self._wake:
-            ticket.cancelled = True
-            self._wake.notify()
+    def submit(self, requests: Sequence[Request], *, seconds: float, whole: bool) -> Ticket:
+        """See `Handoff.submit`."""
+        return self._handoff.submit(requests, seconds=seconds, whole=whole)
 
     def stop(self) -> None:
         """End the thread; what is under way is not finished."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._handoff.stop()
         self._thread.join()
 
-    # The thread's side.
+    # All from here on is run by the thread.
 
     def _reset(self) -> None:
-        self._batch = StreamBatch(self._engine, self._tokenizer, self.capacity)
-        self._readings: deque[_Reading] = deque()
-        self._streams: dict[int, tuple[Ticket, int]] = {}
-        self._tickets: dict[Ticket, None] = {}
-        self._untold: dict[Ticket, None] = {}
+        self._scheduler = Scheduler(self._engine, self._tokenizer, self._capacity, FAIRNESS)
+        self._clients: dict[Ticket, _Client] = {}
+        self._client_of: dict[int, _Client] = {}
+        """Whose each stream is, by its number."""
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                while not (self._stopping or self._inbox or self._tickets):
-                    self._wake.wait()
-                if self._stopping:
-                    return
-                arrived, self._inbox = self._inbox, deque()
+        while (received := self._handoff.receive(wait=not self._clients)) is not None:
+            submitted, cancelled = received
+            self._clients.update((t, _Client(t, len(t.requests))) for t in submitted)
             try:
-                self._tick(arrived)
+                self._tick(submitted, cancelled)
             except Exception as error:
                 # One model's trouble is told to its clients, and the service goes on.
                 logger.exception("writing failed")
-                for ticket in {**self._tickets, **dict.fromkeys(arrived)}:
-                    ticket.failure = error
-                    self._let_go(ticket)
-                    _publish([ticket])
-                self._reset()
+                self._fail(error)
 
-    def _tick(self, arrived: Sequence[Ticket]) -> None:
-        for ticket in arrived:
-            self._tickets[ticket] = None
-            self._admit(ticket)
-        self._drop_what_is_over()
-        due = self._read_primes()
-        written = 0
-        for event in self._batch.step() if len(self._batch) else ():
-            ticket, choice = self._streams[event.handle]
-            written += event.tokens
-            self._give(ticket, _output(choice, event))
-            if event.finished:
-                del self._streams[event.handle]
-            due[ticket] = None
-        if written:
-            self._metrics.wrote(written, len(self._streams))
-        self._metrics.load(self.load, self._batch.waiting + len(self._readings))
-        self._tell(due)
+    def _tick(self, submitted: Sequence[Ticket], cancelled: Collection[Ticket]) -> None:
+        for ticket in submitted:
+            client = self._clients[ticket]
+            for choice, request in enumerate(ticket.requests):
+                number = self._scheduler.add(request)
+                client.choices[number] = choice
+                self._client_of[number] = client
+        self._end_what_is_over(cancelled)
+        outputs = self._scheduler.step()
+        for output in outputs:
+            self._give(output)
+        self._measure(outputs)
+        self._handoff.deliver(list(self._due()))
 
-    def _admit(self, ticket: Ticket) -> None:
-        first = 0
-        for work in ticket.works:
-            own = range(first, first := first + work.count)
-            if isinstance(work.prime, Start):
-                self._begin(ticket, own, work, work.prime)
-            else:
-                self._readings.append(_Reading(ticket, own, work, work.prime))
-
-    def _read_primes(self) -> dict[Ticket, None]:
-        """Read on where primes are not read yet, each a part in its turn: whose have been."""
-        due: dict[Ticket, None] = {}
-        until = time.monotonic() + READING_SECONDS
-        while self._readings:
-            group = self._next_readings()
-            read_together([reading.prime for reading in group], PART)
-            for reading in group:
-                if reading.prime.left:
-                    self._readings.append(reading)
-                else:
-                    self._finish_reading(reading)
-                    due[reading.ticket] = None
-            if time.monotonic() > until:
-                break
-        return due
-
-    def _next_readings(self) -> list[_Reading]:
-        """Those whose turn it is to be read on, together where the engine can."""
-        first = self._readings.popleft()
-        group = [first]
-        if not self._engine.batch_invariant:
-            return group
-        others = [r for r in self._readings if r.prime.tells == first.prime.tells]
-        group += others[: TOGETHER - 1]
-        chosen = set(map(id, group))
-        self._readings = deque(r for r in self._readings if id(r) not in chosen)
-        return group
-
-    def _finish_reading(self, reading: _Reading) -> None:
-        ticket, work = reading.ticket, reading.work
-        start = reading.prime.start()
-        self._metrics.read(len(start.ids))
-        tokens, told = len(start.ids), tuple(reading.prime.told)
-        done = "length" if work.settings is None else None
-        for choice in reading.choices:
-            counted = tokens if choice == reading.choices.start else 0
-            self._give(ticket, Output(choice, "", done, 0, told, True, counted))
-        self._begin(ticket, reading.choices, work, start)
-
-    def _begin(self, ticket: Ticket, choices: range, work: Work, start: Start) -> None:
-        if work.settings is None:
-            return
-        for index, choice in enumerate(choices, work.first):
-            request = Request("", work.settings, index, work.logprobs)
-            self._streams[self._batch.add(request, start.again())] = ticket, choice
-
-    def _give(self, ticket: Ticket, output: Output) -> None:
-        ticket._outbox.append(output)
-        if output.finish_reason is not None:
-            ticket.left -= 1
-            self._count_out(1)
-            if not ticket.left:
-                self._tickets.pop(ticket, None)
-
-    def _drop_what_is_over(self) -> None:
-        """Let go of clients that are gone, and finish what has taken its time."""
+    def _end_what_is_over(self, cancelled: Collection[Ticket]) -> None:
+        """End the texts of clients that are gone, and what has taken its time."""
         now = time.monotonic()
-        over = [t for t in self._tickets if t.cancelled or now > t.deadline]
-        if not over:
-            return
-        gone = set(over)
-        unfinished = [(t, c) for t, c in self._streams.values() if t in gone]
-        unfinished += [(r.ticket, c) for r in self._readings if r.ticket in gone for c in r.choices]
-        for handle, (ticket, _) in list(self._streams.items()):
-            if ticket in gone:
-                self._batch.cancel(handle)
-                del self._streams[handle]
-        self._readings = deque(r for r in self._readings if r.ticket not in gone)
-        for ticket, choice in unfinished:
-            self._give(ticket, Output(choice, finish_reason="length"))
-        _publish(over)
+        for client in self._clients.values():
+            if client.ticket in cancelled or now > client.ticket.deadline:
+                for number in client.choices.keys() & self._client_of.keys():
+                    self._scheduler.cancel(number)
+                    self._give(Output(number, finish_reason="length"))
 
-    def _let_go(self, ticket: Ticket) -> None:
-        self._count_out(ticket.left)
-        ticket.left = 0
+    def _give(self, output: Output) -> None:
+        client = self._client_of[output.number]
+        client.outputs.append(output._replace(number=client.choices[output.number]))
+        if output.finished:
+            del self._client_of[output.number]
+            client.left -= 1
+            self._handoff.count_out(1)
 
-    def _count_out(self, texts: int) -> None:
-        """Note that so many are over, and how long that takes for one these days."""
+    def _due(self) -> Iterator[Delivery]:
+        """What clients are to hear of now, who have waited long enough."""
         now = time.monotonic()
-        with self._wake:
-            self.load -= texts
-        lately = min(now - self._last_end, LONGEST_RETRY)
-        self._pause_between += 0.2 * (lately - self._pause_between)
-        self._last_end = now
+        pause = SECONDS_A_STREAM * (self._scheduler.running + self._scheduler.waiting)
+        for ticket, client in list(self._clients.items()):
+            waits = client.left and (ticket.whole or now - client.heard < pause)
+            if client.outputs and not waits:
+                yield Delivery(ticket, client.outputs)
+                client.outputs, client.heard = [], now
+                if not client.left:
+                    del self._clients[ticket]
 
-    def _tell(self, due: dict[Ticket, None]) -> None:
-        """Wake the clients that have waited long enough for what has come."""
-        now = time.monotonic()
-        pause = SECONDS_A_STREAM * len(self._streams)
-        ready, self._untold, waiting = [], {}, {**self._untold, **due}
-        for ticket in waiting:
-            if not ticket.left or (not ticket.whole and now - ticket.heard >= pause):
-                ticket.heard = now
-                ready.append(ticket)
-            elif not ticket.whole:
-                self._untold[ticket] = None
-        _publish(ready)
+    def _measure(self, outputs: Sequence[Output]) -> None:
+        scheduler, metrics = self._scheduler, self._metrics
+        if read := sum(output.prime_tokens or 0 for output in outputs):
+            metrics.read(read)
+        if wrote := sum(output.tokens for output in outputs):
+            metrics.wrote(wrote, scheduler.running + scheduler.waiting)
+        metrics.load(self._handoff.load, scheduler.waiting + scheduler.unread)
 
-
-class _Reading(NamedTuple):
-    ticket: Ticket
-    choices: range
-    work: Work
-    prime: PrimeReading
-
-
-def _output(choice: int, event: Event) -> Output:
-    reason = ("stop" if event.stopped else "length") if event.finished else None
-    return Output(choice, event.piece, reason, event.tokens, event.told)
-
-
-def _publish(tickets: Sequence[Ticket]) -> None:
-    """Tell the event loop, once for all of them."""
-    loops: dict[asyncio.AbstractEventLoop, list[Ticket]] = {}
-    for ticket in tickets:
-        loops.setdefault(ticket._loop, []).append(ticket)
-    for loop, own in loops.items():
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_set_ready, own)
-
-
-def _set_ready(tickets: Sequence[Ticket]) -> None:
-    for ticket in tickets:
-        ticket._ready.set()
+    def _fail(self, error: Exception) -> None:
+        clients = self._clients.values()
+        self._handoff.count_out(sum(client.left for client in clients))
+        self._handoff.deliver([Delivery(c.ticket, c.outputs, error) for c in clients])
+        self._reset()

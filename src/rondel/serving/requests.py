@@ -1,4 +1,4 @@
-"""What a request for text asks for: checked, and made into works for a scheduler."""
+"""What a client asks to have written: checked, and made into requests for a model's thread."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import cast
 import numpy as np
 
 from rondel.api.sentence_vae import SentenceVAE
+from rondel.errors import InputError
 from rondel.generation.latent import latent_start
-from rondel.generation.prompt import PrimeReading
-from rondel.generation.sampling.sampler import Shaper
+from rondel.generation.prime import Prime
+from rondel.generation.sampling.sampler import check_can_write
 from rondel.generation.settings import GenerationSettings
+from rondel.generation.stream import Request
 from rondel.kinds import kind_of
 from rondel.serving.errors import LONGEST_SHOWN, Refusal
-from rondel.serving.model_thread import Busy, Ticket, Work
+from rondel.serving.handoff import Busy, Ticket
 from rondel.serving.service import Served, Service
 from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
 from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of
@@ -30,9 +32,9 @@ PIECES_A_PROMPT, PIECES_A_SENTENCE = 20, 100
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that can be answered: its works, and how to tell of them."""
+    """What can be answered: a request for the text of each choice, and how to report of them."""
 
-    works: list[Work]
+    requests: list[Request]
     prompts: list[str]
     """The prompts that were given, for the log."""
     echoes: list[str]
@@ -81,20 +83,20 @@ def _read(
     prompts: Sequence[str | Ids],
 ) -> Asked:
     """Prompts as tokens, and what is to be written after each. Choice K is sample K of the seed."""
-    works, echoes, warnings, told = [], [], [], 0
+    requests, echoes, warnings, told = [], [], [], 0
     for prompt, index, count in _beginnings(prompts, body.n):
         if prompt:
-            reading = _reading(served, prompt, body.logprobs if body.echo else None)
-            shown = reading.text if body.echo else ""
+            prime = _prime(served, prompt, body.logprobs if body.echo else None)
+            shown = prime.text if body.echo else ""
         else:
             # What the client cannot know of is a part of the text, if it is to be shown at all.
             opening = served.model.choose_opening(seed_of(body.seed), index)
             shown = opening.shown
-            reading = _reading(served, opening.prime, body.logprobs if shown else None)
-        works.append(Work(reading, settings, count, index, body.logprobs))
+            prime = _prime(served, opening.prime, body.logprobs if shown else None)
+        requests += [Request(prime, settings, index + k, body.logprobs) for k in range(count)]
         echoes += [shown] * count
-        warnings += unknowns_in(served, body, reading.text)
-        told += count * ((settings.length if settings else 0) + (reading.left if shown else 0))
+        warnings += unknowns_in(served, body, prime.text)
+        told += count * ((settings.length if settings else 0) + (prime.left if shown else 0))
     if body.logprobs is not None and told > MOST_TOLD:
         raise Refusal(
             f"log-probabilities of {told} tokens are asked for; at most {MOST_TOLD} at a time",
@@ -104,7 +106,7 @@ def _read(
         raise Refusal(
             f"the prompts would be echoed as more than {MOST_ECHOED} characters", param="echo"
         )
-    return Asked(works, _texts_of(prompts), echoes, body.logprobs, list(dict.fromkeys(warnings)))
+    return Asked(requests, _texts_of(prompts), echoes, body.logprobs, list(dict.fromkeys(warnings)))
 
 
 def _beginnings(prompts: Sequence[str | Ids], n: int) -> Iterator[tuple[str | Ids, int, int]]:
@@ -124,11 +126,11 @@ def _texts_of(prompts: Sequence[str | Ids]) -> list[str]:
     return list(dict.fromkeys(p if isinstance(p, str) else str(p) for p in prompts))
 
 
-def submit(service: Service, served: Served, works: Sequence[Work], *, whole: bool) -> Ticket:
+def submit(service: Service, served: Served, asked: Asked, *, whole: bool) -> Ticket:
     """Have it written. Raises `Busy`."""
     try:
         seconds = service.settings.request_seconds
-        return served.scheduler.submit(works, seconds=seconds, whole=whole)
+        return served.thread.submit(asked.requests, seconds=seconds, whole=whole)
     except Busy:
         served.metrics.refused.inc()
         raise
@@ -165,28 +167,24 @@ def _sentences(
         raise Refusal("a sentence VAE goes on from no prompt; leave it out", param="prompt")
     if settings is None:
         raise Refusal("max_tokens must be at least 1 for a sentence VAE", param="max_tokens")
-    Shaper(model.tokenizer, settings.rules)
+    check_can_write(model.tokenizer)
     length = min(settings.length, model.longest + 1)
     stop = tuple(dict.fromkeys((END, *settings.stop)))
     chosen = GenerationSettings(**{**vars(settings), "length": length, "stop": stop})
-    works = [
-        Work(latent_start(model.latents, model.tokenizer, z_Z), chosen, 1, index, body.logprobs)
+    requests = [
+        Request(latent_start(model.latents, model.tokenizer, z_Z), chosen, index, body.logprobs)
         for index, z_Z in enumerate(model.random_points(body.n, settings.seed))
     ]
-    return Asked(works, [], [""] * body.n, body.logprobs, [])
+    return Asked(requests, [], [""] * body.n, body.logprobs, [])
 
 
-def _reading(served: Served, prompt: str | Ids, told: int | None) -> PrimeReading:
+def _prime(served: Served, prompt: str | Ids, logprobs: int | None) -> Prime:
     model = served.model
-    Shaper(model.tokenizer, {})
-    if isinstance(prompt, str):
-        return PrimeReading(model.engine, model.tokenizer, prompt, told)
-    size = model.tokenizer.vocab_size
-    if max(prompt) >= size:
-        raise Refusal(
-            f"the prompt has token {max(prompt)}; this model's are 0 to {size - 1}", param="prompt"
-        )
-    return PrimeReading(model.engine, model.tokenizer, np.array(prompt, np.int64), told)
+    ids_or_text = prompt if isinstance(prompt, str) else np.array(prompt, np.int64)
+    try:
+        return Prime(model.engine, model.tokenizer, ids_or_text, logprobs)
+    except InputError as error:
+        raise Refusal(str(error), param="prompt") from None
 
 
 def unknowns_in(served: Served, body: WritingRequest, text: str) -> list[str]:

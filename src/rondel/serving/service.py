@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from rondel.api.language_model import LanguageModel
 from rondel.api.load import load
 from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
 from rondel.engine.compiled_engine import processors
-from rondel.generation.prompt import read_prime
-from rondel.generation.scheduler import Request, StreamBatch
+from rondel.generation.generate import write_many
 from rondel.generation.settings import GenerationSettings
+from rondel.generation.stream import Request
 from rondel.inspection.trace import track_shapes
 from rondel.serving.errors import Refusal
+from rondel.serving.handoff import Busy
 from rondel.serving.metrics import Metrics, ModelMetrics
-from rondel.serving.model_thread import Busy, Scheduler
+from rondel.serving.model_thread import ModelThread
 from rondel.serving.settings import ServiceSettings
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Served:
 
     name: str
     model: LanguageModel
-    scheduler: Scheduler
+    thread: ModelThread
     metrics: ModelMetrics
     created: int
     folder: Path
@@ -130,7 +132,7 @@ class Service:
         for executor in self._executors.values():
             executor.shutdown(cancel_futures=True)
         for served in self.models.values():
-            served.scheduler.stop()
+            served.thread.stop()
 
     def _serve(self, name: str, folder: Path) -> Served:
         settings = self.settings
@@ -141,7 +143,7 @@ class Service:
         metrics = ModelMetrics(self.metrics, name)
         if model.reads_prompts:
             _warm_up(model, settings.batch_size)
-        scheduler = Scheduler(
+        thread = ModelThread(
             name,
             model.writing_engine,
             model.tokenizer,
@@ -150,7 +152,7 @@ class Service:
             metrics=metrics,
         )
         created = int(read.stat().st_mtime)
-        return Served(name, model, scheduler, metrics, created, folder, stamps)
+        return Served(name, model, thread, metrics, created, folder, stamps)
 
 
 def _stamps(folder: Path) -> Stamps:
@@ -165,10 +167,7 @@ def _stamps(folder: Path) -> Stamps:
 def _warm_up(model: LanguageModel, capacity: int) -> None:
     """Write a little, so that kernels are loaded and their ways of working are tried."""
     text = model.tokenizer.token(model.config.vocab_size - 1)
-    start = read_prime(model.engine, model.tokenizer, text)
+    settings = GenerationSettings(length=16, seed=0)
     for texts in sorted({1, capacity}):
-        batch = StreamBatch(model.engine, model.tokenizer, capacity)
-        for index in range(texts):
-            batch.add(Request("", GenerationSettings(length=16, seed=0), index), start.again())
-        while len(batch):
-            batch.step()
+        requests = [Request(text, settings, index) for index in range(texts)]
+        deque(write_many(model.engine, model.tokenizer, requests, capacity), maxlen=0)

@@ -5,16 +5,18 @@ Shapes: V vocabulary, N tokens so far.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import Logits, argmax, unnormalized
 from rondel.errors import InputError
 from rondel.generation.sampling.rules import active_rules
 from rondel.generation.sampling.rules.temperature import Temperature
+from rondel.generation.settings import GenerationSettings
 from rondel.text.tokenizers import Tokenizer
 
 
@@ -39,25 +41,6 @@ def draw(logits: Logits, rng: np.random.Generator) -> int:
     return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
 
 
-Chooser = Callable[[Logits, int], int]
-"""The next token from its logits (V,) and the token before it."""
-
-
-def chooser(mode: str, tokenizer: Tokenizer, rng: np.random.Generator) -> Chooser:
-    """How `mode`, which is "sample", "argmax" or "spaces", takes the next token."""
-
-    def sample(logits: Logits, previous: int) -> int:
-        return draw(logits, rng)
-
-    def take_likeliest(logits: Logits, previous: int) -> int:
-        return argmax(logits)
-
-    def draw_first_of_word(logits: Logits, previous: int) -> int:
-        return draw(logits, rng) if tokenizer.starts_word(previous) else argmax(logits)
-
-    return {"sample": sample, "argmax": take_likeliest, "spaces": draw_first_of_word}[mode]
-
-
 class History:
     """Token ids (N,), prime first, that grow in amortised constant time."""
 
@@ -78,17 +61,22 @@ class History:
         return self._buffer[:size]
 
 
+def check_can_write(tokenizer: Tokenizer) -> None:
+    """Raise `InputError` if a model has no token that stands for text."""
+    if tokenizer.vocab_size == 1 and tokenizer.unknown_id is not None:
+        raise InputError(
+            "the model's vocabulary has no token but the unknown one, so it can write nothing: "
+            "train it with a larger --vocab-size"
+        )
+
+
 class Shaper:
     """Forbids the unknown token, which stands for no text, and applies the active rules."""
 
     def __init__(self, tokenizer: Tokenizer, parameters: Mapping[str, Any]) -> None:
+        check_can_write(tokenizer)
         self._unknown_id = tokenizer.unknown_id
         self._rules = active_rules(parameters)
-        if tokenizer.vocab_size == 1 and self._unknown_id is not None:
-            raise InputError(
-                "the model's vocabulary has no token but the unknown one, so it can write nothing: "
-                "train it with a larger --vocab-size"
-            )
 
     @property
     def temperature_alone(self) -> float | None:
@@ -106,3 +94,40 @@ class Shaper:
         for rule in self._rules:
             logits = rule.apply(logits, history)
         return logits
+
+
+class Sampler:
+    """Chooses the tokens of one text: sample `index` of its seed, after the tokens `ids` (N,)."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, settings: GenerationSettings, index: int, ids: Ids
+    ) -> None:
+        self._tokenizer, self.mode = tokenizer, settings.mode
+        self.shaper = Shaper(tokenizer, settings.rules)
+        self._rng = stream_rng(settings.seed, index)
+        self._history = History(ids)
+        self._uniforms: npt.NDArray[np.float64] = np.empty(0)
+        self.last = int(ids[-1])
+        """The token before the one to be chosen."""
+
+    def choose(self, logits_V: Floats) -> int:
+        """The next token, from the model's logits (V,)."""
+        logits = self.shaper(logits_V, self._history.followed_by())
+        within_word = self.mode == "spaces" and not self._tokenizer.starts_word(self.last)
+        return argmax(logits) if self.mode == "argmax" or within_word else draw(logits, self._rng)
+
+    def accept(self, tokens: Sequence[int]) -> None:
+        """Add what was chosen, here or by an engine that draws, to the text."""
+        self._history.append(tokens)
+        self.last = tokens[-1]
+
+    def uniforms(self, count: int) -> npt.NDArray[np.float64]:
+        """The uniform numbers (count,) that its next draws take, for an engine that draws."""
+        missing = count - len(self._uniforms)
+        if missing > 0:
+            self._uniforms = np.concatenate([self._uniforms, self._rng.random(missing)])
+        return self._uniforms[:count]
+
+    def use_up(self, count: int) -> None:
+        """Drop the first `count` of them, which were drawn with."""
+        self._uniforms = self._uniforms[count:]

@@ -1,0 +1,188 @@
+"""A text that others continue: it is read once, up to the logits of what comes next.
+
+Shapes: N tokens of the prime, T time, B primes read together, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from rondel.engine import Engine, EngineState
+from rondel.engine.base import Floats, Ids
+from rondel.errors import InputError
+from rondel.generation.logprobs import TokenLogprob, token_logprob
+from rondel.generation.sampling.sampler import check_can_write
+from rondel.text.tokenizers import Decoder, Tokenizer
+from rondel.text.tokenizers.base import texts_of
+
+CHUNK = 256
+"""Steps of a prime read at a time, so that a long one needs no more memory."""
+
+
+class Start(NamedTuple):
+    """All that is known before the first token: nothing of it depends on how one is chosen."""
+
+    ids: Ids
+    """The prime's tokens (N,)."""
+    logits_V: Floats
+    state: EngineState
+    decoder: Decoder
+    """Has written the prime; what it gives from here on continues that text."""
+
+
+def check_prime(tokenizer: Tokenizer, prime: str | Ids) -> None:
+    """Raise `InputError` if a model of this tokenizer cannot continue a prime.
+
+    There is no text (a model has no sign for the beginning of one), a token that the vocabulary
+    lacks, or nothing that the model could write.
+    """
+    if not len(prime):
+        raise InputError("there is nothing to continue: give a prime of at least one character")
+    check_can_write(tokenizer)
+    size = tokenizer.vocab_size
+    if not isinstance(prime, str) and (largest := int(prime.max())) >= size:
+        raise InputError(f"the prompt has token {largest}; this model's are 0 to {size - 1}")
+
+
+class Prime:
+    """A prime, read by a model in parts, so that other work need not wait for a long one.
+
+    It is text, or token ids (N,). With `logprobs`, the log-probabilities of its tokens are kept,
+    and of so many likeliest ones at each. Raises `InputError` for what `check_prime` refuses.
+    """
+
+    def __init__(
+        self, engine: Engine, tokenizer: Tokenizer, prime: str | Ids, logprobs: int | None = None
+    ) -> None:
+        check_prime(tokenizer, prime)
+        self._engine, self._tokenizer, self._alternatives = engine, tokenizer, logprobs
+        self._spellings: list[str] | None = None
+        if isinstance(prime, str):
+            self.text, text = prime, without_implied_space(tokenizer, prime)
+            self.ids = tokenizer.encode(text)
+            if logprobs is not None:
+                self._spellings = texts_of(prime, tokenizer.spans(text))
+        else:
+            self.text, self.ids = tokenizer.decode(prime.tolist()), prime
+        self._state = engine.initial_state()
+        self._decoder = tokenizer.decoder()
+        self._read = 0
+        self._logits_V: Floats | None = None
+        self.logprobs: list[TokenLogprob] = []
+
+    @property
+    def keeps_logprobs(self) -> bool:
+        """Whether the log-probabilities of its tokens are kept."""
+        return self._alternatives is not None
+
+    @property
+    def left(self) -> int:
+        """How many tokens are still to be read."""
+        return len(self.ids) - self._read
+
+    def start(self) -> Start:
+        """Where a text that continues it starts, now that nothing is left to read."""
+        assert self._logits_V is not None
+        # Of all this, only the decoder changes as a text goes on.
+        return Start(self.ids, self._logits_V, self._state, copy.copy(self._decoder))
+
+    def _note(self, block: Ids, logits_TV: Floats) -> None:
+        assert self._alternatives is not None
+        logits_V = self._logits_V
+        for token, after_V in zip(block.tolist(), logits_TV, strict=True):
+            noted = token_logprob(
+                self._tokenizer, self._decoder, token, logits_V, self._alternatives, writable=False
+            )
+            if self._spellings is not None:
+                noted = noted.spelled(self._spellings[len(self.logprobs)])
+            self.logprobs.append(noted)
+            logits_V = after_V
+
+    def _advance(self, block: Ids, logits_V: Floats | None, state: EngineState) -> None:
+        self._read += len(block)
+        self._logits_V, self._state = logits_V, state
+        if not self.keeps_logprobs:
+            for token in block.tolist():
+                self._decoder.push(token)
+        if not self.left:
+            # It may end with part of a character's bytes, and has shown them: they are not to be
+            # shown again with the others.
+            self._decoder.finish()
+            if self._tokenizer.implies_space and self.text[-1].isspace():
+                self._decoder = _AfterSpace(self._decoder)
+
+
+def read_together(primes: Sequence[Prime], tokens: int) -> None:
+    """Read on in several primes, by as many tokens as each has left, but at most so many.
+
+    All are by one engine, and either all of them keep log-probabilities or none. A row of a
+    compiled engine is what it would be alone, and several take hardly longer than one.
+    """
+    engine, count = primes[0]._engine, min(tokens, *(one.left for one in primes))
+    blocks = [one.ids[one._read : one._read + count] for one in primes]
+    tokens_TB = np.stack(blocks, axis=1)
+    state = tuple(
+        np.concatenate(parts, axis=1) for parts in zip(*(one._state for one in primes), strict=True)
+    )
+    logits_BV: Floats | None = None
+    if primes[0].keeps_logprobs:
+        logits_TBV, state = engine.sequence(tokens_TB, state)
+        for row, one in enumerate(primes):
+            one._note(blocks[row], logits_TBV[:, row])
+        logits_BV = logits_TBV[-1]
+    else:
+        # Only what comes after a whole prime is asked for, and the head is much of a step.
+        ending = any(one.left == count for one in primes)
+        before_last = tokens_TB[:-1] if ending else tokens_TB
+        if len(before_last):
+            state = engine.advance(before_last, state)
+        if ending:
+            logits_BV, state = engine.step(tokens_TB[-1], state)
+    for row, one in enumerate(primes):
+        own = tuple(np.ascontiguousarray(part[:, row : row + 1]) for part in state)
+        one._advance(blocks[row], None if logits_BV is None else logits_BV[row].copy(), own)
+
+
+def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
+    """Read a whole prime at once; raises `InputError` for what `check_prime` refuses."""
+    whole = Prime(engine, tokenizer, prime)
+    while whole.left:
+        read_together([whole], CHUNK)
+    return whole.start()
+
+
+def without_implied_space(tokenizer: Tokenizer, prime: str) -> str:
+    """The prime as its text would go on: at word level, a space before a word is no token.
+
+    "The " would end in a token for a space at the very end of a text, which "The cat" has not.
+    """
+    word = prime.removesuffix(" ")
+    implied = tokenizer.implies_space and word != prime and word[-1:].strip() != ""
+    return word if implied else prime
+
+
+class _AfterSpace:
+    """A decoder whose prime ended in a space already, so that it writes no other."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._begun = False
+
+    def push(self, token_id: int) -> str:
+        text = self._decoder.push(token_id)
+        if not self._begun and text:
+            self._begun = True
+            return text.removeprefix(" ")
+        return text
+
+    def finish(self) -> str:
+        return self._decoder.finish()
+
+    def __copy__(self) -> _AfterSpace:
+        copied = _AfterSpace(copy.copy(self._decoder))
+        copied._begun = self._begun
+        return copied
