@@ -132,7 +132,7 @@ def test_what_is_around_a_gap_stays_and_nothing_unknown_is_filled_in(level: str)
 
 
 @pytest.mark.parametrize("level", tokenizers)
-@pytest.mark.parametrize("word_split", ["punctuation", "spaces"])
+@pytest.mark.parametrize("word_split", ["punctuation", "spaces", "tokens"])
 def test_only_the_gaps_change(level: str, word_split: str) -> None:
     model = random_text_model(level=level, word_split=word_split, lowercase=True)
     parts = " 日本\tThe  ZORBAK", " of\r\n\u3000\udcff, the", " Cup\n\n is <unk> ☃ "

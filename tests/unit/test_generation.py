@@ -240,7 +240,7 @@ def test_pieces_continue_the_prime_as_one_text(level, mode):
     assert prime + text == tokenizer.decode(ids)
 
 
-@pytest.fixture(scope="module", params=["punctuation", "spaces"])
+@pytest.fixture(scope="module", params=["punctuation", "spaces", "tokens"])
 def words(request):
     config = text_config(level="word", word_split=request.param, min_count=1)
     return train_tokenizer("The cat sat on the mat (a mat) .\nThe cat sat .", config)

@@ -183,3 +183,14 @@ def test_a_text_of_eight_times_the_length_takes_about_eight_times_the_work(part:
 
     short, long = (min(work(length) for _ in range(3)) for length in (2_000, 16_000))
     assert long < 32 * max(short, 1e-4)
+
+
+def test_a_tokenised_text_has_as_many_tokens_as_words_and_lines() -> None:
+    """As Penn Treebank files are: a space at both ends of every line, `<unk>` spelled out."""
+    text = " no it was n't <unk> \n but  it \t is N now \n\n it was \n"
+    config = text_config(level="word", word_split="tokens", min_count=1)
+    tokenizer = train_tokenizer(text, config)
+    ids = tokenizer.encode(text)
+    assert len(ids) == len(text.split()) + text.count("\n")
+    assert [tokenizer.token(int(i)) for i in ids[:6]] == ["no", "it", "was", "n't", "<unk>", "\n"]
+    assert tokenizer.decode(ids) == "no it was n't <unk>\nbut it is N now\n\nit was\n"

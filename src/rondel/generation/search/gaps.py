@@ -46,13 +46,16 @@ def split_at_gaps(tokenizer: Tokenizer, text: str, gap: str) -> list[Part]:
     # Encoded whole, so that what is next to a gap is what it is next to a word.
     whole = PLACEHOLDER.join(typed)
     ids, spans = tokenizer.encode(whole), tokenizer.spans(whole)
-    parts, first, place = [], 0, 0
+    parts: list[Part] = []
+    first, place = 0, 0
     for part in typed[:-1]:
         end = place + len(part)
         after = _token_at(tokenizer, spans, whole, end, gap)
-        parts.append(_part(ids[first:after], part, spans[first:after] - place))
+        own = spans[first:after] - place
+        parts.append(_part(ids[first:after], part, own, after_gap=place > 0, before_gap=True))
         first, place = after + 1, end + 1
-    return [*parts, _part(ids[first:], typed[-1], spans[first:] - place)]
+    own = spans[first:] - place
+    return [*parts, _part(ids[first:], typed[-1], own, after_gap=True, before_gap=False)]
 
 
 def _token_at(tokenizer: Tokenizer, spans: Spans, whole: str, place: int, gap: str) -> int:
@@ -69,11 +72,15 @@ def _token_at(tokenizer: Tokenizer, spans: Spans, whole: str, place: int, gap: s
     return first
 
 
-def _part(ids: Ids, typed: str, spans: Spans) -> Part:
+def _part(ids: Ids, typed: str, spans: Spans, *, after_gap: bool, before_gap: bool) -> Part:
     if not len(spans):
-        return Part(ids, "", bool(typed), False)
-    begin, end = int(spans[0, 0]), int(spans[-1, 1])
-    return Part(ids, typed[begin:end], begin > 0, end < len(typed))
+        between = after_gap and before_gap
+        return Part(ids, "" if between else typed, between and bool(typed), False)
+    # Of white space that is no token, a single space goes with the gap beside it.
+    before = after_gap and spans[0, 0] > 0 and typed.startswith(" ")
+    after = before_gap and spans[-1, 1] < len(typed) and typed.endswith(" ")
+    text = typed[int(before) : len(typed) - int(after)]
+    return Part(ids, text, bool(before), bool(after))
 
 
 def put_together(
@@ -88,8 +95,9 @@ def put_together(
         pieces += [_space(tokenizer, implied, before, filling[0]), tokenizer.decode(filling)]
         before, implied = filling[-1], part.space_before
         if len(part.ids):
-            pieces += [_space(tokenizer, implied, before, int(part.ids[0])), part.text]
+            pieces.append(_space(tokenizer, implied, before, int(part.ids[0])))
             before, implied = int(part.ids[-1]), part.space_after
+        pieces.append(part.text)
     return "".join(pieces)
 
 

@@ -10,6 +10,11 @@ character) are tokens apart, and where two touch, a punctuation token carries th
 side, the annotation of the OpenNMT Tokenizer (https://github.com/OpenNMT/Tokenizer)::
 
     "Hello," he said: well-known.   ->   "￭ Hello ￭, ￭" he said ￭: well ￭-￭ known ￭.
+
+Of a text that is tokenised already (`--word-split tokens`), tokens are what stands between white
+space, and every line break. Other white space separates them, however much there is, and is not
+kept: a file with spaces at both ends of its lines, as the Penn Treebank has, has as many tokens as
+words and lines.
 """
 
 from __future__ import annotations
@@ -41,6 +46,8 @@ LITERAL_JOINER = "<U+FFED>"
 
 # Whatever is not an implied space: the text between white space, or a run of one white space.
 CHUNK = re.compile(r"\S+|(?!(?<=\S) (?=\S))(\s)\1*")
+# The same of a text that is tokenised already.
+CHUNK_OF_TOKENS = re.compile(r"\S+|\n")
 
 MARKS_RANGE = "\u0300-\U000e01ef"
 """From the first combining mark to the last, as a range of `re`."""
@@ -63,8 +70,9 @@ class WordSettings:
 
     word_split: str = setting(
         "punctuation",
-        "split on words and punctuation, or on spaces as written",
-        choices=("punctuation", "spaces"),
+        "split on words and punctuation, or on spaces as written, or read a text that is tokenised "
+        "already: white space separates, and is kept only as one token for a line's end",
+        choices=("punctuation", "spaces", "tokens"),
     )
     vocab_size: int = setting(
         10_000, "how many of the commonest words to keep; the rest are <unk>", at_least=1
@@ -84,7 +92,8 @@ class WordTokenizer(Tokenizer):
     """One token a word, a punctuation mark or a white space that is no plain space.
 
     `<unk>`, at id 0, stands for every other word, and for itself where a text spells it out. A
-    text with nothing unknown is decoded exactly as it was (or as its lower case, if asked).
+    text with nothing unknown is decoded exactly as it was (or as its lower case, if asked; or with
+    single spaces between words and none at a line's ends, if it is read as `tokens`).
     """
 
     level = "word"
@@ -94,7 +103,7 @@ class WordTokenizer(Tokenizer):
     whole_words = implies_space = open_vocabulary = True
 
     def __init__(self, word_split: str, lowercase: bool, tokens: list[str]) -> None:
-        if word_split not in ("punctuation", "spaces"):
+        if word_split not in ("punctuation", "spaces", "tokens"):
             raise ValueError(f"words cannot be split on {word_split!r}")
         if not tokens or tokens[0] != UNKNOWN or "" in tokens:
             raise ValueError("the vocabulary does not begin with <unk>, or has an empty word")
@@ -102,6 +111,7 @@ class WordTokenizer(Tokenizer):
         self._id_of = {token: token_id for token_id, token in enumerate(tokens)}
         if len(self._id_of) < len(tokens):
             raise ValueError("the vocabulary has a word twice")
+        self._chunk = CHUNK_OF_TOKENS if word_split == "tokens" else CHUNK
         marked = word_split == "punctuation"
         self._pieces = [_piece(token, marked) for token in tokens]
 
@@ -167,18 +177,18 @@ class WordTokenizer(Tokenizer):
 
     def cut(self, text: str, near: int) -> Cut | None:
         """After a line break, or at an implied space, which then is in neither piece."""
-        line, space = last_line(text, near), text.rfind(" ", 0, near)
+        line, space = last_line(text, near), text.rfind(" ", 1, near)
         while space > line:
-            if CHUNK.match(text, space) is None and space + 1 < len(text):
+            if self._chunk.match(text, space) is None and space + 1 < len(text):
                 return Cut(space, space + 1)
-            space = text.rfind(" ", 0, space)
+            space = text.rfind(" ", 1, space)
         return Cut(line, line) if line else None
 
     def spans(self, text: str) -> Spans:
         """Where each word, mark or white space stands; the implied spaces stand in none."""
         marked = self._word_split == "punctuation"
         spans = array("q")
-        for match in CHUNK.finditer(self._lowered(text)):
+        for match in self._chunk.finditer(self._lowered(text)):
             end = match.start()
             for token in self._split(match.group()):
                 begin, end = end, end + len(_piece(token, marked).text)
@@ -233,14 +243,14 @@ class WordTokenizer(Tokenizer):
         return counts
 
     def _chunks(self, text: str) -> Iterator[str]:
-        return (match.group() for match in CHUNK.finditer(self._lowered(text)))
+        return (match.group() for match in self._chunk.finditer(self._lowered(text)))
 
     def _lowered(self, text: str) -> str:
         # All of it at once: how a Greek sigma is lowered depends on the letters around it.
         return text.lower() if self._lowercase else text
 
     def _split(self, chunk: str) -> list[str]:
-        if self._word_split == "spaces" or chunk.isspace():
+        if self._word_split != "punctuation" or chunk.isspace():
             return [chunk]
         return split_punctuation(chunk)
 
