@@ -21,7 +21,7 @@ from _serving import serving
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO, TEST = "python3 scripts/demo.py", "python3 scripts/test.py"
-SHORTER = 200
+SHORTER = 600
 CHARACTERS = 150_000
 
 
@@ -85,7 +85,7 @@ def answers(desk: Path) -> dict[str, str]:
     for line in rondel_lines():
         arguments = shlex.split(shortened(line))[1:]
         if arguments[0] == "train" and not {"--minutes", "--steps", "--epochs"} & set(arguments):
-            arguments += ["--minutes", "0.05"]
+            arguments += ["--minutes", "0.02"]
         if arguments[0] == "serve":
             found[line] = served(*arguments[1:], cwd=desk)
             continue
@@ -133,7 +133,7 @@ def test_the_demo_trains_and_prints_a_sample(tmp_path: Path):
     taken, made = tmp_path / "coffee", tmp_path / "coffee-2"
     taken.mkdir()
     script = shlex.split(DEMO)[1:]
-    output = run(sys.executable, *script, "--minutes", "0.05", "--out", taken, cwd=ROOT)
+    output = run(sys.executable, *script, "--minutes", "0.02", "--out", taken, cwd=ROOT)
     assert (made / "best" / "model.json").is_file()
     assert not list(taken.iterdir())
     training, sample = output.split(f"sample {made / 'best'} --temperature 0.8\n")[-2:]

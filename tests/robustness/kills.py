@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "sentence VAE": ("--model", "sentence-vae", "--latent-size", "8"),
 }
 # Enough that a run is never over before its last kill.
-STEPS_A_KILL, LEAST_STEPS = 60, 240
+STEPS_A_KILL, LEAST_STEPS = 60, 120
 DETERMINED = ("step", "epoch", "tokens", "train_loss", "val_loss", "learning_rate")
 
 
@@ -83,8 +83,8 @@ def wait_for_a_moment(
     """Wait for what a run does (it is born, it trains, it saves), and a random while longer."""
     if not run.exists():
         leftover = drafts(run)
-        # At birth; at the third attempt, once it is born.
-        wait_until(process, run.exists if kill == 2 else lambda: drafts(run) - leftover)
+        # At birth; at the second attempt, once it is born.
+        wait_until(process, run.exists if kill == 1 else lambda: drafts(run) - leftover)
     else:
         for _ in range(int(draw.integers(1, 6))):
             known = size(run / "metrics.jsonl")
