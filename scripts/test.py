@@ -40,7 +40,7 @@ def check_plugin() -> None:
     # Built with what the environment has: nothing is downloaded.
     options = ("--no-deps", "--no-build-isolation", "--upgrade", "--target", PLACE)
     run(*pip, *options, PLUGIN, cwd=ROOT)
-    tests = ("tests/conformance", PLUGIN / "tests", "-k", "example")
+    tests = (*EACH_CORE, "tests/conformance", PLUGIN / "tests", "-k", "example")
     run(program("python"), "-m", "pytest", *tests, cwd=ROOT, environment={"PYTHONPATH": str(PLACE)})
 
 
