@@ -21,7 +21,8 @@ from rondel.settings import RunConfig, Settings
 from rondel.settings.fields import settings_of
 from rondel.training.learner import Learner
 from rondel.training.loop import fit
-from rondel.training.resolve import REFERENCE_CELLS, resolve
+from rondel.training.numpy_learner import reference_cells
+from rondel.training.resolve import resolve
 from rondel.training.run import Run
 from rondel.training.snapshots import read_snapshot, write_snapshot
 from rondel.training.start import begin, configure
@@ -55,7 +56,7 @@ def start(
 ) -> Run:
     """A run about to take its first step; what `settings` do not say is small."""
     warm_start = warm_start_from(init_from, word_vectors)
-    small = {k: v for k, v in SMALL.items() if not (warm_start and k in warm_start.fixed())}
+    small = {k: v for k, v in SMALL.items() if not (warm_start and k in warm_start.fixed({}))}
     config = configure(had({**small, **settings}), warm_start=warm_start)
     return begin(text, config, folder, warm_start=warm_start)
 
@@ -107,7 +108,7 @@ def variants() -> Iterator[tuple[str, str]]:
 
 def with_reference() -> list[tuple[str, str]]:
     """Those variants that `rondel.reference` has too."""
-    return [variant for variant in variants() if variant[0] in REFERENCE_CELLS]
+    return [variant for variant in variants() if variant[0] in reference_cells()]
 
 
 def with_kernel() -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from rondel.cells.base import LayerParameters
 from rondel.nn.layers import SteppedLayer
 from rondel.reference.cells import Array, State, make_cell
 from rondel.reference.model import Model, cross_entropy, initial_parameters
-from rondel.training.resolve import REFERENCE_CELLS
+from rondel.training.numpy_learner import reference_cells
 
 V, H, B, T = 7, 5, 3, 6
 INPUTS: dict[str, dict[str, Any]] = {
@@ -190,7 +190,7 @@ def test_registered_cell_makes_the_reference_sequence(
             np.testing.assert_allclose(part, np.stack(theirs), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("name", REFERENCE_CELLS)
+@pytest.mark.parametrize("name", reference_cells())
 def test_chosen_biases_start_as_the_registered_cell_says(name: str) -> None:
     cell = build_cell(model_config(cell=name, hidden_size=H, forget_bias=1.5))
     parameters = initial_parameters(make_cell(name), V, H, 2, forget_bias=1.5)

@@ -16,8 +16,7 @@ from rondel.engine import NumpyEngine
 from rondel.evaluation.evaluate import evaluate
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.training.learner import Learner
-from rondel.training.numpy_learner import NumpyLearner
-from rondel.training.resolve import REFERENCE_CELLS
+from rondel.training.numpy_learner import NumpyLearner, reference_cells
 from rondel.training.torch_learner import TorchLearner
 
 BACKENDS = ("torch", "numpy")
@@ -137,7 +136,7 @@ def test_what_a_learner_hands_out_is_a_copy(backend: str, tokens: np.ndarray) ->
 
 @pytest.mark.parametrize(
     ("cell", "backend"),
-    [(cell, "torch") for cell in cells] + [(cell, "numpy") for cell in REFERENCE_CELLS],
+    [(cell, "torch") for cell in cells] + [(cell, "numpy") for cell in reference_cells()],
 )
 def test_validation_in_parallel_is_the_text_read_in_order(
     cell: str, backend: str, tokens: np.ndarray, tokenizer: Tokenizer

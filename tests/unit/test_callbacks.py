@@ -295,7 +295,8 @@ def test_anybodys_callback_listens_to_a_run(tmp_path: Path, coffee_file: Path) -
     ("place", "reason"),
     [
         ("nowhere:Counted", "cannot be made"),
-        ("math", "cannot be made"),
+        ("math", "no callback is called 'math'; there are: "),
+        ("metrics", "every run has the callback metrics"),
         ("math:nothing", "cannot be made"),
         ("builtins:dict", "is no rondel.training.callbacks.Callback"),
     ],

@@ -94,7 +94,7 @@ USELESS: list[tuple[dict[str, Any], str]] = [
     ({"latent_size": 3}, "--latent-size is for model sentence-vae, and this run has model"),
     (
         {"early_stopping": 3, "validation_fraction": 0.0},
-        "--early-stopping has no effect without a validation part",
+        "--early-stopping has no effect with --validation-fraction 0",
     ),
     ({"level": "byte", "encoding": "l1"}, "--encoding has no effect where bytes are read"),
     ({"sentences": "prose"}, "--sentences has no effect without --max-sentence-length"),

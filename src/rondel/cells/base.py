@@ -57,6 +57,11 @@ class Cell(ABC):
         """Its fields are settings of a model: see `rondel.settings.component`."""
         return {"model": cls}
 
+    @classmethod
+    def chosen_settings(cls, *, open_vocabulary: bool) -> Mapping[str, Any]:
+        """Its settings that go by the tokens of the text, where none are given: see `Tokenizer`."""
+        return {}
+
     @abstractmethod
     def pointwise(
         self, xp: Any, input_gates: Array, hidden_gates: Array, state: State

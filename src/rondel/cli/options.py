@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from rondel.errors import InputError
+from rondel.kinds import kinds
 from rondel.settings import all_settings, flag_name
 from rondel.settings.catalogue import Setting
 from rondel.settings.fields import choices_of
@@ -88,6 +89,34 @@ def _setting_option(name: str, setting: Setting) -> Callable[[F], F]:
         default=None,
         help=text,
     )
+
+
+KIND = "kind_"
+
+
+def kind_options(command: F) -> F:
+    """Give a command the flag of each kind of model that has one: short for `--model`."""
+    for kind in kinds.values():
+        if kind.flag_help:
+            command = click.option(
+                f"--{kind.name}",
+                KIND + kind.name.replace("-", "_"),
+                flag_value=kind.name,
+                default=None,
+                help=f"{kind.flag_help}: short for --model {kind.name}.",
+            )(command)
+    return command
+
+
+def given_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that flags of `setting_options` and `kind_options` give."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    settings = {name: value for name, value in given.items() if not name.startswith(KIND)}
+    for name in given.keys() - settings.keys():
+        kind = given[name]
+        if settings.setdefault("model", kind) != kind:
+            raise InputError(f"--{kind} and --model {settings['model']} disagree; leave one out")
+    return settings
 
 
 def rule_options(command: F) -> F:

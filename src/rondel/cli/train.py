@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rondel.cli.options import SectionedCommand, setting_options
+from rondel.cli.options import (
+    SectionedCommand,
+    given_settings,
+    kind_options,
+    setting_options,
+)
 from rondel.errors import InputError
 from rondel.settings import Settings, TextConfig, read_settings
 from rondel.text.tokenizers import tokenizers
@@ -38,19 +43,16 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143, "hung up": 129}
 @click.option(
     "--word-vectors", type=click.Path(path_type=Path), help="Start from word2vec vectors."
 )
-@click.option(
-    "--bidirectional",
-    is_flag=True,
-    help="Predict from both sides: short for --model bidirectional.",
-)
+@kind_options
 @click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in --out, at the first save.")
 @click.option(
     "--callback",
     "callbacks",
     multiple=True,
-    metavar="MODULE:CLASS",
-    help="Another's callback that listens to the run; may be given several times.",
+    metavar="NAME",
+    help="A callback that listens to the run, by name or as MODULE:CLASS; may be given several "
+    "times.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("--plain", is_flag=True, help="Plain lines, as when not on a terminal.")
@@ -63,7 +65,6 @@ def command(
     resume: Path | None,
     init_from: Path | None,
     word_vectors: Path | None,
-    bidirectional: bool,
     config: Path | None,
     overwrite: bool,
     callbacks: tuple[str, ...],
@@ -86,9 +87,7 @@ def command(
 
     from rondel.cli.compiling import tell_of_compiling
 
-    settings = {name: value for name, value in flags.items() if value is not None}
-    if bidirectional and settings.setdefault("model", "bidirectional") != "bidirectional":
-        raise InputError(f"--bidirectional and --model {settings['model']} disagree; leave one out")
+    settings = given_settings(flags)
     listeners = [_callback(place) for place in callbacks]
     console = Console(quiet=quiet, force_terminal=False if plain else None)
     if not quiet:
@@ -101,7 +100,6 @@ def command(
             "--out": out,
             "--init-from": init_from,
             "--word-vectors": word_vectors,
-            "--bidirectional": bidirectional,
             "--config": config,
             "--overwrite": overwrite,
         }
@@ -206,12 +204,13 @@ def _introduce(run: Run, name: str, console: Console) -> None:
 
 
 def _callback(place: str) -> Callback:
-    """The callback of the class at "module:Class", which takes no arguments."""
-    from rondel.training.callbacks import Callback
+    """The callback that is registered by a name, or is of the class at "module:Class"."""
+    from rondel.training.callbacks import Callback, callbacks
 
-    module, _, name = place.partition(":")
+    module, colon, name = place.partition(":")
     try:
-        made = getattr(importlib.import_module(module), name)()
+        cls = getattr(importlib.import_module(module), name) if colon else callbacks[place]
+        made = cls()
     except (ImportError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f"--callback {place} cannot be made ({error}); it names a class as module:Class, which "
@@ -219,6 +218,8 @@ def _callback(place: str) -> Callback:
         ) from None
     if not isinstance(made, Callback):
         raise InputError(f"--callback {place} is no rondel.training.callbacks.Callback")
+    if made.standard(None):
+        raise InputError(f"every run has the callback {place}; leave --callback {place} out")
     return made
 
 

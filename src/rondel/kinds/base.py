@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel.kinds.arrays import Arrays, language_model_arrays
 from rondel.settings.sections import ModelConfig
+
+if TYPE_CHECKING:
+    from rondel.data.facts import TextFacts
 
 
 class Part:
@@ -37,6 +40,9 @@ class Kind:
 
     noun: ClassVar[str]
     """What a message calls a model of this kind, without an article."""
+
+    flag_help: ClassVar[str] = ""
+    """What `rondel train --NAME` does, which is short for `--model NAME`; without, no such flag."""
 
     loss_name: ClassVar[str] = "loss"
     """What its losses are called, so that none passes for one of another kind."""
@@ -92,6 +98,10 @@ class Kind:
         """See `rondel.settings.component`."""
         types = {"model": self.model_settings, "training": self.training_settings}
         return {section: cls for section, cls in types.items() if cls is not None}
+
+    def counted(self, facts: TextFacts) -> Mapping[str, Any]:
+        """Settings of the model that are counted in its text and never given."""
+        return {"vocab_size": facts.vocab_size}
 
     def arrays(self, config: ModelConfig) -> Arrays:
         """Name and shape of every array of such a model, one after the other."""

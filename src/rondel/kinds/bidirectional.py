@@ -20,6 +20,7 @@ class Bidirectional(Kind):
 
     name = "bidirectional"
     noun = "bidirectional model"
+    flag_help = "Predict from both sides"
     loss_name = "cloze loss"
     batches = Part("rondel.data.batches:two_way_batches")
     module = Part("rondel.models.bidirectional:BidirectionalModel")

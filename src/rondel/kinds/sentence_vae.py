@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel.cells import cells
 from rondel.kinds import kinds
@@ -18,6 +18,9 @@ from rondel.kinds.arrays import (
 from rondel.kinds.base import Kind, Part
 from rondel.settings.fields import setting, settings_of
 from rondel.settings.sections import CELLS, ModelConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from rondel.data.facts import TextFacts
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ class LatentTraining:
         "et al. 2019)",
         choices=("none", "linear", "logistic", "cyclical"),
     )
-    kl_annealing_steps: int = setting(2000, "steps of that rise, or of a cycle", at_least=1)
+    kl_annealing_steps: int = setting(
+        2000, "steps of that rise, or of a cycle", at_least=1, idle_with=("kl_annealing", "none")
+    )
     beta: float = setting(1.0, "weight of the KL term after that", at_least=0)
     word_dropout: float = setting(
         0.2,
@@ -118,6 +123,10 @@ class SentenceVAE(Kind):
     read_request = Part("rondel.serving.requests:read_sentences")
     text_reader = Part("rondel.inspection.sentences:SentenceReader")
     show_sample = Part("rondel.training.callbacks.samples:written_sentences")
+
+    def counted(self, facts: TextFacts) -> Mapping[str, Any]:
+        """See `Kind.counted`."""
+        return {**super().counted(facts), "longest_sentence": facts.longest_sentence}
 
     def arrays(self, config: ModelConfig) -> Arrays:
         """A language model's (which may read z too), one or two encoders, and the maps around z.

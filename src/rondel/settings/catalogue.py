@@ -72,26 +72,32 @@ def _components() -> Iterator[tuple[str, str, Any]]:
                     yield selector, name, component
 
 
-def own_types(section: str, choices: Mapping[str, Any]) -> list[type]:
-    """The settings dataclasses that the chosen components add to a section.
+def chosen_components(choices: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """The components that values of settings choose: what chooses it, its name, and itself.
 
-    `choices` are values of settings by name: those that choose a component are looked up. A
-    component's settings may choose one in turn, as a sentence VAE's encoder does with its cell.
+    A component's settings may choose one in turn, as a sentence VAE's encoder does with its cell:
+    that is a `cell` too.
     """
-    types: list[type] = []
-    waiting = [(cls, choices) for cls in SECTIONS.values()]
+    selectors: dict[str, str] = {}
+    waiting: list[type] = list(SECTIONS.values())
     while waiting:
-        cls, values = waiting.pop(0)
-        for name, field in settings_of(cls).items():
-            chosen = values.get(name)
-            if not field.metadata["registry"] or chosen is None:
+        for name, field in settings_of(waiting.pop(0)).items():
+            registry, chosen = field.metadata["registry"], choices.get(name)
+            if not registry or chosen is None:
                 continue
-            for joined, own in registry_of(field)[chosen].settings_types().items():
-                if own not in types and joined == section:
-                    types.append(own)
-                if any(each.metadata["registry"] for each in settings_of(own).values()):
-                    waiting.append((own, values))
-    return types
+            component = registry_of(field)[chosen]
+            yield selectors.setdefault(registry, name), chosen, component
+            waiting += component.settings_types().values()
+
+
+def own_types(section: str, choices: Mapping[str, Any]) -> list[type]:
+    """The settings dataclasses that the chosen components (see there) add to a section."""
+    types: dict[type, None] = {}
+    for *_, component in chosen_components(choices):
+        own = component.settings_types()
+        if section in own:
+            types[own[section]] = None
+    return list(types)
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:

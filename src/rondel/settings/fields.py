@@ -33,13 +33,15 @@ def setting(
     below: float | None = None,
     flag: bool = True,
     chosen: bool = False,
+    idle_with: tuple[str, Any] | None = None,
 ) -> Any:
     """Declare a setting: a dataclass field that says what it means and what it may be.
 
     `registry` ("package:registry") names the registry whose entries are the choices; the settings
     of the entry that is chosen become settings of the run. `flag=False` keeps a field off the
     command line; `chosen` says that a run chooses the value where none is given, so that `default`
-    is only what a record has by itself.
+    is only what a record has by itself. `idle_with` is another setting and the value of that with
+    which this one has no effect.
     """
     metadata = {
         "help": help,
@@ -50,6 +52,7 @@ def setting(
         "below": below,
         "flag": flag,
         "chosen": chosen,
+        "idle_with": idle_with,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

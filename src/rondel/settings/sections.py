@@ -170,7 +170,10 @@ class TrainingConfig(Section):
         None, "stop after so long; the schedule follows the clock", above=0
     )
     early_stopping: int | None = setting(
-        None, "stop after so many validations without progress", at_least=1
+        None,
+        "stop after so many validations without progress",
+        at_least=1,
+        idle_with=("validation_fraction", 0),
     )
     eval_every: int | None = setting(None, "steps between validations", at_least=1)
     sample_every: int | None = setting(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rondel.cells import cells
 from rondel.data.batches import PADDING, Batch, evaluation_streams
 from rondel.data.store import Ids
 from rondel.engine.probability import nll
+from rondel.errors import InputError
 from rondel.folder_files import Arrays
+from rondel.kinds import kind_of
 from rondel.reference import (
     Model,
     RMSprop,
@@ -21,6 +25,48 @@ from rondel.reference import (
 )
 from rondel.settings import RunConfig
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
+
+ONLY: dict[str, Any] = {
+    "optimizer": "rmsprop",
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "precision": "fp32",
+    "freeze_embedding": False,
+}
+"""What the reference is: the classic character RNN, and nothing beyond it."""
+
+
+def reference_cells() -> list[str]:
+    """The registered cells that the reference has."""
+    found = []
+    for name in cells:
+        with suppress(KeyError):
+            make_cell(name)
+            found.append(name)
+    return found
+
+
+def refuse_beyond_reference(config: RunConfig) -> None:
+    """Raise `InputError` for settings of a run that the reference does not have."""
+    kind, settings = kind_of(config.model), config.flat()
+    if not kind.has_reference:
+        raise InputError(
+            f"--backend numpy is the plain reference and has no {kind.noun}; use --backend torch"
+        )
+    if config.model.cell not in reference_cells():
+        raise InputError(
+            f"--backend numpy has no cell {config.model.cell}; "
+            f"it has {', '.join(reference_cells())}"
+        )
+    for name, only in ONLY.items():
+        if settings[name] != only:
+            raise InputError(
+                f"--backend numpy is the plain reference and has only {name} = {only!r}; "
+                "leave that flag out, or use --backend torch"
+            )
+    if settings["device"] not in ("auto", "cpu"):
+        raise InputError("--backend numpy runs on the CPU only; leave --device out")
 
 
 class NumpyLearner:

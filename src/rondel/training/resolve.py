@@ -7,8 +7,9 @@ chosen for the machine. `resolve_text` comes before it: a text has facts only on
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from rondel.cells import Cell
 from rondel.data.facts import TextFacts
 from rondel.errors import InputError
 from rondel.kinds import Kind, kinds
@@ -22,7 +23,7 @@ from rondel.settings import (
     build_section,
     flag_name,
 )
-from rondel.settings.catalogue import owners_in_words
+from rondel.settings.catalogue import chosen_components, owners_in_words
 from rondel.settings.sections import SECTIONS, Section
 from rondel.text.tokenizers import Tokenizer, tokenizers
 from rondel.training.optimizers import optimizers
@@ -38,25 +39,11 @@ LIMITS = ("epochs", "steps", "minutes")
 # a model that is not held back learns them by heart, a short text's within minutes.
 WORD_BATCH_SIZE = 8
 SHORT_TEXT, SHORT_TEXT_DROPOUT, WORD_DROPOUT = 100_000, 0.65, 0.3
-# A forget gate that starts open remembers longer, and learns characters more slowly: compare
-# rondel train --corpus tinyshakespeare --steps 1500 --threads 1 with --forget-bias 1 and 0.
-WORD_FORGET_BIAS, FORGET_BIAS = 1.0, 0.0
 EMBEDDING_SIZE = 64
 BATCH_SIZES = {"torch": 32, "numpy": 25}
 OPTIMIZERS = {"torch": "adam", "numpy": "rmsprop"}
 # A text too short for a batch gets shorter sequences and then fewer streams, down to these.
 SHORTEST_SEQUENCE = 8
-
-# What the NumPy reference is: the classic character RNN, and nothing beyond it.
-REFERENCE_CELLS = ("rnn", "gru", "lstm")
-REFERENCE_ONLY: dict[str, Any] = {
-    "optimizer": "rmsprop",
-    "weight_decay": 0.0,
-    "dropout": 0.0,
-    "embedding_dropout": 0.0,
-    "precision": "fp32",
-    "freeze_embedding": False,
-}
 
 
 class Choice(NamedTuple):
@@ -65,6 +52,8 @@ class Choice(NamedTuple):
     names: dict[str, str]
     kind: Kind
     tokenizer: type[Tokenizer]
+    cells: tuple[type[Cell], ...]
+    """The model's, and those of its parts that have another."""
     backend: str
 
     @property
@@ -84,26 +73,27 @@ def choose(given: Settings) -> Choice:
         "optimizer": given.get("optimizer", OPTIMIZERS[backend]),
         "schedule": given.get("schedule", TrainingConfig.schedule),
     }
-    if "encoder_cell" in given:
-        names["encoder_cell"] = given["encoder_cell"]
-    chosen = Choice(names, kind, tokenizers[names["level"]], backend)
-    _refuse_useless(given, chosen)
+    components = list(chosen_components(given.fill(**names)))
+    cells = tuple(component for selector, _, component in components if selector == "cell")
+    chosen = Choice(names, kind, tokenizers[names["level"]], cells, backend)
+    _refuse_useless(given, chosen, {(selector, name) for selector, name, _ in components})
     return chosen
 
 
-def _refuse_useless(given: Settings, chosen: Choice) -> None:
+def _refuse_useless(given: Settings, chosen: Choice, running: set[tuple[str, str]]) -> None:
     """Refuse a setting that was asked for and has no effect in this run, by its name."""
     known, names = all_settings(), chosen.names
-    # A cell serves the encoder too, if that has one of its own.
-    running = {*names.items(), ("cell", names.get("encoder_cell", ""))}
     for name in sorted(given.by_hand):
-        owners = known[name].owners
+        owners, idle_with = known[name].owners, known[name].field.metadata["idle_with"]
         if owners and not running.intersection(owners):
             selector = owners[0][0]
             raise InputError(
                 f"{flag_name(name)} is for {owners_in_words(owners)}, and this run has "
                 f"{selector} {names[selector]}; leave it out"
             )
+        if idle_with and given.get(idle_with[0]) == idle_with[1]:
+            other = f"{flag_name(idle_with[0])} {idle_with[1]}"
+            raise InputError(f"{flag_name(name)} has no effect with {other}; leave it out")
     for name, reason in _useless(given, chosen).items():
         if name in given.by_hand:
             raise InputError(f"{flag_name(name)} has no effect {reason}; leave it out")
@@ -114,12 +104,8 @@ def _useless(given: Settings, chosen: Choice) -> dict[str, str]:
     useless = {}
     if chosen.tokenizer.reads_bytes:
         useless["encoding"] = "where bytes are read as they are"
-    if not given.get("validation_fraction", TextConfig.validation_fraction):
-        useless["early_stopping"] = "without a validation part (--validation-fraction 0)"
     if "max_sentence_length" not in given and not chosen.kind.defaults.get("max_sentence_length"):
         useless["sentences"] = "without --max-sentence-length"
-    if given.get("kl_annealing") == "none":
-        useless["kl_annealing_steps"] = "with --kl-annealing none"
     return useless
 
 
@@ -130,8 +116,9 @@ def resolve_text(given: Settings) -> TextConfig:
         longest = chosen.kind.defaults.get("max_sentence_length")
         given = given.fill(max_sentence_length=longest)
     elif "max_sentence_length" in given.by_hand:
+        levels = " or ".join(name for name, each in tokenizers.items() if each.whole_words)
         raise InputError(
-            "--max-sentence-length counts words: it needs --level word "
+            f"--max-sentence-length counts words: it needs --level {levels} "
             "(to cut long texts at any level, use --seq-length)"
         )
     else:
@@ -150,7 +137,9 @@ def resolve(given: Settings, facts: TextFacts, size: Size | None = None) -> RunC
     model = _resolve_model(given, chosen, facts)
     config = RunConfig(resolve_text(given), model, _resolve_training(given, chosen, facts))
     if chosen.backend == "numpy":
-        _refuse_beyond_reference(config, chosen.kind)
+        from rondel.training.numpy_learner import refuse_beyond_reference
+
+        refuse_beyond_reference(config)
     if config.training.freeze_embedding and not model.embedding_size:
         raise InputError(
             "one-hot input has no embedding to freeze; leave --freeze-embedding out, or give it "
@@ -185,11 +174,12 @@ def _resolve_model(given: Settings, chosen: Choice, facts: TextFacts) -> ModelCo
         embedding_dropout=dropout if at_word else 0.0,
         variational=at_word,
         tie_weights=tied,
-        forget_bias=WORD_FORGET_BIAS if chosen.tokenizer.open_vocabulary else FORGET_BIAS,
     )
+    for cell in chosen.cells:
+        own = cell.chosen_settings(open_vocabulary=chosen.tokenizer.open_vocabulary)
+        filled = filled.fill(**own)
     model = _section(ModelConfig, filled, chosen)
-    counted = {"vocab_size": facts.vocab_size, "longest_sentence": facts.longest_sentence}
-    return build_section(ModelConfig, {**model.flat(), **counted})
+    return build_section(ModelConfig, {**model.flat(), **chosen.kind.counted(facts)})
 
 
 def _resolve_training(given: Settings, chosen: Choice, facts: TextFacts) -> TrainingConfig:
@@ -270,29 +260,8 @@ def chosen_size(given: Settings, facts: TextFacts, machine: Machine) -> Size | N
 def _sized(given: Settings, chosen: Choice, size: Size) -> Settings:
     """The settings as given, with those of the chosen size where they say nothing themselves."""
     values = size.settings()
-    # Its learning rate is Adam's.
-    if chosen.names["optimizer"] not in ("adam", "adamw"):
+    if not optimizers[chosen.names["optimizer"]].is_like_adam:
         del values["learning_rate"]
     if not any(name in given for name in LIMITS):
         values["minutes"] = DEFAULT_MINUTES
     return given.fill(**values)
-
-
-def _refuse_beyond_reference(config: RunConfig, kind: Kind) -> None:
-    if not kind.has_reference:
-        raise InputError(
-            f"--backend numpy is the plain reference and has no {kind.noun}; use --backend torch"
-        )
-    if config.model.cell not in REFERENCE_CELLS:
-        raise InputError(
-            f"--backend numpy has no cell {config.model.cell}; it has {', '.join(REFERENCE_CELLS)}"
-        )
-    settings = config.flat()
-    for name, only in REFERENCE_ONLY.items():
-        if settings[name] != only:
-            raise InputError(
-                f"--backend numpy is the plain reference and has only {name} = {only!r}; "
-                "leave that flag out, or use --backend torch"
-            )
-    if settings["device"] not in ("auto", "cpu"):
-        raise InputError("--backend numpy runs on the CPU only; leave --device out")

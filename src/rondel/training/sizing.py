@@ -31,9 +31,7 @@ SHORT_TEXT, SMALL_BATCH, BATCH = 200_000, 16, 32
 STEPS_A_STREAM = 8 * TrainingConfig.seq_length
 
 # What is timed to know the machine.
-TRIED = ModelConfig(
-    vocab_size=64, embedding_size=64, hidden_size=256, num_layers=1, own={"forget_bias": 0.0}
-)
+TRIED = ModelConfig(vocab_size=64, embedding_size=64, hidden_size=256, num_layers=1)
 TRIED_BATCH = (64, 32)
 TRIES = 5
 

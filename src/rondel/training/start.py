@@ -58,7 +58,7 @@ def configure(
     What a warm start decides comes between the two. Raises `InputError` for settings that
     contradict it, are unknown, or have no effect in the run.
     """
-    fixed = warm_start.fixed() if warm_start else {}
+    fixed = warm_start.fixed(given) if warm_start else {}
     for name, value in fixed.items():
         if given.get(name, value) not in (value, None):
             raise InputError(

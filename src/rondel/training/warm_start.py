@@ -5,6 +5,8 @@ Shapes: V vocabulary, E embedding size, H hidden size, G*H gate rows.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +17,15 @@ from rondel import artifact
 from rondel.cells import cells
 from rondel.errors import InputError
 from rondel.folder_files import Arrays
-from rondel.settings import TextConfig
+from rondel.kinds import kind_of
+from rondel.settings import ModelConfig, TextConfig
 from rondel.settings.fields import settings_of
-from rondel.text.tokenizers import Tokenizer, tokenizer_settings, train_tokenizer
+from rondel.text.tokenizers import Tokenizer, tokenizer_settings, tokenizers, train_tokenizer
+from rondel.text.tokenizers.word import WordTokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
+
+SHAPE = ("model", "cell", "num_layers", "hidden_size", "embedding_size", "tie_weights")
+"""The settings of every model that the shapes of its arrays follow from."""
 
 Counts = npt.NDArray[np.integer[Any]]
 
@@ -29,8 +36,8 @@ class WarmStart(Protocol):
     report: str
     """What was taken over, in one line; filled in by `weights`."""
 
-    def fixed(self) -> dict[str, Any]:
-        """The settings that it decides."""
+    def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that it decides, beside those that are given."""
 
     def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """The tokenizer to use, given the text that a vocabulary is made from."""
@@ -49,11 +56,10 @@ class FromModel:
         self.folder, self.old = folder, artifact.load(folder)
         self.report = ""
 
-    def fixed(self) -> dict[str, Any]:
+    def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The old model's shape, its level and how it splits text."""
         config, tokenizer = self.old.config, self.old.tokenizer
-        names = ("model", "cell", "num_layers", "hidden_size", "embedding_size", "tie_weights")
-        shape = {name: getattr(config, name) for name in names}
+        shape = {name: getattr(config, name) for name in SHAPE}
         shape |= {name: config.own[name] for name in settings_of(cells[config.cell])}
         splitting = {name: tokenizer.state()[name] for name in tokenizer.kept_settings}
         return {**shape, **splitting, "level": tokenizer.level}
@@ -74,16 +80,12 @@ class FromModel:
         if new:
             more = " …" if len(rows) - taken > len(new) else ""
             self.report += f"; new: {' '.join(map(repr, new))}{more}"
-        one_hot = not self.old.config.embedding_size
-        weights = dict(fresh)
-        for name, array in self.old.weights.items():
-            if name.startswith(("embedding.", "head.", "cloze.")):
-                weights[name] = _by_token(array, rows)
-            elif name.endswith(".weight_ih_l0") and one_hot:
-                weights[name] = np.ascontiguousarray(_by_token(array.T, rows).T)
-            else:
-                weights[name] = array
-        return weights
+        axes = axes_of_tokens(self.old.config)
+        known = {
+            name: _by_token(array, rows, axes[name]) if name in axes else array
+            for name, array in self.old.weights.items()
+        }
+        return {**fresh, **known}
 
 
 class FromWordVectors:
@@ -93,9 +95,14 @@ class FromWordVectors:
         self.vectors = load_word_vectors(path)
         self.report = ""
 
-    def fixed(self) -> dict[str, Any]:
-        """Word level, and the vectors' own size."""
-        return {"level": "word", "embedding_size": self.vectors.size}
+    def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """A level of words, and the vectors' own size."""
+        level = given.get("level") or WordTokenizer.level
+        suits = level in tokenizers and tokenizers[level].whole_words
+        return {
+            "level": level if suits else WordTokenizer.level,
+            "embedding_size": self.vectors.size,
+        }
 
     def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """Made from the text, as ever."""
@@ -121,8 +128,24 @@ def warm_start_from(
     return FromWordVectors(Path(word_vectors)) if word_vectors is not None else None
 
 
-def _by_token(old_VX: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
-    """Rows of the new vocabulary: the old token's, or the mean of all where there is none."""
-    result = old_VX[np.maximum(rows, 0)]
-    result[rows < 0] = old_VX.mean(axis=0)
-    return result
+def axes_of_tokens(config: ModelConfig) -> dict[str, int]:
+    """Which axis of a model's arrays has an entry for each token, for those that have one.
+
+    It is the axis that would grow with the vocabulary.
+    """
+    larger = dataclasses.replace(config, vocab_size=config.vocab_size + 1)
+    arrays = kind_of(config).arrays
+    return {
+        name: axis
+        for (name, shape), (_, grown) in zip(arrays(config), arrays(larger), strict=True)
+        for axis, (size, more) in enumerate(zip(shape, grown, strict=True))
+        if more > size
+    }
+
+
+def _by_token(old: npt.NDArray[Any], rows: npt.NDArray[np.intp], axis: int) -> npt.NDArray[Any]:
+    """Entries of the new vocabulary: the old token's, or the mean of all where there is none."""
+    old_VX = np.moveaxis(old, axis, 0)
+    new_VX = old_VX[np.maximum(rows, 0)]
+    new_VX[rows < 0] = old_VX.mean(axis=0)
+    return np.ascontiguousarray(np.moveaxis(new_VX, 0, axis))

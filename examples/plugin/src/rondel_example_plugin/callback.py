@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import click
 
-from rondel.training.callbacks import Callback
+from rondel.training.callbacks import Callback, callbacks
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
 
 FACTOR, MEMORY = 10.0, 0.9
 
 
+@callbacks.register("example-spikes")
 class GradientSpikes(Callback):
     """Writes a line on standard error for each step whose gradient's norm is ten times the usual.
 
     ::
 
-        rondel train book.txt --callback rondel_example_plugin.callback:GradientSpikes
+        rondel train book.txt --callback example-spikes
         rondel.train("book.txt", callbacks=[GradientSpikes()])
     """
 

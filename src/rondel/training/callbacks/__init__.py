@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from rondel.registry import Registry
 from rondel.training.callbacks.base import Callback
 
-__all__ = ["Callback"]
+callbacks: Registry[type[Callback]] = Registry("callback", "rondel.training.callbacks")
+
+__all__ = ["Callback", "callbacks"]

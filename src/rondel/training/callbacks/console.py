@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from rondel.kinds import kind_of
-from rondel.training.callbacks.base import Callback
+from rondel.training.callbacks import Callback, callbacks
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
 from rondel.units import clock, describe_loss
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 SMOOTHING = 0.98
 
 
+@callbacks.register("console")
 class ConsoleProgress(Callback):
     """Shows loss, bits per character or perplexity, tokens per second and the time left."""
+
+    shows = True
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -27,6 +30,11 @@ class ConsoleProgress(Callback):
         self._loss = math.nan
         self._rate = 0.0
         self._last = self._printed = (0, 0.0)
+
+    @classmethod
+    def standard(cls, console: Console | None) -> ConsoleProgress | None:
+        """See `Callback.standard`."""
+        return cls(console) if console else None
 
     def started(self, run: Run) -> None:
         """Draw the line, on a terminal."""

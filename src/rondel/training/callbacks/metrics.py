@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rondel.errors import ModelFolderError
 from rondel.files import write_atomically
 from rondel.folder_files import is_count, is_number, parse_json
-from rondel.training.callbacks.base import Callback
+from rondel.training.callbacks import Callback, callbacks
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 METRICS = "metrics.jsonl"
 STEPS_A_ROW = 10
 
 
+@callbacks.register("metrics")
 class MetricsFile(Callback):
     """Writes step, epoch, tokens, seconds, train_loss, val_loss, learning_rate, tokens_per_second.
 
@@ -29,6 +33,11 @@ class MetricsFile(Callback):
         self._learning_rate = 0.0
         self._losses: list[float] = []
         self._last = (0, 0.0)
+
+    @classmethod
+    def standard(cls, console: Console | None) -> MetricsFile:
+        """See `Callback.standard`."""
+        return cls()
 
     def started(self, run: Run) -> None:
         """Begin the file; a resumed run drops the rows that it is about to write again."""

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import io
 import os
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rondel.errors import require
 from rondel.files import write_atomically
 from rondel.kinds import kind_of
-from rondel.training.callbacks.base import Callback
+from rondel.training.callbacks import Callback, callbacks
 from rondel.training.callbacks.metrics import METRICS, read_metrics
 from rondel.training.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PICTURE = "loss.png"
 OF_A_SPACE = ("kl", "mutual_information", "active_units")
 
 
+@callbacks.register("plot")
 class LossPlot(Callback):
     """Draws training and validation loss over steps when the run ends."""
+
+    @classmethod
+    def standard(cls, console: Console | None) -> LossPlot | None:
+        """See `Callback.standard`."""
+        return cls() if find_spec("matplotlib") else None
 
     def closed(self, run: Run) -> None:
         """Draw what `metrics.jsonl` holds."""

@@ -12,7 +12,7 @@ from rondel.generation.latent import decode, draw_latents
 from rondel.generation.opening import opening_of
 from rondel.kinds import kind_of
 from rondel.kinds.sentence_vae import LatentSettings
-from rondel.training.callbacks.base import Callback
+from rondel.training.callbacks import Callback, callbacks
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
 
@@ -24,14 +24,22 @@ LENGTH, WORDS, SENTENCES = 200, 40, 3
 TEMPERATURE = 0.8
 
 
+@callbacks.register("samples")
 class Samples(Callback):
     """Prints a sample every `sample_every` steps, or with each validation.
 
     The draw depends on the seed and the step alone, and touches no random state of the training.
     """
 
+    shows = True
+
     def __init__(self, console: Console) -> None:
         self.console = console
+
+    @classmethod
+    def standard(cls, console: Console | None) -> Samples | None:
+        """See `Callback.standard`."""
+        return cls(console) if console else None
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
         """Print a sample if this is a step for one."""

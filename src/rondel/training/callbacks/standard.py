@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from rondel.training.callbacks.base import Callback
-from rondel.training.callbacks.metrics import MetricsFile
+from rondel.training.callbacks import Callback, callbacks
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def standard_callbacks(
-    console: Console | None = None, *, quiet: bool = False
-) -> Sequence[Callback]:
-    """Metrics, TensorBoard and the plot (where installed), and, unless `quiet`, the terminal.
+def standard_callbacks(console: Console | None = None, *, quiet: bool = False) -> list[Callback]:
+    """What every run has of the registered callbacks; those that show it after the others.
 
-    `console` is where to write; standard output if left out.
+    `console` is where they write, standard output if left out; if `quiet`, they write nowhere.
     """
-    callbacks: list[Callback] = [MetricsFile()]
-    if find_spec("tensorboard"):
-        from rondel.training.callbacks.tensorboard import TensorBoard
-
-        callbacks.append(TensorBoard())
-    if find_spec("matplotlib"):
-        from rondel.training.callbacks.plot import LossPlot
-
-        callbacks.append(LossPlot())
-    if not quiet:
+    if quiet:
+        console = None
+    elif console is None:
         from rich.console import Console
 
-        from rondel.training.callbacks.console import ConsoleProgress
-        from rondel.training.callbacks.samples import Samples
-
-        console = console or Console()
-        callbacks += [ConsoleProgress(console), Samples(console)]
-    return callbacks
+        console = Console()
+    ordered = sorted(callbacks.values(), key=lambda callback: callback.shows)
+    made = [callback.standard(console) for callback in ordered]
+    return [callback for callback in made if callback is not None]

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from rondel.errors import require
-from rondel.training.callbacks.base import Callback
+from rondel.training.callbacks import Callback, callbacks
 from rondel.training.learner import StepResult
 from rondel.training.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 FOLDER = "tensorboard"
 
 
+@callbacks.register("tensorboard")
 class TensorBoard(Callback):
     """Writes every loss term, the learning rate and the validation loss as scalars."""
 
     def __init__(self) -> None:
         self._writer: Any = None
         self._usable = True
+
+    @classmethod
+    def standard(cls, console: Console | None) -> TensorBoard | None:
+        """See `Callback.standard`."""
+        return cls() if find_spec("tensorboard") else None
 
     def started(self, run: Run) -> None:
         """Warn if nothing can be written there: TensorBoard opens names that are UTF-8 only."""

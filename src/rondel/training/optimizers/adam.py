@@ -18,6 +18,7 @@ class Adam(Optimizer):
     """`torch.optim.Adam`."""
 
     learning_rate: ClassVar[float] = 4e-3
+    is_like_adam: ClassVar[bool] = True
 
     def build(
         self, parameters: list[torch.nn.Parameter], weight_decay: float

@@ -16,6 +16,9 @@ class Optimizer(ABC):
     learning_rate: ClassVar[float]
     """The rate at its highest, where none is given."""
 
+    is_like_adam: ClassVar[bool] = False
+    """Whether the rates that are best with Adam for a model's size are so with it: see `sizing`."""
+
     @classmethod
     def settings_types(cls) -> Mapping[str, type]:
         """See `rondel.settings.component`."""
