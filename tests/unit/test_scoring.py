@@ -36,7 +36,9 @@ TEXT = (
 LEVELS = [
     {"level": level, "word_split": split}
     for level, cls in tokenizers.items()
-    for split in ("punctuation", "spaces", "tokens")[: 1 + 2 * ("word_split" in settings_of(cls.settings))]
+    for split in ("punctuation", "spaces", "tokens")[
+        : 1 + 2 * ("word_split" in settings_of(cls.settings))
+    ]
 ]
 
 
