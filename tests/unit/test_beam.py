@@ -12,11 +12,11 @@ from _settings import model_config, text_config
 from rondel.engine import NumpyEngine
 from rondel.engine.probability import log_softmax
 from rondel.errors import InputError
-from rondel.generation.generate import GenerationSettings, generate
+from rondel.generation.generate import generate
 from rondel.generation.prime import read_prime
 from rondel.generation.sampling.rules import active_rules
-from rondel.generation.sampling.sampler import Shaper
 from rondel.generation.search.beam import best_texts
+from rondel.generation.settings import GenerationSettings
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LETTERS = "abcd"
@@ -105,7 +105,7 @@ def test_a_width_of_all_texts_finds_the_likeliest(chars, seed, rules, stop):
 def best_of(engine, tokenizer, count, prime="ab", **settings):
     chosen = GenerationSettings(mode="beam", **settings)
     start = read_prime(engine, tokenizer, prime)
-    return best_texts(engine, tokenizer, chosen, start, Shaper(tokenizer, chosen.rules), count)
+    return best_texts(engine, tokenizer, chosen, start, count)
 
 
 @pytest.mark.parametrize("stop", [None, "b", "ca"])

@@ -17,9 +17,9 @@ from rondel.errors import InputError
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
 from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.scoring import Columns, ScoringSettings, score
-from rondel.generation.generate import GenerationSettings
 from rondel.generation.search.filling import Filled, FillSettings, fill
 from rondel.generation.search.gibbs import gibbs
+from rondel.generation.settings import GenerationSettings
 
 
 @checked_methods

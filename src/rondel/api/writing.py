@@ -11,13 +11,12 @@ from rondel.api.base import Model
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
-from rondel.generation.generate import GenerationSettings, generate, write_as_asked, write_many
+from rondel.generation.generate import generate, write_as_asked, write_many
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening
 from rondel.generation.prime import check_prime, read_prime, without_implied_space
-from rondel.generation.sampling.sampler import Shaper
 from rondel.generation.search.beam import BeamText, best_texts
-from rondel.generation.settings import generation_settings
+from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.generation.stream import Output, Request
 
 if TYPE_CHECKING:
@@ -217,6 +216,5 @@ class WritingModel(Model):
             prime = self.choose_opening(0).prime
         check_prime(self.tokenizer, prime)
         self._warn_of_unknowns([prime])
-        shaper = Shaper(self.tokenizer, chosen.rules)
         start = read_prime(self._engine, self.tokenizer, prime)
-        return best_texts(self._engine, self.tokenizer, chosen, start, shaper, count)
+        return best_texts(self._engine, self.tokenizer, chosen, start, count)

@@ -64,8 +64,9 @@ def watch(
     Of the prime its last line is shown.
     """
     from rondel.cells import build_cell
-    from rondel.generation.generate import GenerationSettings, generate
+    from rondel.generation.generate import generate
     from rondel.generation.opening import opening_with
+    from rondel.generation.settings import GenerationSettings
     from rondel.inspection.stack_tracks import STATES
     from rondel.inspection.trace import find_unit
 

@@ -59,6 +59,3 @@ def write_as_asked(
         if not len(scheduler):
             return
         yield from scheduler.step()
-
-
-__all__ = ["GenerationSettings", "generate", "write_as_asked", "write_many"]

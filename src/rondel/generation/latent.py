@@ -5,7 +5,8 @@ Shapes: N sentences, Z latent size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,20 +60,29 @@ def decode(
     `InputError` if the points are no rows of the latent space's size.
     """
     check_latents(z_NZ, engine.latent_size)
-    chosen = GenerationSettings(
-        **{**vars(settings), "stop": tuple(dict.fromkeys((END, *settings.stop)))}
-    )
-    requests = (
-        Request(latent_start(engine, tokenizer, z_Z), chosen, index)
-        for index, z_Z in enumerate(z_NZ, first)
-    )
+    requests = latent_requests(engine, tokenizer, z_NZ, settings, first)
     texts: list[list[str]] = [[] for _ in z_NZ]
     for output in write_as_asked(engine.decoder, tokenizer, lambda: next(requests, None)):
         texts[output.number].append(output.text)
     return ["".join(pieces).strip() for pieces in texts]
 
 
-def latent_start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -> Start:
+def latent_requests(
+    engine: SentenceVAEEngine,
+    tokenizer: Tokenizer,
+    z_NZ: Floats,
+    settings: GenerationSettings,
+    first: int = 0,
+    logprobs: int | None = None,
+) -> Iterator[Request]:
+    """Requests for the sentences at some points, which end with their line breaks."""
+    stop = tuple(dict.fromkeys((END, *settings.stop)))
+    chosen = dataclasses.replace(settings, stop=stop)
+    for index, z_Z in enumerate(z_NZ, first):
+        yield Request(_start(engine, tokenizer, z_Z), chosen, index, logprobs)
+
+
+def _start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -> Start:
     """Where the sentence at a point starts: after the line break, in the state that z gives."""
     ids = np.array([end_id(tokenizer)])
     # One by one, so that no point's last bits depend on what is asked for beside it.

@@ -39,24 +39,24 @@ class Runner:
         self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
         self._steps = 1
 
-    def begin(self, stream: Stream) -> Output:
-        """Let a stream run for the first time: the output of its first token."""
-        start, settings = stream.start, stream.request.settings
-        assert start is not None
-        assert settings is not None
-        stream.start = None
-        if settings.mode == "beam":
-            shaper = stream.sampler.shaper
-            stream.search = beam_search(self._engine, self._tokenizer, settings, start, shaper)
-            output = stream.found(next(stream.search, None))
+    def add(self, stream: Stream) -> list[Output]:
+        """Let a stream run: the output of its first token, if it has none yet."""
+        if stream.start is None:
+            self._place(stream)
+            return []
+        start, stream.start = stream.start, None
+        if stream.sampler.mode == "beam":
+            settings = stream.request.settings
+            assert settings is not None
+            stream.search = beam_search(self._engine, self._tokenizer, settings, start)
+            output = self._step_alone(stream)
         else:
             output = stream.choose(start.logits_V)
         if not output.finished:
-            self.resume(stream)
-        return output
+            self._place(stream)
+        return [output]
 
-    def resume(self, stream: Stream) -> None:
-        """Let a stream run that has written something."""
+    def _place(self, stream: Stream) -> None:
         if self._places is None or stream.search is not None:
             self._alone.append(stream)
             return
@@ -69,7 +69,7 @@ class Runner:
         self._together.append((stream, by))
 
     def suspend(self, stream: Stream) -> None:
-        """Let a stream run no longer; it has what it needs to `resume`."""
+        """Let a stream run no longer; it has what it needs to run again."""
         if stream in self._alone:
             self._alone.remove(stream)
             return
@@ -89,7 +89,8 @@ class Runner:
 
     def _step_alone(self, stream: Stream) -> Output:
         if stream.search is not None:
-            return stream.found(next(stream.search, None))
+            text = next(stream.search, None)
+            return Output(stream.number, text or "", "length" if text is None else None)
         last_1 = np.array([stream.sampler.last])
         logits_1V, stream.engine_state = self._engine.step(last_1, stream.engine_state)
         return stream.choose(logits_1V[0])

@@ -1,8 +1,8 @@
 """Continuous batching: whose prime is read and which streams run, step by step.
 
-This is the one place that says whose turn it is: `Fairness` has the figures, and `_next_to_read`,
-`_make_room` and `_let_in` decide. None of it shows in a text: what a stream writes depends on its
-own request only (its prime, seed, rules and stops), whoever comes and goes beside it.
+This is the one place that says whose turn it is: `Fairness` has the figures, and three methods of
+`Scheduler` decide: `_next_to_read`, `_to_suspend` and `_next_to_run`. None of it shows in a text:
+what a stream writes depends on its own request only, whoever comes and goes beside it.
 """
 
 from __future__ import annotations
@@ -100,17 +100,19 @@ class Scheduler:
         stream = Stream(self._count, request, self._tokenizer)
         self._count += 1
         self._streams[stream.number] = stream
-        if isinstance(prime, Prime) and prime.left:
+        if isinstance(prime, Start):
+            self._wait(stream, prime)
+        elif prime.left:
             self._reading.setdefault(prime, []).append(stream)
         else:
-            self._wait(stream, prime)
+            self._wait(stream, prime.start())
         return stream.number
 
     def cancel(self, number: int) -> None:
         """Write no more of a stream, if it is not finished already."""
-        if number not in self._streams:
+        stream = self._streams.get(number)
+        if stream is None:
             return
-        stream = self._streams[number]
         if stream.state is StreamState.READING:
             prime = next(p for p, streams in self._reading.items() if stream in streams)
             self._reading[prime].remove(stream)
@@ -127,13 +129,41 @@ class Scheduler:
 
         Raises `ModelFolderError` if the model's output is not a number.
         """
-        read = self._read_primes()
-        wrote = self._runner.step()
-        self._account(wrote)
-        self._make_room()
-        return read + wrote + self._let_in()
+        outputs = self._read_primes()
+        outputs += self._noted(self._runner.step())
+        for stream in self._to_suspend():
+            self._runner.suspend(stream)
+            del self._running[stream.number]
+            self._wait(stream)
+        while self._waiting and len(self._running) < self.capacity:
+            stream = self._next_to_run()
+            self._waiting.remove(stream)
+            self._running[stream.number] = stream
+            stream.state, stream.turn = StreamState.RUNNING, 0
+            outputs += self._noted(self._runner.add(stream))
+        return outputs
 
-    # Primes.
+    # Whose turn it is.
+
+    def _next_to_read(self) -> list[Prime]:
+        """The prime to be read next, and those that the engine can read with it just as well."""
+        first = next(iter(self._reading))
+        if len(self._reading) == 1 or not self._engine.batch_invariant:
+            return [first]
+        alike = [p for p in self._reading if p.keeps_logprobs == first.keeps_logprobs]
+        return alike[: self._fairness.together]
+
+    def _to_suspend(self) -> list[Stream]:
+        """Those whose turn is over, as far as others wait for their places."""
+        needed = max(0, len(self._waiting) - (self.capacity - len(self._running)))
+        over = [s for s in self._running.values() if s.turn >= self._fairness.turn]
+        return over[:needed]
+
+    def _next_to_run(self) -> Stream:
+        """One of those that wait."""
+        return self._waiting[0]
+
+    # What follows from that.
 
     def _read_primes(self) -> list[Output]:
         """Read on, each prime a part in its turn: the outputs of streams whose primes are read."""
@@ -152,14 +182,6 @@ class Scheduler:
                 break
         return outputs
 
-    def _next_to_read(self) -> list[Prime]:
-        """The primes whose turn it is, several where the engine reads them together as alone."""
-        first = next(iter(self._reading))
-        if len(self._reading) == 1 or not self._engine.batch_invariant:
-            return [first]
-        alike = [p for p in self._reading if p.keeps_logprobs == first.keeps_logprobs]
-        return alike[: self._fairness.together]
-
     def _end_reading(self, prime: Prime, streams: list[Stream]) -> list[Output]:
         outputs: list[Output] = []
         for stream in streams:
@@ -167,7 +189,7 @@ class Scheduler:
             reason = "length" if stream.request.settings is None else None
             outputs.append(Output(stream.number, "", reason, 0, logprobs, tokens))
             if reason is None:
-                self._wait(stream, prime)
+                self._wait(stream, prime.start())
             else:
                 self._finish(stream)
         return outputs
@@ -179,44 +201,20 @@ class Scheduler:
             del self._recent[next(iter(self._recent))]
         return prime
 
-    # Streams.
-
-    def _wait(self, stream: Stream, prime: Prime | Start) -> None:
-        stream.begin(prime if isinstance(prime, Start) else prime.start())
+    def _wait(self, stream: Stream, start: Start | None = None) -> None:
+        if start is not None:
+            stream.begin(start)
         stream.state = StreamState.WAITING
         self._waiting.append(stream)
 
-    def _make_room(self) -> None:
-        """Suspend streams whose turn is over, as far as others wait for their places."""
-        needed = len(self._waiting) - (self.capacity - len(self._running))
-        over = [s for s in self._running.values() if s.turn >= self._fairness.turn]
-        for stream in over[: max(0, needed)]:
-            self._runner.suspend(stream)
-            del self._running[stream.number]
-            stream.state = StreamState.WAITING
-            self._waiting.append(stream)
-
-    def _let_in(self) -> list[Output]:
-        """Let streams run that have waited, while there is room: what new ones write at once."""
-        outputs = []
-        while self._waiting and len(self._running) < self.capacity:
-            stream = self._waiting.popleft()
-            stream.state, stream.turn = StreamState.RUNNING, 0
-            self._running[stream.number] = stream
-            if stream.start is None:
-                self._runner.resume(stream)
-            else:
-                outputs.append(self._runner.begin(stream))
-                self._account(outputs[-1:])
-        return outputs
-
-    def _account(self, outputs: list[Output]) -> None:
-        """Count what running streams wrote, and let go of those that finished."""
+    def _noted(self, outputs: list[Output]) -> list[Output]:
+        """The outputs of running streams, counted; those that finished run no longer."""
         for output in outputs:
             stream = self._running[output.number]
             stream.turn += output.tokens
             if output.finished:
                 self._finish(stream)
+        return outputs
 
     def _finish(self, stream: Stream) -> None:
         stream.state = StreamState.FINISHED

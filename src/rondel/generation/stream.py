@@ -99,10 +99,6 @@ class Stream:
         self._decoder = start.decoder
         self._scanner = StopScanner(settings.stop)
 
-    def found(self, text: str | None) -> Output:
-        """The output that a search's text gives; `None` is its end."""
-        return Output(self.number, text or "", "length" if text is None else None)
-
     def choose(self, logits_V: Floats) -> Output:
         """The output that one more token gives, chosen by the logits that predict it."""
         return self.take([self.sampler.choose(logits_V)], logits_V)

@@ -65,7 +65,6 @@ class Answer:
             "created": int(time.time()),
             "model": served.name,
         }
-        self._left = len(ticket.requests)
         self._prime_tokens = self._tokens = 0
         self._offsets = [0] * len(ticket.requests)
         self.log: dict[str, Any] = {"model": served.name, "prompts": asked.prompts}
@@ -73,9 +72,7 @@ class Answer:
     async def whole(self) -> list[bytes]:
         """The answer as JSON, when all of it is there."""
         outputs: list[Output] = []
-        while self._left:
-            found = await self._ticket.outputs()
-            self._left -= sum(output.finished for output in found)
+        async for found in self._arrivals():
             outputs += found
         pieces = len(outputs) + sum(map(self._pieces, outputs))
         return await self._service.off_loop(pieces, partial(self._whole, outputs))
@@ -105,11 +102,16 @@ class Answer:
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
         """What comes of each choice, merged as far as it is there."""
-        while self._left:
-            found = await self._ticket.outputs()
-            self._left -= sum(output.finished for output in found)
+        async for found in self._arrivals():
             for output in await self._service.off_loop(len(found), partial(self._merged, found)):
                 yield output
+
+    async def _arrivals(self) -> AsyncGenerator[list[Output], None]:
+        left = len(self._ticket.requests)
+        while left:
+            found = await self._ticket.outputs()
+            left -= sum(output.finished for output in found)
+            yield found
 
     def _event(self, head: dict[str, Any], output: Output) -> list[bytes]:
         return event({**head, "choices": [self._choice(output)]})

@@ -11,9 +11,8 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from rondel.errors import RondelError
 from rondel.generation.stream import Output, Request
@@ -57,18 +56,10 @@ class Ticket:
         """Say that nobody waits for it any more."""
         self._handoff.cancel(self)
 
-    def _receive(self, delivery: Delivery) -> None:
-        self._outputs += delivery.outputs
-        self._failure = delivery.failure
+    def _receive(self, outputs: Sequence[Output], failure: BaseException | None) -> None:
+        self._outputs += outputs
+        self._failure = failure
         self._ready.set()
-
-
-class Delivery(NamedTuple):
-    """What the thread has for a ticket: more of its choices, or why there will be no more."""
-
-    ticket: Ticket
-    outputs: Sequence[Output]
-    failure: BaseException | None = None
 
 
 class Handoff:
@@ -80,13 +71,9 @@ class Handoff:
         self._submitted: list[Ticket] = []
         self._cancelled: set[Ticket] = set()
         self._stopping = False
-        self._load = 0
-        self._pause_between, self._last_end = 1.0, time.monotonic()
-
-    @property
-    def load(self) -> int:
+        self.load = 0
         """Texts that were asked for and are not finished."""
-        return self._load
+        self._pause_between, self._last_end = 1.0, time.monotonic()
 
     # The event loop's side.
 
@@ -94,9 +81,9 @@ class Handoff:
         """Have texts written, in so many seconds at the most. Raises `Busy` if there is no room."""
         ticket = Ticket(requests, whole, time.monotonic() + seconds, self)
         with self._changed:
-            if self._load + len(requests) > self._most:
+            if self.load + len(requests) > self._most:
                 raise Busy(max(1, math.ceil(self._pause_between)))
-            self._load += len(requests)
+            self.load += len(requests)
             self._submitted.append(ticket)
             self._changed.notify()
         return ticket
@@ -130,21 +117,24 @@ class Handoff:
         """Note that so many texts are over, and how long that takes for one these days."""
         now = time.monotonic()
         with self._changed:
-            self._load -= texts
+            self.load -= texts
             lately = min(now - self._last_end, LONGEST_RETRY)
             self._pause_between += 0.2 * (lately - self._pause_between)
             self._last_end = now
 
-    def deliver(self, deliveries: Iterable[Delivery]) -> None:
-        """Hand outputs to the event loop, and wake it once for all of them."""
-        loops: dict[asyncio.AbstractEventLoop, list[Delivery]] = {}
-        for delivery in deliveries:
-            loops.setdefault(delivery.ticket._loop, []).append(delivery)
-        for loop, own in loops.items():
+    def deliver(
+        self, deliveries: Mapping[Ticket, Sequence[Output]], failure: BaseException | None = None
+    ) -> None:
+        """Hand outputs to the event loop, and why there will be no more, if something failed."""
+        # A loop is woken once for all of them.
+        for loop in {ticket._loop for ticket in deliveries}:
+            own = [(t, outputs) for t, outputs in deliveries.items() if t._loop is loop]
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_receive, own)
+                loop.call_soon_threadsafe(_receive, own, failure)
 
 
-def _receive(deliveries: Sequence[Delivery]) -> None:
-    for delivery in deliveries:
-        delivery.ticket._receive(delivery)
+def _receive(
+    deliveries: Sequence[tuple[Ticket, Sequence[Output]]], failure: BaseException | None
+) -> None:
+    for ticket, outputs in deliveries:
+        ticket._receive(outputs, failure)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from rondel.engine import Engine
 from rondel.generation.scheduler import Fairness, Scheduler
 from rondel.generation.stream import Output, Request
-from rondel.serving.handoff import Delivery, Handoff, Ticket
+from rondel.serving.handoff import Handoff, Ticket
 from rondel.serving.metrics import ModelMetrics
 from rondel.text.tokenizers import Tokenizer
 
@@ -100,7 +100,7 @@ class ModelThread:
         for output in outputs:
             self._give(output)
         self._measure(outputs)
-        self._handoff.deliver(list(self._due()))
+        self._handoff.deliver(self._due())
 
     def _end_what_is_over(self, cancelled: Collection[Ticket]) -> None:
         """End the texts of clients that are gone, and what has taken its time."""
@@ -119,17 +119,17 @@ class ModelThread:
             client.left -= 1
             self._handoff.count_out(1)
 
-    def _due(self) -> Iterator[Delivery]:
+    def _due(self) -> dict[Ticket, list[Output]]:
         """What clients are to hear of now, who have waited long enough."""
-        now = time.monotonic()
+        now, due = time.monotonic(), {}
         pause = SECONDS_A_STREAM * (self._scheduler.running + self._scheduler.waiting)
         for ticket, client in list(self._clients.items()):
             waits = client.left and (ticket.whole or now - client.heard < pause)
             if client.outputs and not waits:
-                yield Delivery(ticket, client.outputs)
-                client.outputs, client.heard = [], now
+                due[ticket], client.outputs, client.heard = client.outputs, [], now
                 if not client.left:
                     del self._clients[ticket]
+        return due
 
     def _measure(self, outputs: Sequence[Output]) -> None:
         scheduler, metrics = self._scheduler, self._metrics
@@ -140,7 +140,6 @@ class ModelThread:
         metrics.load(self._handoff.load, scheduler.waiting + scheduler.unread)
 
     def _fail(self, error: Exception) -> None:
-        clients = self._clients.values()
-        self._handoff.count_out(sum(client.left for client in clients))
-        self._handoff.deliver([Delivery(c.ticket, c.outputs, error) for c in clients])
+        self._handoff.count_out(sum(client.left for client in self._clients.values()))
+        self._handoff.deliver({t: client.outputs for t, client in self._clients.items()}, error)
         self._reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,10 +12,10 @@ import numpy as np
 
 from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import InputError
-from rondel.generation.latent import latent_start
+from rondel.generation.latent import latent_requests
 from rondel.generation.prime import Prime
 from rondel.generation.sampling.sampler import check_can_write
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.generation.stream import Request
 from rondel.kinds import kind_of
 from rondel.serving.errors import LONGEST_SHOWN, Refusal
@@ -22,7 +23,6 @@ from rondel.serving.handoff import Busy, Ticket
 from rondel.serving.service import Served, Service
 from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
 from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of
-from rondel.text.one_sentence import END
 
 DEFAULT_LENGTH = 16
 """As OpenAI's interface has it."""
@@ -149,13 +149,11 @@ def check_tokens(service: Service, texts: int, length: int) -> None:
 
 def settings_of(body: WritingRequest, length: int) -> GenerationSettings | None:
     """How to write; `None` if nothing is to be written."""
-    stops = (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
     rules = body.rules()
-    mode = body.mode
-    if mode == "sample" and rules.get("temperature") == 0:
-        mode = "argmax"
+    mode = "argmax" if rules.get("temperature") == 0 and body.mode == "sample" else body.mode
     # Made in any case, so that what is wrong in it is told.
-    settings = GenerationSettings(max(1, length), mode, seed_of(body.seed), stops, rules=rules)
+    seed = seed_of(body.seed)
+    settings = generation_settings(max(1, length), mode, seed, body.stop, 1, rules)
     return settings if length else None
 
 
@@ -169,13 +167,15 @@ def _sentences(
         raise Refusal("max_tokens must be at least 1 for a sentence VAE", param="max_tokens")
     check_can_write(model.tokenizer)
     length = min(settings.length, model.longest + 1)
-    stop = tuple(dict.fromkeys((END, *settings.stop)))
-    chosen = GenerationSettings(**{**vars(settings), "length": length, "stop": stop})
-    requests = [
-        Request(latent_start(model.latents, model.tokenizer, z_Z), chosen, index, body.logprobs)
-        for index, z_Z in enumerate(model.random_points(body.n, settings.seed))
-    ]
-    return Asked(requests, [], [""] * body.n, body.logprobs, [])
+    points = model.random_points(body.n, settings.seed)
+    requests = latent_requests(
+        model.latents,
+        model.tokenizer,
+        points,
+        dataclasses.replace(settings, length=length),
+        logprobs=body.logprobs,
+    )
+    return Asked(list(requests), [], [""] * body.n, body.logprobs, [])
 
 
 def _prime(served: Served, prompt: str | Ids, logprobs: int | None) -> Prime:

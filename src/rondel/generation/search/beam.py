@@ -64,7 +64,6 @@ def beam_search(
     tokenizer: Tokenizer,
     settings: GenerationSettings,
     start: Start,
-    shaper: Shaper,
 ) -> Iterator[str]:
     """Pieces of the likeliest text found, each given once every beam agrees on it.
 
@@ -73,7 +72,7 @@ def beam_search(
     """
     history = History(start.ids)
     beams: list[Beam] = []
-    for beams in _searched(engine, tokenizer, settings, start, shaper, history, 1):
+    for beams in _searched(engine, tokenizer, settings, start, history, 1):
         if agreed := _take_agreed(beams, history)[0]:
             yield agreed
     if rest := beams[0].rest():
@@ -85,7 +84,6 @@ def best_texts(
     tokenizer: Tokenizer,
     settings: GenerationSettings,
     start: Start,
-    shaper: Shaper,
     count: int,
 ) -> list[BeamText]:
     """The `count` likeliest texts found by one such search, likeliest first, each once.
@@ -100,7 +98,7 @@ def best_texts(
         )
     history, agreed_text, agreed_tokens = History(start.ids), "", 0
     beams: list[Beam] = []
-    for beams in _searched(engine, tokenizer, settings, start, shaper, history, count):
+    for beams in _searched(engine, tokenizer, settings, start, history, count):
         text, tokens = _take_agreed(beams, history)
         agreed_text, agreed_tokens = agreed_text + text, agreed_tokens + tokens
     found: dict[str, BeamText] = {}
@@ -116,11 +114,11 @@ def _searched(
     tokenizer: Tokenizer,
     settings: GenerationSettings,
     start: Start,
-    shaper: Shaper,
     history: History,
     best: int,
 ) -> Iterator[list[Beam]]:
     """The beams after each token, best first, until the `best` of them are finished."""
+    shaper = Shaper(tokenizer, settings.rules)
     logits_BV, state = start.logits_V[None], start.state
     stops = StopScanner(settings.stop)
     beams = [Beam(0.0, int(start.ids[-1]), [], "", start.decoder, stops)]
