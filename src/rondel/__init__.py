@@ -26,13 +26,24 @@ if TYPE_CHECKING:
         RondelError,
         WrongKindError,
     )
+    from rondel.evaluation.adapting import DynamicSettings
+    from rondel.evaluation.cache import Cache
+    from rondel.evaluation.evaluate import Evaluation
+    from rondel.evaluation.rescoring import Hypothesis
+    from rondel.evaluation.scoring import ScoringSettings
+    from rondel.generation.listing import SampleList
+    from rondel.inspection.trace import Trace
     from rondel.settings.given import Settings
     from rondel.training.callbacks import Callback
 
 __version__ = "0.1.0"
 __all__ = [
     "BidirectionalModel",
+    "Cache",
     "Callback",
+    "DynamicSettings",
+    "Evaluation",
+    "Hypothesis",
     "InputError",
     "LanguageModel",
     "MissingExtraError",
@@ -40,8 +51,11 @@ __all__ = [
     "ModelFolderError",
     "NonFiniteLossError",
     "RondelError",
+    "SampleList",
+    "ScoringSettings",
     "SentenceVAE",
     "Settings",
+    "Trace",
     "WrongKindError",
     "__version__",
     "load",
@@ -50,7 +64,11 @@ __all__ = [
 ]
 _HOMES = {
     "BidirectionalModel": "rondel.api.bidirectional",
+    "Cache": "rondel.evaluation.cache",
     "Callback": "rondel.training.callbacks",
+    "DynamicSettings": "rondel.evaluation.adapting",
+    "Evaluation": "rondel.evaluation.evaluate",
+    "Hypothesis": "rondel.evaluation.rescoring",
     "InputError": "rondel.errors",
     "LanguageModel": "rondel.api.language_model",
     "MissingExtraError": "rondel.errors",
@@ -58,8 +76,11 @@ _HOMES = {
     "ModelFolderError": "rondel.errors",
     "NonFiniteLossError": "rondel.errors",
     "RondelError": "rondel.errors",
+    "SampleList": "rondel.generation.listing",
+    "ScoringSettings": "rondel.evaluation.scoring",
     "SentenceVAE": "rondel.api.sentence_vae",
     "Settings": "rondel.settings.given",
+    "Trace": "rondel.inspection.trace",
     "WrongKindError": "rondel.errors",
     "load": "rondel.api.load",
     "resume": "rondel.api.training",

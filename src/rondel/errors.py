@@ -22,27 +22,63 @@ from types import ModuleType
 
 
 class RondelError(Exception):
-    """Base of every error raised on purpose; its text is one line and says what to do."""
+    """Base of every error raised on purpose; its text is one line and says what to do.
+
+    >>> import rondel
+    >>> try:
+    ...     model = rondel.load("no-such-model")
+    ... except rondel.RondelError as error:
+    ...     print(error)
+    no-such-model: there is no such folder
+    """
 
 
 class InputError(RondelError):
-    """A text, a corpus or a setting that cannot be used as it is."""
+    """A text, a corpus or a setting that cannot be used as it is.
+
+    >>> import rondel
+    >>> rondel.Settings({"hidden_size": 0})
+    Traceback (most recent call last):
+    rondel.errors.InputError: --hidden-size must be at least 1, not 0
+    """
 
 
 class WrongKindError(InputError, AttributeError):
-    """A model was asked for what only models of another kind have."""
+    """A model was asked for what only models of another kind have.
+
+    ::
+
+        rondel.load("runs/book", kind=rondel.SentenceVAE)   # a language model's folder
+        rondel.load("runs/book").interpolate()
+    """
 
 
 class ModelFolderError(RondelError):
-    """A model folder that is missing, damaged, or whose parts do not belong together."""
+    """A model folder that is missing, damaged, or whose parts do not belong together.
+
+    >>> import rondel
+    >>> rondel.load("no-such-model")
+    Traceback (most recent call last):
+    rondel.errors.ModelFolderError: no-such-model: there is no such folder
+    """
 
 
 class NonFiniteLossError(RondelError):
-    """Training produced a loss that is not a finite number."""
+    """Training produced a loss that is not a finite number.
+
+    ::
+
+        rondel.train("book.txt", learning_rate=1e6)
+    """
 
 
 class MissingExtraError(RondelError):
-    """A part of rondel that this installation left out."""
+    """A part of rondel that this installation left out.
+
+    ::
+
+        rondel.train("book.txt")   # without PyTorch: pip install "rondel[train]"
+    """
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -35,12 +35,17 @@ NAMED, TAIL = 5, 30
 
 @register_model("rondel")
 class RondelLM(LM):  # type: ignore[misc]
-    """The model in a folder, for the harness to ask."""
+    """The model in a folder, for the harness to ask.
+
+    ::
+
+        lm_eval.simple_evaluate(RondelLM("runs/book/best"), tasks=["lambada_openai"])
+    """
 
     def __init__(self, model: str | Path | LanguageModel, batch_size: int = 64, **_: Any) -> None:
         """Take a model or the folder of one; what else the harness passes on is of no use here."""
         super().__init__()
-        self.model = model if isinstance(model, LanguageModel) else load(model)
+        self.model = load(model) if isinstance(model, str | Path) else model
         self.size = int(batch_size)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:

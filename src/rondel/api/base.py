@@ -25,6 +25,11 @@ from rondel.text.reading import read_text
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.word_vectors import WordVectors, vectors_of
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rondel.inspection.trace import TraceKeywords
+
 TRAINING = "training"
 """What the text of a model's own run is called, among files. One of that name is `./training`."""
 
@@ -35,6 +40,12 @@ class Model:
 
     What a model does beside this is said by the class of its kind: `LanguageModel`,
     `BidirectionalModel`, `SentenceVAE`.
+
+    ::
+
+        model = rondel.load("runs/book/best")
+        model.config.hidden_size, model.tokenizer.vocab_size, model.progress["step"]
+        model.trace("The rain in Spain.").tracks
     """
 
     def __init__(
@@ -156,7 +167,7 @@ class Model:
             )
         return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
 
-    def trace(self, text: str, **settings: Any) -> tracing.Trace:
+    def trace(self, text: str, **settings: Unpack[TraceKeywords]) -> tracing.Trace:
         """What every unit does over a text, read from the zero state: arrays (N, L, H) by track.
 
         `settings` are those of `rondel.inspection.trace.trace`, which says what a `Trace` is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,12 @@ from rondel.evaluation.scoring import Columns, ScoringSettings, score
 from rondel.generation.search.filling import Filled, FillSettings, fill
 from rondel.generation.search.gibbs import gibbs
 from rondel.generation.settings import GenerationSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rondel.generation.search.filling import FillKeywords
+    from rondel.generation.settings import RuleKeywords
 
 
 @checked_methods
@@ -73,7 +79,10 @@ class BidirectionalModel(LanguageModel):
         return evaluate_cloze(self._both_sides, self.tokenizer, ids, characters, watch)
 
     def fill(
-        self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any
+        self,
+        text: str,
+        watch: Callable[[float], None] = lambda fraction: None,
+        **settings: Unpack[FillKeywords],
     ) -> list[Filled]:
         """The best ways to fill the gaps of a text, which are marked `___`, best first.
 
@@ -91,7 +100,7 @@ class BidirectionalModel(LanguageModel):
         sweeps: Positive = 20,
         seed: Natural | None = None,
         index: Natural = 0,
-        **rules: float,
+        **rules: Unpack[RuleKeywords],
     ) -> Iterator[str]:
         """Yield a text after each of so many sweeps, in which all its tokens are drawn again.
 

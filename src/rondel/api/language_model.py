@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,11 @@ from rondel.evaluation.rescoring import (
     unknowns_unpunished,
 )
 from rondel.evaluation.scoring import Columns, ScoringSettings, refuse_unknown, score
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rondel.evaluation.rescoring import RescoreKeywords
 
 
 @checked_methods
@@ -143,7 +148,9 @@ class LanguageModel(WritingModel):
         return score(self._engine, self.tokenizer, documents, settings, watch)
 
     def rescore(
-        self, hypotheses: Iterable[tuple[str, float, str] | Hypothesis], **settings: Any
+        self,
+        hypotheses: Iterable[tuple[str, float, str] | Hypothesis],
+        **settings: Unpack[RescoreKeywords],
     ) -> Columns:
         """Put n-best hypotheses, each (id, score, text), into a new order: a table.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rondel.api.base import Model
 from rondel.artifact import Artifact
@@ -23,9 +22,16 @@ from rondel.generation.listing import SampleList
 from rondel.generation.scheduler import CAPACITY
 from rondel.generation.search.filling import FillSettings
 from rondel.generation.search.imputation import Imputed, impute
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.kinds.sentence_vae import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from rondel.generation.landscape import LandscapeKeywords
+    from rondel.generation.search.filling import FillKeywords
+    from rondel.generation.settings import DecodingKeywords
 
 LONGEST = 400
 
@@ -78,7 +84,9 @@ class SentenceVAE(Model):
             raise InputError("there is no sentence; give at least one")
         return self.latents.encode([self._ids(sentence) for sentence in sentences])
 
-    def decode(self, z: Any, *, first: Natural = 0, **settings: Any) -> list[str]:
+    def decode(
+        self, z: Any, *, first: Natural = 0, **settings: Unpack[DecodingKeywords]
+    ) -> list[str]:
         """The sentence at each of the points `z` (N, Z), each as if it were alone.
 
         `settings` are those of `LanguageModel.stream`; `mode` is `argmax` if it is not told, and
@@ -88,22 +96,24 @@ class SentenceVAE(Model):
         points = latent.latents_of(z, self.latents.latent_size)
         return latent.decode(self.latents, self.tokenizer, points, self._chosen(settings), first)
 
-    def sample(self, prime: str | None = None, **settings: Any) -> str:
+    def sample(
+        self, prime: str | None = None, *, index: Natural = 0, **settings: Unpack[DecodingKeywords]
+    ) -> str:
         """One sentence from the prior; see `sample_sentences`. A prime is refused."""
         if prime is not None:
             raise InputError("a sentence VAE goes on from no prime; leave it out")
-        first = settings.pop("index", 0)
-        return self.sample_sentences(1, first=first, **settings)[0]
+        return self.sample_sentences(1, first=index, **settings)[0]
 
     def sample_sentences(
-        self, count: Positive = 1, *, first: Natural = 0, **settings: Any
+        self, count: Positive = 1, *, first: Natural = 0, **settings: Unpack[DecodingKeywords]
     ) -> list[str]:
         """Sentences at points drawn from N(0, I), each token drawn too if `mode` is not told.
 
         `settings` are those of `decode`. Sentence k of a `seed` is the same however many there are.
         """
         points = self.random_points(count, self._chosen(settings).seed, first)
-        return self.decode(points, first=first, **{"mode": "sample", **settings})
+        settings.setdefault("mode", "sample")
+        return self.decode(points, first=first, **settings)
 
     def samples(
         self,
@@ -114,7 +124,7 @@ class SentenceVAE(Model):
         not_in: str | Path | Sequence[str | Path] = (),
         encoding: str = "utf-8",
         index: Natural = 0,
-        **settings: Any,
+        **settings: Unpack[DecodingKeywords],
     ) -> SampleList:
         """As `LanguageModel.samples`, of what `sample_sentences` writes. A prime is refused."""
         if prime is not None:
@@ -136,7 +146,9 @@ class SentenceVAE(Model):
         """Points (N, Z) drawn from N(0, I)."""
         return latent.draw_latents(seed, count, self.latents.latent_size, first)
 
-    def reconstruct(self, sentence: str, count: Positive = 1, **settings: Any) -> list[str]:
+    def reconstruct(
+        self, sentence: str, count: Positive = 1, **settings: Unpack[DecodingKeywords]
+    ) -> list[str]:
         """What a sentence's point is written as: first the mean of q(z|x), then draws from it."""
         means, log_variances = self.encode([sentence])
         seed = self._chosen(settings).seed
@@ -150,7 +162,7 @@ class SentenceVAE(Model):
         *,
         steps: Positive = 8,
         spherical: bool = False,
-        **settings: Any,
+        **settings: Unpack[DecodingKeywords],
     ) -> list[Step]:
         """Sentences at even steps from one sentence's mean to another's, both ends with them.
 
@@ -167,7 +179,10 @@ class SentenceVAE(Model):
         return latent.steps_of(self.decode(points, **settings))
 
     def fill(
-        self, text: str, watch: Callable[[float], None] = lambda fraction: None, **settings: Any
+        self,
+        text: str,
+        watch: Callable[[float], None] = lambda fraction: None,
+        **settings: Unpack[FillKeywords],
     ) -> list[Imputed]:
         """The best ways to fill the gaps of a sentence, which are marked `___`, best first.
 
@@ -178,12 +193,14 @@ class SentenceVAE(Model):
         chosen = FillSettings(**settings)
         return impute(self.latents, self.tokenizer, text, chosen, self.longest, watch)
 
-    def analogy(self, a: str, b: str, c: str, **settings: Any) -> str:
+    def analogy(self, a: str, b: str, c: str, **settings: Unpack[DecodingKeywords]) -> str:
         """What is to `c` as `b` is to `a`: the sentence at z(b) - z(a) + z(c)."""
         means, _ = self.encode([a, b, c])
         return self.decode((means[1] - means[0] + means[2])[None], **settings)[0]
 
-    def landscape(self, sentences: Sequence[str], **settings: Any) -> dict[str, Any]:
+    def landscape(
+        self, sentences: Sequence[str], **settings: Unpack[LandscapeKeywords]
+    ) -> dict[str, Any]:
         """Sentences in two dimensions, and paths between some, as the page `latent.html` has them.
 
         `settings` are those of `rondel.generation.landscape.landscape`.
@@ -212,9 +229,19 @@ class SentenceVAE(Model):
             )
         return self.evaluate_ids(ids, iw_samples=iw_samples, seed=seed, watch=watch)
 
-    def evaluate_ids(self, sentences: Sequence[Ids], **settings: Any) -> LatentEvaluation:
+    def evaluate_ids(
+        self,
+        sentences: Sequence[Ids],
+        *,
+        iw_samples: Positive = 10,
+        seed: Natural = 1,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> LatentEvaluation:
         """As `evaluate_sentences`, for sentences as token ids, each with its line break."""
-        return evaluate_sentences(self.latents, sentences, self.tokenizer.unknown_id, **settings)
+        unknown_id = self.tokenizer.unknown_id
+        return evaluate_sentences(
+            self.latents, sentences, unknown_id, iw_samples=iw_samples, seed=seed, watch=watch
+        )
 
     def check(self, sentence: str, *, known: bool = True) -> None:
         """Raise `InputError` if a sentence is empty, too long, or of unknown words only.
@@ -226,13 +253,9 @@ class SentenceVAE(Model):
     def _ids(self, sentence: str, *, known: bool = True) -> Ids:
         return sentence_ids(self.tokenizer, sentence, self.longest, known=known)
 
-    def _chosen(self, settings: dict[str, Any]) -> GenerationSettings:
-        """Settings as the keywords of `LanguageModel.stream` say them."""
-        named = {field.name for field in dataclasses.fields(GenerationSettings)} - {"rules"}
-        own = {name: value for name, value in settings.items() if name in named}
-        if isinstance(own.get("stop"), str):
-            own["stop"] = (own["stop"],)
-        rules = {name: value for name, value in settings.items() if name not in named}
+    def _chosen(self, settings: DecodingKeywords) -> GenerationSettings:
         # The line break is a token too.
-        settings = {"length": self.longest + 1, "mode": "argmax", **own}
-        return GenerationSettings(**settings, rules=rules)
+        defaults = {"length": self.longest + 1, "mode": "argmax", "seed": None, "stop": ()}
+        values: dict[str, Any] = {**defaults, "beam_width": 4, **settings}
+        own = {name: values.pop(name) for name in (*defaults, "beam_width")}
+        return generation_settings(**own, rules=values)

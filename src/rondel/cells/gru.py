@@ -12,7 +12,13 @@ from rondel.cells.base import Array, Cell, Pointwise, State, split_gates
 @cells.register("gru")
 @dataclass(frozen=True)
 class GRU(Cell):
-    """Reset r, update z and candidate n; h' = (1 - z) n + z h, as `torch.nn.GRU`."""
+    """Reset r, update z and candidate n; h' = (1 - z) n + z h, as `torch.nn.GRU`.
+
+    ::
+
+        cell = GRU()
+        state, gates = cell.step(numpy_namespace, layer, x_BE, (h_BH,))
+    """
 
     gates: ClassVar[tuple[str, ...]] = ("reset", "update", "candidate")
     states: ClassVar[tuple[str, ...]] = ("h",)

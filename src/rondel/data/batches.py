@@ -24,6 +24,11 @@ class Batch(NamedTuple):
 
     `fresh` says that the streams begin here, so that the carried state must start over. The last
     `leftward` streams are walked through from their end to their beginning.
+
+    >>> import numpy as np
+    >>> batch, _ = next(stream_batches(np.arange(9), 2, 2, Cursor()))
+    >>> batch.inputs.tolist(), batch.targets.tolist(), batch.fresh
+    ([[0, 4], [1, 5]], [[1, 5], [2, 6]], True)
     """
 
     inputs: Ids
@@ -33,7 +38,13 @@ class Batch(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """What comes next: the chunk `chunk` of pass `epoch`."""
+    """What comes next: the chunk `chunk` of pass `epoch`.
+
+    >>> import numpy as np
+    >>> _, cursor = next(stream_batches(np.arange(9), 2, 2, Cursor()))
+    >>> cursor
+    Cursor(epoch=0, chunk=1)
+    """
 
     epoch: int = 0
     chunk: int = 0

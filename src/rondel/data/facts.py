@@ -12,6 +12,9 @@ class TextFacts(NamedTuple):
     """Tokens of the training, validation and test part of a text, and how many different ones.
 
     `sentences` (of the training part) and `longest_sentence` (in tokens) are a text of sentences'.
+
+    >>> TextFacts(vocab_size=65, train=1_000_000, validation=100_000).test
+    0
     """
 
     vocab_size: int

@@ -20,6 +20,10 @@ class DynamicSettings:
 
     A `rate` of `None` is 0.0003 where updates are scaled by the gradients on the training text, and
     0.02 where there is none to scale them by.
+
+    ::
+
+        model.evaluate_dynamically(ids, len(text), DynamicSettings(rate=0.01))
     """
 
     rate: float | None = None

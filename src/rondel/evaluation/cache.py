@@ -35,6 +35,10 @@ class Cache:
 
     `theta` is how much a state must be like the present one to count: at 0 all places count alike.
     `weight` is the share of the cache in the mixture.
+
+    ::
+
+        model.evaluate(text, cache=Cache(window=500, weight=0.2)).bits_per_character
     """
 
     window: int = 2000

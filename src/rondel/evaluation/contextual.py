@@ -27,6 +27,11 @@ class Embeddings:
     last token, its `word_backward` (W, H) at its first, so that both have read the whole word
     (Akbik et al. 2018). `spans` (N, 2) and `word_spans` (W, 2) say where tokens and words begin
     and end in the text, in characters. States are float32.
+
+    ::
+
+        found = model.embed("The rain in Spain.")
+        found.word_forward.shape            # (4, H)
     """
 
     text: str

@@ -31,6 +31,11 @@ class Evaluation:
     and `characters` count what was scored; a word is whatever stands between white space. `nats` is
     the total negative log-likelihood; `unknown` how many of the scored tokens the vocabulary lacks
     (they are scored as `<unk>`).
+
+    ::
+
+        found = model.evaluate("The rain in Spain.")
+        found.bits_per_character, found.perplexity
     """
 
     nats: float

@@ -41,6 +41,11 @@ class LatentEvaluation:
     bound of the same draws (Burda et al. 2016), which is never worse and comes to -ln p(x) itself
     as they grow many. `tokens` counts every sentence's end too, `unknown` those that the model does
     not know, and `unknown_only` the sentences that have no others: both are scored as any other.
+
+    ::
+
+        found = vae.evaluate_sentences(sentences, iw_samples=10)
+        found.nll + found.kl                # the negative ELBO of all of them, in nats
     """
 
     sentences: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,12 @@ LENGTHS = ("none", "token", "word", "character")
 
 
 class Hypothesis(NamedTuple):
-    """One line of an n-best list, and what to call it where it cannot be used."""
+    """One line of an n-best list, and what to call it where it cannot be used.
+
+    ::
+
+        model.rescore([Hypothesis("utterance-1", -12.3, "the rain in spain")])
+    """
 
     id: str
     score: float
@@ -85,6 +90,17 @@ def _hypothesis(row: Any, where: str) -> Hypothesis:
     check_text(own_id, f"the id of {where}")
     check_text(text, f"the text of {where}")
     return Hypothesis(own_id, finite(f"the score of {where}", score), text, where)
+
+
+class RescoreKeywords(TypedDict, total=False):
+    """What `LanguageModel.rescore` takes beside the hypotheses, for type checkers."""
+
+    weight: float
+    normalize: str
+    unknown_penalty: float | None
+    context: str
+    batch_size: int
+    watch: Watch
 
 
 @checked

@@ -37,6 +37,10 @@ class ScoringSettings:
     With `reset`, every line is a text of its own, read from the zero state; else a document is. A
     bidirectional model scores each token given all others of the text, or with `causal` as its
     causal half does.
+
+    ::
+
+        model.score_many(texts, ScoringSettings(by="word", unit="nats"))
     """
 
     by: str = "token"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -114,6 +114,16 @@ def write_paths(
         paths += [texts[n : n + inner] for n in range(0, len(texts), inner)]
         watch((begin + len(some)) / len(pairs))
     return ends, paths or [[] for _ in pairs]
+
+
+class LandscapeKeywords(TypedDict, total=False):
+    """What `SentenceVAE.landscape` takes beside the sentences, for type checkers."""
+
+    projection: str
+    landmarks: int
+    steps: int
+    seed: int
+    watch: Callable[[float], None]
 
 
 @checked

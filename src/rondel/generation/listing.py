@@ -119,6 +119,13 @@ class SampleList(Iterator[str]):
 
     `source` is called with a function that says how many texts are still wanted, and gives at least
     so many, one after the other, if it can.
+
+    ::
+
+        names = model.samples(10, unique=True, not_in="training")
+        for name in names:
+            print(name)
+        names.left_out, names.missing
     """
 
     def __init__(

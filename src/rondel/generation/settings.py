@@ -61,15 +61,20 @@ class RuleKeywords(TypedDict, total=False):
     repetition_penalty: float
 
 
-class WritingKeywords(RuleKeywords, total=False):
-    """What `LanguageModel.stream` takes beside the prime, for type checkers."""
+class DecodingKeywords(RuleKeywords, total=False):
+    """What `SentenceVAE.decode` takes beside the points, for type checkers."""
 
     length: int
     mode: str
     seed: int | None
-    index: int
     stop: str | Sequence[str] | None
     beam_width: int
+
+
+class WritingKeywords(DecodingKeywords, total=False):
+    """What `LanguageModel.stream` takes beside the prime, for type checkers."""
+
+    index: int
 
 
 def generation_settings(

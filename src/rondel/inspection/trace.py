@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -71,6 +72,11 @@ class Trace:
     likeliest next tokens, likeliest first, and `guesses_probability` (N, 5) how likely.
 
     Large tracks are memory maps of a temporary folder, which goes with `close` or with the trace.
+
+    ::
+
+        with model.trace("The rain in Spain.") as trace:
+            trace.values(trace.unit("1:3"))   # (N,): the third unit of the first layer
     """
 
     text: str
@@ -153,6 +159,14 @@ def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
 def track_names(config: ModelConfig) -> list[str]:
     """The names of those tracks."""
     return list(track_shapes(config))
+
+
+class TraceKeywords(TypedDict, total=False):
+    """What `Model.trace` takes beside the text, for type checkers."""
+
+    tracks: Sequence[str] | None
+    memory: int
+    watch: Watch
 
 
 @checked

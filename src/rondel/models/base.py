@@ -31,7 +31,13 @@ class TensorBatch(NamedTuple):
 
 
 class Model(nn.Module):
-    """A trainable model. What it minimises is the sum of the terms that `losses` names."""
+    """A trainable model. What it minimises is the sum of the terms that `losses` names.
+
+    ::
+
+        terms, state = model.losses(batch, model.initial_state(batch_size), step=0)
+        sum(terms.values()).backward()
+    """
 
     told: ClassVar[tuple[str, ...]] = ()
     """The terms whose sum is the loss that is told, and that a model is judged by; empty: all."""

@@ -25,6 +25,11 @@ class RecurrentStack(nn.Module):
 
     `dropout` acts on the output of every layer, the last one's included, and never on the
     recurrence (Zaremba et al. 2014); with `variational` one mask serves all steps.
+
+    ::
+
+        stack = RecurrentStack(LSTM(), input_size=64, hidden_size=256, num_layers=2)
+        outputs_TBH, state = stack(x_TBE, stack.initial_state(batch_size))
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class Settings(Mapping[str, Any]):
         kept.by_hand = self.by_hand - set(names)
         return kept
 
-    def fill(self, **values: Any) -> Settings:
+    def fill(self, values: Mapping[str, Any]) -> Settings:
         """These, and `values` where nothing was given."""
         filled = Settings()
         own = {name: value for name, value in values.items() if value is not None}

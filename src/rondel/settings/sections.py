@@ -133,7 +133,11 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True)
 class TrainingConfig(Section):
-    """How a model is trained: batches, optimiser, schedule, when to stop, what to show."""
+    """How a model is trained: batches, optimiser, schedule, when to stop, what to show.
+
+    >>> TrainingConfig(batch_size=8, steps=100).steps
+    100
+    """
 
     backend: str = setting(
         "torch", "PyTorch, or the plain NumPy reference", choices=("torch", "numpy")

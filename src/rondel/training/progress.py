@@ -18,6 +18,9 @@ class Progress:
     """Steps, passes, tokens and seconds so far; losses in nats per token.
 
     `train_loss` is the mean since the last validation (or point where one would be).
+
+    >>> Progress(steps_per_epoch=200, step=100).epoch
+    0.5
     """
 
     steps_per_epoch: int

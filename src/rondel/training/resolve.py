@@ -73,7 +73,7 @@ def choose(given: Settings) -> Choice:
         "optimizer": given.get("optimizer", OPTIMIZERS[backend]),
         "schedule": given.get("schedule", TrainingConfig.schedule),
     }
-    components = list(chosen_components(given.fill(**names)))
+    components = list(chosen_components(given.fill(names)))
     cells = tuple(component for selector, _, component in components if selector == "cell")
     chosen = Choice(names, kind, tokenizers[names["level"]], cells, backend)
     _refuse_useless(given, chosen, {(selector, name) for selector, name, _ in components})
@@ -114,7 +114,7 @@ def resolve_text(given: Settings) -> TextConfig:
     chosen = choose(given)
     if chosen.tokenizer.whole_words:
         longest = chosen.kind.defaults.get("max_sentence_length")
-        given = given.fill(max_sentence_length=longest)
+        given = given.fill({"max_sentence_length": longest})
     elif "max_sentence_length" in given.by_hand:
         levels = " or ".join(name for name, each in tokenizers.items() if each.whole_words)
         raise InputError(
@@ -150,7 +150,7 @@ def resolve(given: Settings, facts: TextFacts, size: Size | None = None) -> RunC
 
 def _section(cls: type[S], given: Settings, chosen: Choice) -> S:
     """A section of what was given and filled in, with the settings of its components."""
-    values, known = given.fill(**chosen.names), all_settings()
+    values, known = given.fill(chosen.names), all_settings()
     section = next(name for name, each in SECTIONS.items() if each is cls)
     own = {name: value for name, value in values.items() if known[name].section == section}
     return build_section(cls, own, values)
@@ -169,15 +169,17 @@ def _resolve_model(given: Settings, chosen: Choice, facts: TextFacts) -> ModelCo
     few = SHORT_TEXT_DROPOUT if facts.train < SHORT_TEXT else WORD_DROPOUT
     dropout = given.get("dropout", few if at_word else 0.0)
     filled = given.fill(
-        embedding_size=embedding_size,
-        dropout=dropout,
-        embedding_dropout=dropout if at_word else 0.0,
-        variational=at_word,
-        tie_weights=tied,
+        {
+            "embedding_size": embedding_size,
+            "dropout": dropout,
+            "embedding_dropout": dropout if at_word else 0.0,
+            "variational": at_word,
+            "tie_weights": tied,
+        }
     )
     for cell in chosen.cells:
         own = cell.chosen_settings(open_vocabulary=chosen.tokenizer.open_vocabulary)
-        filled = filled.fill(**own)
+        filled = filled.fill(own)
     model = _section(ModelConfig, filled, chosen)
     return build_section(ModelConfig, {**model.flat(), **chosen.kind.counted(facts)})
 
@@ -185,11 +187,13 @@ def _resolve_model(given: Settings, chosen: Choice, facts: TextFacts) -> ModelCo
 def _resolve_training(given: Settings, chosen: Choice, facts: TextFacts) -> TrainingConfig:
     usual = WORD_BATCH_SIZE if chosen.at_word_level else BATCH_SIZES[chosen.backend]
     filled = given.fill(
-        batch_size=chosen.kind.defaults.get("batch_size", usual),
-        learning_rate=optimizers[chosen.names["optimizer"]].learning_rate,
+        {
+            "batch_size": chosen.kind.defaults.get("batch_size", usual),
+            "learning_rate": optimizers[chosen.names["optimizer"]].learning_rate,
+        }
     )
     if not any(name in given for name in LIMITS):
-        filled = filled.fill(minutes=DEFAULT_MINUTES)
+        filled = filled.fill({"minutes": DEFAULT_MINUTES})
     training = _fitted(_section(TrainingConfig, filled, chosen), given, facts)
     return with_intervals(training, chosen.kind.steps_per_epoch(facts, training))
 
@@ -264,4 +268,4 @@ def _sized(given: Settings, chosen: Choice, size: Size) -> Settings:
         del values["learning_rate"]
     if not any(name in given for name in LIMITS):
         values["minutes"] = DEFAULT_MINUTES
-    return given.fill(**values)
+    return given.fill(values)

@@ -28,7 +28,14 @@ VALIDATION_SHARE = 1 / 20
 
 
 class Session(ABC):
-    """What the loop and its callbacks share: a learner, how far it has come, when it is to stop."""
+    """What the loop and its callbacks share: a learner, how far it has come, when it is to stop.
+
+    ::
+
+        with closing(Run(…)) as session:      # or a subclass for another task
+            session.callbacks = [ConsoleProgress(console)]
+            fit(session)
+    """
 
     def __init__(self, config: RunConfig, learner: Learner, progress: Progress) -> None:
         self.config, self.learner, self.progress = config, learner, progress

@@ -29,6 +29,11 @@ class TorchLearner:
     """A `Learner` over `torch.nn` modules. See `rondel.training.learner.Learner`.
 
     It trains the model that the configuration names, unless it is given another.
+
+    ::
+
+        learner = TorchLearner(config)
+        result = learner.step(batch, learning_rate=4e-3)
     """
 
     def __init__(self, config: RunConfig, model: Model | None = None) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +49,9 @@ class FillSettings:
     `gap` marks one in the text. A gap has `length` tokens, or if that is `None` any number up to
     `max_length` (`None`: 3 words, or 12 of other tokens). `best` fillings of the text are given,
     out of `width` that are kept at a time and `sweeps` sweeps over each; `seed` starts the draws.
+
+    >>> FillSettings(best=3, length=2).sweeps
+    4
     """
 
     gap: str = GAP
@@ -80,6 +84,18 @@ class FillSettings:
             return range(self.length, self.length + 1)
         longest = self.max_length or (MOST_WORDS if tokenizer.whole_words else LONGEST)
         return range(1, longest + 1)
+
+
+class FillKeywords(TypedDict, total=False):
+    """The fields of `FillSettings`, for type checkers."""
+
+    gap: str
+    length: int | None
+    max_length: int | None
+    best: int
+    width: int
+    sweeps: int
+    seed: int
 
 
 @dataclass(frozen=True)
