@@ -86,5 +86,5 @@ def generation_settings(
     rules: Mapping[str, Any],
 ) -> GenerationSettings:
     """Settings as the keywords of `LanguageModel.stream` say them."""
-    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    stops: Any = (stop,) if isinstance(stop, str) else () if stop is None else stop
     return GenerationSettings(length, mode, seed, stops, beam_width, rules)
