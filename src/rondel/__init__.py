@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         RondelError,
         WrongKindError,
     )
-    from rondel.evaluation.adapting import DynamicSettings
     from rondel.evaluation.cache import Cache
+    from rondel.evaluation.dynamic_settings import DynamicSettings
     from rondel.evaluation.evaluate import Evaluation
     from rondel.evaluation.rescoring import Hypothesis
     from rondel.evaluation.scoring import ScoringSettings
@@ -66,7 +66,7 @@ _HOMES = {
     "BidirectionalModel": "rondel.api.bidirectional",
     "Cache": "rondel.evaluation.cache",
     "Callback": "rondel.training.callbacks",
-    "DynamicSettings": "rondel.evaluation.adapting",
+    "DynamicSettings": "rondel.evaluation.dynamic_settings",
     "Evaluation": "rondel.evaluation.evaluate",
     "Hypothesis": "rondel.evaluation.rescoring",
     "InputError": "rondel.errors",

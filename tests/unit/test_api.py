@@ -145,7 +145,7 @@ def test_evaluation_is_the_sum_of_the_engines_surprise(trained: Path, coffee: st
     assert figures.perplexity == pytest.approx(np.exp(nats / 299))
     assert seen[-1] == 1.0
     assert seen == sorted(seen)
-    with pytest.raises(InputError, match="scoring takes at least two"):
+    with pytest.raises(InputError, match="scoring needs at least two"):
         model.evaluate("x")
 
 

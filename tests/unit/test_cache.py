@@ -16,7 +16,7 @@ from rondel.evaluation.cache import CHUNK, Cache, cached_surprisals
 
 
 def by_the_formula(model: rondel.Model, ids: np.ndarray, cache: Cache) -> list[float]:
-    """-ln p of every token but the first, one place after the other."""
+    """-ln p of every token but the first, computed token by token."""
     state, remembered, nats = model._engine.initial_state(), [], []
     for token, target in itertools.pairwise(ids):
         logits, state = model._engine.step(np.array([token]), state)
@@ -36,21 +36,21 @@ def by_the_formula(model: rondel.Model, ids: np.ndarray, cache: Cache) -> list[f
 @pytest.mark.parametrize(
     "cache", [Cache(window=500, theta=0.5, weight=0.2), Cache(window=7, theta=0.0, weight=0.5)]
 )
-def test_each_token_has_its_share_of_the_cache(trained: Path, prose: str, cache: Cache) -> None:
+def test_surprisals_agree_with_the_formula(trained: Path, prose: str, cache: Cache) -> None:
     model = rondel.load(trained)
     ids = model.tokenizer.encode(prose[: 2 * CHUNK + 9])
     found = cached_surprisals(model._engine, ids, cache)
     np.testing.assert_allclose(found, by_the_formula(model, ids, cache), rtol=1e-5)
 
 
-def test_without_weight_it_is_the_model_alone(trained: Path, coffee: str) -> None:
+def test_zero_weight_gives_the_surprisals_of_the_model_alone(trained: Path, coffee: str) -> None:
     model, text = rondel.load(trained), coffee[:500]
     alone, cached = model.evaluate(text), model.evaluate(text, cache=Cache(weight=0))
     assert cached.nats == pytest.approx(alone.nats, rel=1e-5)
     assert (cached.tokens, cached.words) == (alone.tokens, alone.words)
 
 
-def test_what_comes_again_is_expected(trained: Path) -> None:
+def test_repeated_text_becomes_more_likely(trained: Path) -> None:
     model, text = rondel.load(trained), "Xylophones zigzag quietly. " * 12
     cached = model.evaluate(text, cache=Cache(weight=0.3))
     assert cached.nats_per_token < model.evaluate(text).nats_per_token - 0.5
@@ -59,7 +59,7 @@ def test_what_comes_again_is_expected(trained: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"window": 0}, "at least 1 place, not 0"),
+        ({"window": 0}, "at least 1 token, not 0"),
         ({"theta": -1}, "theta must be 0 or more, not -1"),
         ({"weight": 1.0}, "from 0 to below 1, not 1.0"),
         ({"weight": math.nan}, "weight must be"),

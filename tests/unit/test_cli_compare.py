@@ -91,7 +91,7 @@ def test_what_cannot_be_compared_is_said(trained: Path, tmp_path: Path, coffee: 
         compared(trained, tmp_path / "both")
     both_flags = rondel("compare", trained, "--on", "-", "--baseline", "x", "--no-baseline")
     assert both_flags.exit_code == 2
-    with pytest.raises(InputError, match="scoring takes at least two"):
+    with pytest.raises(InputError, match="scoring needs at least two"):
         rondel("compare", trained, "--on", "-", stdin="x")
     train(tmp_path / "bytes", coffee, level="byte", backend="numpy", steps=2)
     with pytest.raises(InputError, match="standard input is read once only"):

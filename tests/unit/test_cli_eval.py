@@ -13,8 +13,8 @@ from _runs import logits_of, rondel
 import rondel as package
 from rondel.data.store import TokenStore
 from rondel.errors import InputError
-from rondel.evaluation.adapting import DynamicSettings
 from rondel.evaluation.cache import Cache
+from rondel.evaluation.dynamic_settings import DynamicSettings
 
 OTHER = "The café is open. A bean, a cup, a spoon.\n" * 3
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_scored_is_said(trained: Path, coffee_file: Path, tmp_pat
     package.load(trained).save(tmp_path / "alone")
     with pytest.raises(InputError, match="was moved away from the text of its run"):
         rondel("eval", tmp_path / "alone")
-    with pytest.raises(InputError, match="scoring takes at least two"):
+    with pytest.raises(InputError, match="scoring needs at least two"):
         rondel("eval", trained, "-", stdin="x")
 
 

@@ -29,7 +29,7 @@ def test_forward_states_have_read_what_is_before_and_backward_what_is_after(leve
 
 
 @every_level
-def test_shapes_and_places(level: str) -> None:
+def test_shapes_and_spans(level: str) -> None:
     model = random_text_model(level=level)
     embedded, size = model.embed(TEXT), model.config.hidden_size
     tokens = len(model.tokenizer.encode(TEXT))
@@ -44,7 +44,7 @@ def test_shapes_and_places(level: str) -> None:
 
 
 @every_level
-def test_a_word_s_states_have_both_read_all_of_it(level: str) -> None:
+def test_both_states_of_a_word_have_read_all_of_it(level: str) -> None:
     model = random_text_model(level=level)
     embedded = model.embed("the cup, hot")
     until, since = model.embed("the cup,"), model.embed("cup, hot")
@@ -53,7 +53,7 @@ def test_a_word_s_states_have_both_read_all_of_it(level: str) -> None:
 
 
 @every_level
-def test_a_batch_is_its_texts(level: str) -> None:
+def test_batching_does_not_change_embeddings(level: str) -> None:
     model = random_text_model(level=level)
     texts = [TEXT, "the", "", "   ", "is full, and\nhot", TEXT[20:60]]
     for text, embedded in zip(texts, model.embed(texts), strict=True):
@@ -66,6 +66,6 @@ def test_a_batch_is_its_texts(level: str) -> None:
         assert embedded.words == text.split()
 
 
-def test_a_model_that_reads_one_way_has_no_such_states(trained: Path) -> None:
+def test_a_language_model_is_refused(trained: Path) -> None:
     with pytest.raises(InputError, match="is a language model, which has no"):
         rondel.load(trained).embed("The coffee")

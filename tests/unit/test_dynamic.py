@@ -12,7 +12,7 @@ from _runs import train, with_reference
 
 import rondel
 from rondel.errors import InputError
-from rondel.evaluation.adapting import DynamicSettings
+from rondel.evaluation.dynamic_settings import DynamicSettings
 from rondel.reference import Model, make_cell
 from rondel.training import dynamic
 
@@ -65,7 +65,7 @@ def root_mean_squares(model: rondel.Model, ids: np.ndarray, length: int) -> dict
 
 @pytest.mark.parametrize(("cell", "nonlinearity"), with_reference(), ids=str)
 @pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
-def test_the_nats_are_those_of_the_paper_s_update(
+def test_the_nats_agree_with_the_papers_update(
     cell: str,
     nonlinearity: str,
     scaled: bool,
@@ -92,14 +92,14 @@ def test_the_nats_are_those_of_the_paper_s_update(
         np.testing.assert_array_equal(model.weights[name], array)
 
 
-def test_a_rate_of_zero_is_no_learning(trained: Path, coffee: str) -> None:
+def test_a_rate_of_zero_does_not_learn(trained: Path, coffee: str) -> None:
     model = rondel.load(trained)
     ids = model.tokenizer.encode(coffee[:500])
     found = model.evaluate_dynamically(ids, 500, DynamicSettings(rate=0.0))
     assert found.nats == pytest.approx(model.evaluate_tokens(ids, 500).nats, rel=1e-5)
 
 
-def test_settings_that_cannot_be_are_refused(trained: Path, coffee: str) -> None:
+def test_invalid_settings_are_refused(trained: Path, coffee: str) -> None:
     for settings, message in (
         ({"rate": -1.0}, "rate of dynamic evaluation must be 0 or more, not -1.0"),
         ({"rate": math.nan}, "rate must be a finite number, not nan"),
@@ -112,7 +112,7 @@ def test_settings_that_cannot_be_are_refused(trained: Path, coffee: str) -> None
     ids = model.tokenizer.encode(coffee[:500])
     with pytest.raises(InputError, match="no longer gave numbers; lower the rate"):
         model.evaluate_dynamically(ids, 500, DynamicSettings(rate=1e30, decay=0.0))
-    with pytest.raises(InputError, match="scoring takes at least two"):
+    with pytest.raises(InputError, match="scoring needs at least two"):
         model.evaluate_dynamically(ids[:1], 1)
 
 

@@ -79,7 +79,7 @@ def test_kl_and_reconstruction_are_those_of_the_densities() -> None:
     assert found.active_units == int((means.numpy().var(axis=0) > 0.01).sum())
 
 
-def test_the_weighted_bound_comes_to_the_likelihood_itself() -> None:
+def test_the_weighted_bound_converges_to_the_likelihood() -> None:
     vae = random_vae(latent_size=1)
     z = np.linspace(-8, 8, 2001, dtype=np.float32)
     prior = -0.5 * z.astype(np.float64) ** 2 - 0.5 * np.log(2 * np.pi)

@@ -53,12 +53,12 @@ def log_p(model: package.Model, text: str) -> float:
         ("u1\t1_0\tThe", "list line 2: its score '1_0' is not a finite number; correct it"),
     ],
 )
-def test_what_is_no_id_or_number_is_refused(line: str, reason: str) -> None:
+def test_an_invalid_id_or_score_is_refused(line: str, reason: str) -> None:
     with pytest.raises(InputError, match=re.escape(reason)):
         parse_nbest(f"u1\t-1\tThe\n{line}\n", "list")
 
 
-def test_a_header_is_told_of(trained: Path) -> None:
+def test_a_skipped_header_is_reported(trained: Path) -> None:
     assert (
         "standard input line 1 is a header" in rondel("rescore", trained, "-", stdin=NBEST).stderr
     )
@@ -68,7 +68,7 @@ def test_a_header_is_told_of(trained: Path) -> None:
     assert "header" not in rondel("rescore", trained, "-", stdin=bare).stderr
 
 
-def test_scores_are_the_first_pass_s_and_the_weighted_model_s(model: package.Model) -> None:
+def test_scores_are_first_pass_plus_weighted_model_score(model: package.Model) -> None:
     hypotheses = parse_nbest(NBEST, "list")
     assert [h.id for h in hypotheses] == ["u1", "u1", "u2", "u1", "u2", "u2"]
     for weight, batch_size in ((0.3, 64), (2.0, 1)):
@@ -84,9 +84,7 @@ def test_scores_are_the_first_pass_s_and_the_weighted_model_s(model: package.Mod
     assert table["unknown"].sum() == 1
 
 
-def test_with_no_weight_the_order_is_the_first_pass_s_and_equals_stay(
-    model: package.Model,
-) -> None:
+def test_zero_weight_keeps_first_pass_order_and_ties(model: package.Model) -> None:
     table = model.rescore(parse_nbest(NBEST, "list"), weight=0, unknown_penalty=0)
     assert table["first_pass"].tolist() == [-3.0, -3.5, -9.0, -1.0, -1.0, -1.5]
     assert table["text"].tolist()[3:] == ["A bean", "A \\ bean", ""]
@@ -112,7 +110,7 @@ def test_a_context_comes_before_every_hypothesis(model: package.Model) -> None:
     [
         ("u1\t-1\ta\n\nu1\t-2\tb\n", "list line 2 is empty"),
         ("u1\t-1\ta\n   \n", "list line 2 is empty"),
-        ("u1\t-1\ta\nu1\t-2\n", "list line 2 has 2 columns and takes 3, parted by tabs"),
+        ("u1\t-1\ta\nu1\t-2\n", "list line 2 has 2 columns, not 3 separated by tabs"),
         ("u1\t-1\ta\tb\n", "list line 1 has 4 columns"),
         ("u1 -1 a\n", "list line 1 has 1 columns"),
         ("u1\t-1\ta\nu1\tbad\tb\n", "list line 2: its score 'bad' is not a finite number"),
@@ -121,12 +119,12 @@ def test_a_context_comes_before_every_hypothesis(model: package.Model) -> None:
         ("u1\t-1\ta\nu1\t-1\t你 你\n", "list line 2: the model knows no character of its text"),
     ],
 )
-def test_a_line_that_cannot_be_used_is_named(model: package.Model, text: str, message: str) -> None:
+def test_an_invalid_line_is_named(model: package.Model, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         model.rescore(parse_nbest(text, "list"))
 
 
-def test_settings_that_cannot_be_are_said(model: package.Model) -> None:
+def test_invalid_settings_are_refused(model: package.Model) -> None:
     for settings, message in (
         ({"normalize": "verse"}, "one of none, token, word, character, not 'verse'"),
         ({"weight": float("nan")}, "weight must be a finite number"),
@@ -143,7 +141,9 @@ def test_settings_that_cannot_be_are_said(model: package.Model) -> None:
 LIST = [("u", -1.0, "The cup is full."), ("u", -1.0, "The cüp is füll."), ("v", 0.0, "A bean.")]
 
 
-def test_unknown_words_cost_what_the_penalty_says(model: package.Model, trained: Path) -> None:
+def test_the_penalty_is_subtracted_for_each_unknown_token(
+    model: package.Model, trained: Path
+) -> None:
     with pytest.warns(UserWarning, match="^2 unknown characters in 1 of 3 hypotheses") as caught:
         as_ever = model.rescore(LIST)
     assert Path(caught[0].filename) == Path(__file__)
@@ -157,21 +157,21 @@ def test_unknown_words_cost_what_the_penalty_says(model: package.Model, trained:
     assert paid["score"][now] == pytest.approx(before["score"][row] - 0.5 * 2 * 12 / 17)
     assert paid["lm_nats"][now] == before["lm_nats"][row]
     assert paid["text"][0] == "The cup is full."
-    text = "".join(f"{own}\t{score}\t{line}\n" for own, score, line in LIST)
+    text = "".join(f"{utterance}\t{score}\t{line}\n" for utterance, score, line in LIST)
     assert "--unknown-penalty NATS" in rondel("rescore", trained, "-", stdin=text).stderr
-    told = rondel("rescore", trained, "-", "--unknown-penalty", "99", "--best", stdin=text)
-    assert "--unknown-penalty" not in told.stderr
-    assert told.stdout.splitlines()[1].endswith("The cup is full.")
-    # Nothing is said where nothing is unknown.
+    done = rondel("rescore", trained, "-", "--unknown-penalty", "99", "--best", stdin=text)
+    assert "--unknown-penalty" not in done.stderr
+    assert done.stdout.splitlines()[1].endswith("The cup is full.")
+    # No warning if every token is known.
     model.rescore(LIST[::2])
 
 
-NO_HYPOTHESES: list[Any] = [None, "u", 5, [None], ["u"], [("u", 1)], [("u", "1", "a")]]
-NO_HYPOTHESES += [[("u", float("nan"), "a")], [(1, 1, "a")], [("u", 1, b"a")]]
+INVALID_ROWS: list[Any] = [None, "u", 5, [None], ["u"], [("u", 1)], [("u", "1", "a")]]
+INVALID_ROWS += [[("u", float("nan"), "a")], [(1, 1, "a")], [("u", 1, b"a")]]
 
 
-@pytest.mark.parametrize("rows", NO_HYPOTHESES)
-def test_what_is_no_list_of_hypotheses_is_said(model: package.Model, rows: Any) -> None:
+@pytest.mark.parametrize("rows", INVALID_ROWS)
+def test_invalid_rows_are_refused(model: package.Model, rows: Any) -> None:
     with pytest.raises(InputError, match="hypothes"):
         model.rescore(rows)
 

@@ -20,11 +20,11 @@ from rondel import Model
 from rondel.api.load import model_of
 from rondel.artifact import Artifact
 from rondel.errors import InputError, ModelFolderError
+from rondel.evaluation.batch_reading import read
 from rondel.evaluation.framing import Framing
+from rondel.evaluation.grouping import UNITS, tokens_implying_space
 from rondel.evaluation.measures import Surprisal
-from rondel.evaluation.reading import read
 from rondel.evaluation.scoring import ScoringSettings
-from rondel.evaluation.units import UNITS, tokens_after_gap
 from rondel.reference import initial_parameters, make_cell
 from rondel.settings.fields import settings_of
 from rondel.text.tokenizers import tokenizers, train_tokenizer
@@ -77,7 +77,7 @@ def log_probabilities(model: Model, ids: np.ndarray) -> np.ndarray:
 
 
 @every_model
-def test_rows_of_every_kind_sum_to_the_steps_of_the_model(
+def test_rows_of_every_unit_sum_to_the_models_steps(
     cell: str, nonlinearity: str, level: dict[str, str]
 ) -> None:
     model = make_model(cell, nonlinearity, **level)
@@ -96,16 +96,16 @@ def test_rows_of_every_kind_sum_to_the_steps_of_the_model(
         counts = table.get("scored", np.ones(len(surprisal)))
         assert np.isnan(surprisal).tolist() == (counts == 0).tolist()
         assert by == "line" or counts.all()
-        there = counts > 0
-        assert surprisal[there].sum() * math.log(2) == pytest.approx(-own.sum(), abs=1e-4)
-        assert entropies[there].sum() * math.log(2) == pytest.approx(entropy.sum())
-        assert (surprisal[there] >= 0).all()
+        finite = counts > 0
+        assert surprisal[finite].sum() * math.log(2) == pytest.approx(-own.sum(), abs=1e-4)
+        assert entropies[finite].sum() * math.log(2) == pytest.approx(entropy.sum())
+        assert (surprisal[finite] >= 0).all()
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
 @pytest.mark.parametrize("start", ["skip", "newline"])
 @pytest.mark.parametrize("reset", [False, True])
-def test_rows_of_every_kind_have_one_sum_however_a_text_is_read(
+def test_rows_of_every_unit_have_the_same_sum(
     level: dict[str, str], start: str, reset: bool
 ) -> None:
     model = make_model(**level)
@@ -116,7 +116,7 @@ def test_rows_of_every_kind_have_one_sum_however_a_text_is_read(
     np.testing.assert_allclose(sums, sums[0], atol=1e-4, rtol=0)
 
 
-def test_what_comes_after_an_unknown_first_word_is_counted_as_it_stands() -> None:
+def test_an_unknown_first_word_has_its_true_length() -> None:
     model = make_model(level="word")
     figures = model.evaluate("zzqxzzqxzzqxzz is the\n")
     assert (figures.characters, figures.words) == (len(" is the\n"), 2)
@@ -128,7 +128,7 @@ def test_a_text_without_words_has_no_perplexity_per_word() -> None:
     assert figures.to_json()["perplexity_per_word"] is None
 
 
-def test_a_text_in_another_script_is_refused_by_every_judge() -> None:
+def test_a_text_in_another_script_is_refused() -> None:
     model = make_model()
     for judge in (model.score, model.evaluate):
         with pytest.raises(InputError, match="the model knows no character of this text"):
@@ -136,7 +136,7 @@ def test_a_text_in_another_script_is_refused_by_every_judge() -> None:
 
 
 @every_model
-def test_batches_and_passes_change_nothing(
+def test_batch_and_pass_sizes_do_not_change_results(
     cell: str, nonlinearity: str, level: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model(cell, nonlinearity, **level)
@@ -149,7 +149,7 @@ def test_batches_and_passes_change_nothing(
         ]
         tables = [model.score_many(documents, settings)]
         for size, longest in ((3, 256), (64, 5), (2, 1)):
-            monkeypatch.setattr("rondel.evaluation.reading.LONGEST_PASS", longest)
+            monkeypatch.setattr("rondel.evaluation.batch_reading.LONGEST_PASS", longest)
             sized = dataclasses.replace(settings, batch_size=size)
             tables.append(model.score_many(documents, sized))
         for scored in tables:
@@ -157,15 +157,15 @@ def test_batches_and_passes_change_nothing(
                 np.testing.assert_allclose(table["surprisal_bits"], one, rtol=0, atol=1e-5)
 
 
-def test_sequences_of_no_tokens_do_not_count_in_what_is_done() -> None:
-    model, told = make_model(), list[float]()
+def test_empty_sequences_do_not_count_in_the_fraction_done() -> None:
+    model, fractions = make_model(), list[float]()
     sequences = [np.arange(count) for count in (0, 2, 0)]
     empty, pair, _ = read(
-        model._engine, model.tokenizer.vocab_size, sequences, Surprisal(), watch=told.append
+        model._engine, model.tokenizer.vocab_size, sequences, Surprisal(), watch=fractions.append
     )
     assert empty.shape == (1, 0)
     assert pair.shape == (1, 1)
-    assert told == [1.0]
+    assert fractions == [1.0]
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
@@ -184,19 +184,19 @@ def test_offsets_are_those_of_the_original_text(level: dict[str, str]) -> None:
             assert table["text"].tolist() == TEXT.splitlines(keepends=True)
 
 
-def test_a_word_is_its_characters_and_the_space_after_it() -> None:
+def test_a_word_includes_the_space_after_it() -> None:
     model = make_model()
     tokens = model.score("The  cup is")["surprisal_bits"]
     words = model.score("The  cup is", by="word")
     expected = [tokens[:5].sum(), tokens[5:9].sum(), tokens[9:].sum()]
     np.testing.assert_allclose(words["surprisal_bits"], expected, rtol=1e-12)
     assert words["tokens"].tolist() == [5, 4, 2]
-    # What space there is at the beginning goes with the first word, as there is none before.
+    # White space at the beginning belongs to the first word.
     (first,) = model.score("  The", by="word")["tokens"]
     assert first == 5
 
 
-def test_where_tokens_imply_the_space_a_word_still_has_its_own_end() -> None:
+def test_a_words_end_is_taken_from_the_token_that_implies_the_space() -> None:
     """p(word) = p(tokens) p(a space follows) / p(a space stood before), all given what came."""
     model = make_model(level="word")
     text = "the cup, is hot"
@@ -241,7 +241,7 @@ def test_word_probabilities_do_not_sum_to_more_than_one() -> None:
 def test_which_tokens_imply_a_space() -> None:
     for level in tokenizers:
         tokenizer = train_tokenizer(TEXT, text_config(level=level, min_count=1))
-        implied = tokens_after_gap(tokenizer)
+        implied = tokens_implying_space(tokenizer)
         assert implied.shape == (tokenizer.vocab_size,)
         if tokenizer.implies_space:
             for token_id, implies in enumerate(implied.tolist()):
@@ -251,7 +251,7 @@ def test_which_tokens_imply_a_space() -> None:
             assert not implied.any()
 
 
-def test_lines_reset_are_texts_of_their_own() -> None:
+def test_with_reset_lines_are_independent() -> None:
     model = make_model()
     lines = TEXT.splitlines(keepends=True)
     table = model.score(TEXT, by="line", reset=True)
@@ -262,7 +262,7 @@ def test_lines_reset_are_texts_of_their_own() -> None:
     assert (np.abs(carried - alone)[1:] > 1e-3).all()
 
 
-def test_the_first_token_is_said_to_be_scored_or_not() -> None:
+def test_the_first_token_is_scored_only_with_a_start() -> None:
     model = make_model()
     skipped = model.score("cup", start="skip")
     assert np.isnan(skipped["surprisal_bits"]).tolist() == [True, False, False]
@@ -283,7 +283,7 @@ def test_the_first_token_is_said_to_be_scored_or_not() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=lambda level: "-".join(level.values()))
-def test_a_context_is_the_text_before(level: dict[str, str]) -> None:
+def test_a_context_gives_the_surprisals_of_the_joint_text(level: dict[str, str]) -> None:
     model = make_model(**level)
     whole = model.score("The cup is hot")
     after = model.score("cup is hot", context="The ", by="token")
@@ -353,9 +353,7 @@ def test_scoring_imports_no_pandas() -> None:
         ("你你 你", {}, "the model knows no character of this text"),
     ],
 )
-def test_what_cannot_be_scored_is_said(
-    text: str, settings: dict[str, Any], message: str | None
-) -> None:
+def test_invalid_input_is_refused(text: str, settings: dict[str, Any], message: str | None) -> None:
     model = make_model()
     if message is None:
         assert len(model.score(text, **settings)["text"]) == len(text)
@@ -372,7 +370,7 @@ def test_words_are_not_cut_into_characters_nor_run_into_their_context() -> None:
         model.score("up is", context="the c")
 
 
-def test_a_model_without_line_breaks_says_so() -> None:
+def test_a_start_the_vocabulary_lacks_is_refused() -> None:
     tokenizer = train_tokenizer("abc abc", text_config())
     shape = configured(tokenizer.vocab_size).model
     weights = initial_parameters(make_cell("lstm"), tokenizer.vocab_size, 16, 1, 8)
@@ -384,7 +382,7 @@ def test_a_model_without_line_breaks_says_so() -> None:
         model.score("abc", end=True)
 
 
-def test_a_damaged_model_is_not_believed() -> None:
+def test_non_finite_output_is_refused() -> None:
     model = make_model()
     weights = {**model.weights, "head.bias": np.full_like(model.weights["head.bias"], np.nan)}
     broken = model_of(Artifact(model.config, model.tokenizer, weights))

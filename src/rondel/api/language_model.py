@@ -11,15 +11,15 @@ import numpy.typing as npt
 from rondel.api.writing import WritingModel
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.errors import InputError, require, warn_of
-from rondel.evaluation.adapting import DynamicSettings
 from rondel.evaluation.cache import Cache
+from rondel.evaluation.dynamic_settings import DynamicSettings
 from rondel.evaluation.evaluate import Evaluation, evaluate
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.rescoring import (
     Hypothesis,
-    hypotheses_of,
+    hypotheses_from_rows,
     rescore,
-    unknowns_unpunished,
+    unknown_token_warning,
 )
 from rondel.evaluation.scoring import Columns, ScoringSettings, refuse_unknown, score
 
@@ -158,10 +158,10 @@ class LanguageModel(WritingModel):
         beside the first pass's, `normalize` by length in tokens, words or characters, `context`,
         and `unknown_penalty`, in nats for each unknown word: without it, they are warned of.
         """
-        rows = hypotheses_of(hypotheses)
+        rows = hypotheses_from_rows(hypotheses)
         table = rescore(self._engine, self.tokenizer, rows, **settings)
         self._warn_of_unknowns([settings.get("context", "")])
-        complaint = unknowns_unpunished(self.tokenizer, table)
+        complaint = unknown_token_warning(self.tokenizer, table)
         if complaint is not None and settings.get("unknown_penalty") is None:
             warn_of(complaint)
         return table

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rondel.api.bidirectional import BidirectionalModel
     from rondel.api.language_model import LanguageModel
     from rondel.data.store import Ids
-    from rondel.evaluation.adapting import DynamicSettings
     from rondel.evaluation.cache import Cache
     from rondel.evaluation.cloze import ClozeEvaluation
+    from rondel.evaluation.dynamic_settings import DynamicSettings
     from rondel.evaluation.evaluate import Evaluation
 
 SPLITS = ("train", "validation", "test")
@@ -196,8 +196,8 @@ def _causal_figures(judged: LanguageModel, asked: Asked) -> tuple[Evaluation, Ev
 
 def _adapting(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Cache | None]:
     """What the flags of dynamic evaluation and of the cache say."""
-    from rondel.evaluation.adapting import DynamicSettings
     from rondel.evaluation.cache import Cache
+    from rondel.evaluation.dynamic_settings import DynamicSettings
 
     if flags["dynamic"] and flags["cache"]:
         raise click.UsageError("--dynamic and --cache: one at a time")

@@ -82,7 +82,7 @@ def command(
     from rondel.cli.compiling import tell_of_compiling
     from rondel.cli.describing import tell_of_unknowns
     from rondel.cli.waiting import Waiting
-    from rondel.evaluation.rescoring import parse_nbest, unknowns_unpunished
+    from rondel.evaluation.rescoring import parse_nbest, unknown_token_warning
     from rondel.kinds import kind_of
     from rondel.text.reading import read_text
 
@@ -109,7 +109,7 @@ def command(
             click.echo(f"rondel: scored by the causal half of a {kind.noun}", err=True)
         if hypotheses[0].where != f"{name} line 1":
             click.echo(f"rondel: {name} line 1 is a header", err=True)
-        complaint = unknowns_unpunished(scorer.tokenizer, table)
+        complaint = unknown_token_warning(scorer.tokenizer, table)
         if unknown_penalty is None and complaint is not None:
             click.echo(f"rondel: {complaint}: --unknown-penalty NATS", err=True)
         _say_what_changed(scorer.tokenizer.token_noun, hypotheses, table)

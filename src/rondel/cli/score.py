@@ -11,7 +11,7 @@ from rondel.cli.options import DependentOption
 from rondel.cli.tables import FORMATS, write_table
 from rondel.errors import InputError
 from rondel.evaluation.framing import STARTS
-from rondel.evaluation.units import UNITS
+from rondel.evaluation.grouping import UNITS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,11 +171,12 @@ def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) ->
         "skip": "the first not scored",
         "context": "the first predicted from the context",
     }
-    how = starts[settings.framing.start_of(tokenizer)] + (" at each line" if settings.reset else "")
+    start = settings.framing.resolved_start(tokenizer)
+    how = starts[start] + (" at each line" if settings.reset else "")
     unit = settings.unit
     if name.startswith("pseudo"):
         how = f"each given all others of its {'line' if settings.reset else 'text'}"
-        how += f", {BEFORE_BOTH[settings.framing.start_of(tokenizer)]} and nothing after"
+        how += f", {BEFORE_BOTH[start]} and nothing after"
         unit = f"{unit} of pseudo-log-likelihood"
     parts = [
         f"{scored:,} of {tokens:,} {noun}s scored, {total:,.2f} {unit}",

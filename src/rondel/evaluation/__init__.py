@@ -1,1 +1,1 @@
-"""Saying how likely a text is, in stated units."""
+"""Loss, surprisal and perplexity of texts, with their units."""

@@ -1,4 +1,4 @@
-"""What a neural model has to beat: n-gram models of the same tokens, of the same text."""
+"""Evaluate n-gram models on the same tokens of the same text, as baselines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.errors import InputError
-from rondel.evaluation.evaluate import Evaluation, evaluation_of, refuse_too_short
+from rondel.evaluation.evaluate import Evaluation, evaluation_from_nats, refuse_too_short
 from rondel.evaluation.ngram import NGramModel
 from rondel.text.tokenizers import Tokenizer
 
@@ -19,18 +19,18 @@ ORDERS = (1, 2, 3, 4, 5, 6)
 def evaluate_ngrams(
     tokenizer: Tokenizer, training_ids: Ids, ids: Ids, characters: int, text: str | None = None
 ) -> dict[int, Evaluation]:
-    """The figures of token ids (N,) by n-gram models of every order from 1 to 6.
+    """Evaluate token ids (N,) with n-gram models of orders 1 to 6, by order.
 
-    They have the model's vocabulary, are counted on `training_ids`, and score all tokens but the
-    first, as `evaluate` does: with interpolated modified Kneser-Ney smoothing. Raises `InputError`
-    below two tokens or for an empty text to count.
+    They use the tokenizer's vocabulary and interpolated modified Kneser-Ney smoothing, are fitted
+    to `training_ids`, and score all tokens but the first, as `evaluate` does. Raises `InputError`
+    below two tokens or for an empty training text.
     """
     refuse_too_short(ids)
     if not len(training_ids):
         raise InputError("there is no text to count n-grams in; give one")
     figures = {}
     for order in ORDERS:
-        counted = NGramModel(order, tokenizer.vocab_size).fit(training_ids)
-        nats = float(counted.surprisals(ids)[1:].sum())
-        figures[order] = evaluation_of(tokenizer, ids, characters, nats, text)
+        model = NGramModel(order, tokenizer.vocab_size).fit(training_ids)
+        nats = float(model.surprisals(ids)[1:].sum())
+        figures[order] = evaluation_from_nats(tokenizer, ids, characters, nats, text)
     return figures

@@ -1,10 +1,10 @@
-"""What a bidirectional model makes of each token of a text, given all the others.
+"""Score each token of a text given all the others, with a bidirectional model.
 
 The sum of these log-probabilities is the text's pseudo-log-likelihood (Besag 1975; for language
-models Salazar et al. 2020). It is no probability of the text, and no figure of a model that reads
-one way can be compared with it.
+models Salazar et al. 2020). It is not the log-probability of the text, and cannot be compared with
+the figures of a left-to-right model.
 
-Shapes: T time, N tokens of one sequence, H hidden size, V vocabulary, K what is measured.
+Shapes: T time, N tokens of one sequence, H hidden size, V vocabulary, K measured values.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from rondel.engine.base import Floats, Ids
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
+from rondel.evaluation.batch_reading import LARGEST_PASS, LONGEST_PASS, Watch, unwatched
 from rondel.evaluation.framing import Passage
 from rondel.evaluation.measures import Measure, Measured, Surprisal
-from rondel.evaluation.reading import LARGEST_PASS, LONGEST_PASS, Watch, unwatched
 from rondel.text.tokenizers import Tokenizer
 
 
@@ -29,8 +29,8 @@ from rondel.text.tokenizers import Tokenizer
 class ClozeEvaluation:
     """How well a model predicts each token of a text from all the others.
 
-    Every token is scored, the first and the last too. `pseudo_nats` is the sum of their -log p;
-    `unknown` how many of the tokens the vocabulary lacks (they are scored as `<unk>`).
+    Every token is scored, including the first. `pseudo_nats` is the sum of their -log p;
+    `unknown` counts the tokens not in the vocabulary (they are scored as `<unk>`).
     """
 
     pseudo_nats: float
@@ -40,21 +40,21 @@ class ClozeEvaluation:
 
     @property
     def pseudo_nats_per_token(self) -> float:
-        """Mean -log p of a token given all others."""
+        """Mean -log p of a token given all others, in nats."""
         return self.pseudo_nats / self.tokens
 
     @property
     def pseudo_bits_per_character(self) -> float:
-        """The same per character of text, in bits."""
+        """-log p per character of text, in bits."""
         return self.pseudo_nats / math.log(2) / self.characters
 
     @property
     def pseudo_perplexity(self) -> float:
-        """The exponential of the mean, per token."""
+        """The exponential of the mean -log p per token."""
         return math.exp(min(self.pseudo_nats_per_token, 700.0))
 
     def to_json(self) -> dict[str, float | int]:
-        """Every figure, under its name with its unit."""
+        """All figures, by name with unit."""
         return {
             "pseudo_nats_per_token": self.pseudo_nats_per_token,
             "pseudo_bits_per_character": self.pseudo_bits_per_character,
@@ -72,9 +72,9 @@ def evaluate_cloze(
     characters: int,
     watch: Watch = unwatched,
 ) -> ClozeEvaluation:
-    """Score token ids (N,) that stand for so many `characters`, each given all the others.
+    """Score token ids (N,), each given all the others, of a text of so many `characters`.
 
-    `watch` is told now and then what fraction is done. Raises `InputError` if there is no token.
+    `watch` is called with the fraction done. Raises `InputError` if there is no token.
     """
     if len(ids) == 0:
         raise InputError("this text is empty; give it at least one token to predict")
@@ -86,7 +86,7 @@ def evaluate_cloze(
 def pseudo_log_likelihoods(
     engine: BidirectionalEngine, ids: Ids, watch: Watch = unwatched
 ) -> npt.NDArray[np.float64]:
-    """log p(token | all others) in nats, (N,), for each of ids (N,)."""
+    """log p(token | all others) in nats, (N,), of token ids (N,)."""
     (nats_1N,) = read_cloze(engine, [ids], Surprisal(), watch=watch)
     result: npt.NDArray[np.float64] = -nats_1N[0]
     return result
@@ -100,11 +100,10 @@ def read_cloze(
     watch: Watch = unwatched,
     longest_pass: int = LONGEST_PASS,
 ) -> list[Measured]:
-    """Measure every token of every sequence, each a text by itself: (K, N) each.
+    """Measure every token of every sequence, read independently: (K, N) each.
 
-    `watch` is told now and then what fraction is done. Raises `ModelFolderError` if the model's
-    output is not finite. What comes out does not depend on `longest_pass`, but for the last bits
-    of a sum.
+    `watch` is called with the fraction done. `longest_pass` changes results by rounding alone.
+    Raises `ModelFolderError` if the model's output is not finite.
     """
     results = [np.empty((measure.width, len(sequence))) for sequence in sequences]
     tokens, done = max(1, sum(map(len, sequences))), 0
@@ -124,24 +123,25 @@ def read_cloze_passages(
     *,
     watch: Watch = unwatched,
 ) -> list[Measured]:
-    """As `read_cloze`, for the own tokens of passages: (K, N) each. What is before is read too."""
+    """As `read_cloze`, for the text's tokens of each passage: (K, N) each. Context is read too."""
     measured = read_cloze(engine, [passage.ids for passage in passages], measure, watch=watch)
     return [
-        read_KN[:, passage.before :] for passage, read_KN in zip(passages, measured, strict=True)
+        measured_KN[:, passage.context_length :]
+        for passage, measured_KN in zip(passages, measured, strict=True)
     ]
 
 
 def _all_logits(
     engine: BidirectionalEngine, sequences: Sequence[Ids], longest_pass: int
 ) -> Iterator[tuple[int, int, Floats]]:
-    """Logits (T, V) of stretches of the sequences: which, where the stretch begins, and they."""
+    """Yield (sequence index, begin, logits (T, V)) for chunks of the sequences."""
     length = max(1, min(longest_pass, LARGEST_PASS // engine.config.vocab_size))
     short = [i for i, sequence in enumerate(sequences) if 0 < len(sequence) <= length]
     outputs = engine.outputs([sequences[i] for i in short])
-    for i, (forth_NH, back_NH) in zip(short, outputs, strict=True):
-        edge_1H = np.zeros_like(forth_NH[:1])
-        before = np.concatenate([edge_1H, forth_NH[:-1]])
-        after = np.concatenate([back_NH[1:], edge_1H])
+    for i, (forward_NH, backward_NH) in zip(short, outputs, strict=True):
+        edge_1H = np.zeros_like(forward_NH[:1])
+        before = np.concatenate([edge_1H, forward_NH[:-1]])
+        after = np.concatenate([backward_NH[1:], edge_1H])
         yield i, 0, engine.logits(before, after)
     for i, sequence in enumerate(sequences):
         if len(sequence) > length:
@@ -152,10 +152,10 @@ def _all_logits(
 def _long_logits(
     engine: BidirectionalEngine, ids: Ids, length: int
 ) -> Iterator[tuple[int, Floats]]:
-    """Logits (T, V) of a sequence stretch by stretch, in order, with where each begins.
+    """Yield (begin, logits (T, V)) for the chunks of a sequence, in order.
 
-    The stack that reads against the text goes through all of it first, and leaves its state at the
-    end of each stretch; kept whole, its outputs would take a thousand times as much memory.
+    The reverse stack reads the whole text first and keeps only its state at each chunk's end; all
+    of its outputs would take a thousand times as much memory.
     """
     tokens_N1 = ids[:, None].astype(np.int64)
     begins = range(0, len(ids), length)

@@ -1,4 +1,4 @@
-"""Contextual embeddings: the states a bidirectional model is in at each token and each word.
+"""Contextual embeddings: a bidirectional model's states at each token and each word.
 
 Shapes: N tokens, W words, H hidden size.
 """
@@ -13,20 +13,20 @@ import numpy.typing as npt
 
 from rondel.engine.base import Floats
 from rondel.engine.bidirectional import BidirectionalEngine
-from rondel.evaluation.units import group
+from rondel.evaluation.grouping import group
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The last layer's states at the tokens and words of a text, in the order of the text.
+    """The last layer's states (float32) at the tokens and words of a text, in text order.
 
-    `forward` (N, H) has read the token and all before it, `backward` (N, H) the token and all
-    after it. A word is what stands between white space: its `word_forward` (W, H) is taken at its
-    last token, its `word_backward` (W, H) at its first, so that both have read the whole word
-    (Akbik et al. 2018). `spans` (N, 2) and `word_spans` (W, 2) say where tokens and words begin
-    and end in the text, in characters. States are float32.
+    `forward` (N, H) are the states after reading the token and all before it, `backward` (N, H)
+    after the token and all that follow it. Words are separated by white space: `word_forward`
+    (W, H) are the states at each word's last token, `word_backward` (W, H) at its first, so that
+    both have read the whole word (Akbik et al. 2018). `spans` (N, 2) and `word_spans` (W, 2) are
+    the tokens' and words' begin and end in the text, in characters.
 
     ::
 
@@ -44,7 +44,7 @@ class Embeddings:
 
     @property
     def words(self) -> list[str]:
-        """The words (W), as they stand in the text."""
+        """The words (W) of the text."""
         return [self.text[begin:end] for begin, end in self.word_spans.tolist()]
 
     def by_token(self) -> Floats:
@@ -59,7 +59,7 @@ class Embeddings:
 def embed(
     engine: BidirectionalEngine, tokenizer: Tokenizer, texts: Sequence[str]
 ) -> list[Embeddings]:
-    """The states at the tokens and words of each text, read by itself; many side by side."""
+    """Embed the tokens and words of each text. Texts are read independently, in batches."""
     outputs = engine.outputs([tokenizer.encode(text) for text in texts])
     return [
         _embeddings(tokenizer, text, forward_NH, backward_NH)

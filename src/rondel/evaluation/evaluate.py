@@ -1,4 +1,4 @@
-"""The loss of a whole text, read in order with the state carried, and the units it is told in.
+"""The loss of a whole text, read in order with the state carried, in several units.
 
 Shapes: N tokens.
 """
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from rondel.engine import Engine
 from rondel.errors import InputError
+from rondel.evaluation.batch_reading import Watch, read, unwatched
 from rondel.evaluation.cache import Cache, cached_surprisals
+from rondel.evaluation.grouping import count_words
 from rondel.evaluation.measures import Surprisal
-from rondel.evaluation.reading import Watch, read, unwatched
-from rondel.evaluation.units import count_words
 from rondel.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -25,12 +25,11 @@ Ids = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model did on a text.
+    """A model's loss on a text.
 
-    The first token is context and is not scored, since nothing comes before it: `tokens`, `words`
-    and `characters` count what was scored; a word is whatever stands between white space. `nats` is
-    the total negative log-likelihood; `unknown` how many of the scored tokens the vocabulary lacks
-    (they are scored as `<unk>`).
+    The first token has no context and is not scored. `tokens`, `words` (separated by white space)
+    and `characters` count what was scored. `nats` is the total negative log-likelihood; `unknown`
+    counts the scored tokens that are not in the vocabulary (they are scored as `<unk>`).
 
     ::
 
@@ -46,12 +45,12 @@ class Evaluation:
 
     @property
     def nats_per_token(self) -> float:
-        """Mean negative log-likelihood of a token."""
+        """Mean negative log-likelihood per token."""
         return self.nats / self.tokens
 
     @property
     def bits_per_character(self) -> float:
-        """The same per character of text, in bits: what models of all levels compare by."""
+        """Bits per character of text: comparable between tokenizers."""
         return self.nats / math.log(2) / self.characters
 
     @property
@@ -61,11 +60,11 @@ class Evaluation:
 
     @property
     def perplexity_per_word(self) -> float | None:
-        """Perplexity per word, its white space included, whatever a token is; `None` of no word."""
+        """Perplexity per word, white space included, for any tokenizer; `None` without a word."""
         return math.exp(min(self.nats / self.words, 700.0)) if self.words else None
 
     def to_json(self) -> dict[str, float | int | None]:
-        """Every figure, under its name with its unit."""
+        """All figures, by name with unit."""
         return {
             "nats_per_token": self.nats_per_token,
             "bits_per_character": self.bits_per_character,
@@ -88,12 +87,11 @@ def evaluate(
     cache: Cache | None = None,
     text: str | None = None,
 ) -> Evaluation:
-    """Score token ids (N,) that stand for so many `characters` of text, from the zero state.
+    """Score token ids (N,) of a text of so many `characters`, from the zero state.
 
-    The `text` itself tells more exactly what the first of them, which is not scored, stands for: an
-    unknown word has no length of its own. With a `cache`, what was read lately is more likely to
-    come again (see `cache`). `watch` is told now and then what fraction is done. Raises
-    `InputError` below two tokens.
+    Given the `text`, the length of the first token, which is not scored, is exact even if the token
+    is unknown. With a `cache`, recent tokens become more likely (see the module `cache`). `watch`
+    is called with the fraction done. Raises `InputError` below two tokens.
     """
     refuse_too_short(ids)
     if cache is not None:
@@ -101,21 +99,21 @@ def evaluate(
     else:
         (nats_1N,) = read(engine, tokenizer.vocab_size, [ids], Surprisal(), watch=watch)
         nats = float(nats_1N.sum())
-    return evaluation_of(tokenizer, ids, characters, nats, text)
+    return evaluation_from_nats(tokenizer, ids, characters, nats, text)
 
 
 def refuse_too_short(ids: Ids) -> None:
     """Raise `InputError` for fewer than two tokens."""
     if len(ids) < 2:
         raise InputError(
-            f"this text has {len(ids)} tokens, and scoring takes at least two: one to come after"
+            f"this text has {len(ids)} tokens, and scoring needs at least two: one as context"
         )
 
 
-def evaluation_of(
+def evaluation_from_nats(
     tokenizer: Tokenizer, ids: Ids, characters: int, nats: float, text: str | None = None
 ) -> Evaluation:
-    """The figures of a text whose tokens (N,) but the first have so many nats in all."""
+    """The evaluation of token ids (N,) with a total of `nats` over all tokens but the first."""
     unknown = 0 if tokenizer.unknown_id is None else int((ids[1:] == tokenizer.unknown_id).sum())
     if text is None:
         first = len(tokenizer.decode(ids[:1].tolist()))
@@ -123,7 +121,7 @@ def evaluation_of(
     else:
         spans = tokenizer.spans(text)
         if not len(spans):
-            raise InputError("the text of these tokens is empty; give the one that they are of")
+            raise InputError("the text of these tokens is empty; give the text they encode")
         first = int(spans[0, 1])
         words, characters = count_words(text[first:]), len(text)
     return Evaluation(nats, len(ids) - 1, words, max(1, characters - first), unknown)

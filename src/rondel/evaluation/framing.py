@@ -1,7 +1,7 @@
-"""What stands before a text that is scored, and what after it: said, never assumed.
+"""What a scored text is preceded by, and whether its end is scored.
 
-A model has no sign of its own for the beginning of a text or for its end. In the texts that models
-are trained on, a line break does that for a line, and it may do so here.
+Models have no begin-of-text or end-of-text symbol. In training texts a line break begins and ends
+a line, so it can serve as both here.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ LINE_BREAK = "\n"
 
 
 class Passage(NamedTuple):
-    """A text ready to be read."""
+    """An encoded text with its context."""
 
     ids: Ids
-    """The tokens of what comes before, then the text's own (N of them)."""
-    before: int
-    """How many stand before. With none, the first of the text cannot be scored."""
+    """The token ids of the context, then those of the text (N of them)."""
+    context_length: int
+    """How many tokens the context has. If 0, the first token of the text cannot be scored."""
     spans: Spans
-    """Where the text's own tokens stand in it: begin and end in characters, (N, 2).
+    """Begin and end of the text's tokens in the text, in characters, (N, 2).
 
-    One that is shared with the context begins before 0.
+    A token that starts in the context begins below 0.
     """
 
     @property
-    def own_ids(self) -> Ids:
-        """The text's own tokens (N,)."""
-        return self.ids[self.before :]
+    def text_ids(self) -> Ids:
+        """The text's token ids (N,), without the context's."""
+        return self.ids[self.context_length :]
 
 
 @dataclass(frozen=True)
 class Framing:
     """How a text begins and ends.
 
-    `start`: what its first token is predicted from. `newline`: a line break; `skip`: nothing, and
-    it is not scored; `None`: the first of these that the model can do. A `context` is a text that
-    goes before instead, read and not scored. With `end`, a line break that ends the text is scored
-    too, whether it is written there or not. A word that context and text share, as in "The c" and
-    "up", is refused, or with `takes_shared` belongs to the text.
+    `start`: what the first token is predicted from. `newline`: a line break; `skip`: nothing, and
+    the first token is not scored; `None`: `newline` if the vocabulary has it, else `skip`. A
+    `context` is read before the text instead, and not scored. With `end`, the text's final line
+    break is scored too, and added if missing. A token that spans context and text, as with "The c"
+    and "up", raises `InputError`; with `takes_shared` it counts as the text's.
     """
 
     start: str | None = None
@@ -58,56 +58,56 @@ class Framing:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.start not in (None, *STARTS):
-            raise InputError(f"the start is one of {', '.join(STARTS)}, not {self.start!r}")
+            raise InputError(f"the start must be one of {', '.join(STARTS)}, not {self.start!r}")
         if self.start is not None and self.context:
-            raise InputError("a context is what the text starts from: leave the start out")
+            raise InputError("a text with a context starts from it: leave the start out")
 
     def ended(self, text: str) -> str:
-        """The text with the line break at its end that is to be scored."""
+        """Return the text, with a line break at its end if the end is to be scored."""
         return text + LINE_BREAK if self.end and not text.endswith(LINE_BREAK) else text
 
     def passage(self, tokenizer: Tokenizer, text: str) -> Passage:
-        """The tokens to read for a text.
+        """Encode a text with its context.
 
-        Raises `InputError` for a start or an end that the model lacks, or a context that does not
-        end where a token does.
+        Raises `InputError` for a start or an end that the vocabulary lacks, or a context that ends
+        within a token.
         """
-        if self.end and not knows_line_break(tokenizer):
+        if self.end and not has_line_break(tokenizer):
             raise InputError(
                 "this model knows no line break, so the end of a text cannot be scored; leave it"
             )
         if self.context:
             return self._after_context(tokenizer, text)
-        ids, start = tokenizer.encode(text), self.start_of(tokenizer)
-        before = tokenizer.encode(LINE_BREAK) if start == "newline" else ids[:0]
-        return Passage(np.concatenate([before, ids]), len(before), tokenizer.spans(text))
+        ids, start = tokenizer.encode(text), self.resolved_start(tokenizer)
+        context_ids = tokenizer.encode(LINE_BREAK) if start == "newline" else ids[:0]
+        return Passage(np.concatenate([context_ids, ids]), len(context_ids), tokenizer.spans(text))
 
-    def start_of(self, tokenizer: Tokenizer) -> str:
-        """`newline` or `skip`, as it will be; `context` where there is one."""
+    def resolved_start(self, tokenizer: Tokenizer) -> str:
+        """The start to use with this vocabulary: `newline`, `skip` or `context`."""
         if self.context:
             return "context"
-        if self.start == "newline" and not knows_line_break(tokenizer):
+        if self.start == "newline" and not has_line_break(tokenizer):
             raise InputError(
                 "this model knows no line break for a text to start from; skip the first "
                 f"{tokenizer.token_noun}, or give a context"
             )
-        return self.start or ("newline" if knows_line_break(tokenizer) else "skip")
+        return self.start or ("newline" if has_line_break(tokenizer) else "skip")
 
     def _after_context(self, tokenizer: Tokenizer, text: str) -> Passage:
-        # Together, since at word level the space between the two is no token.
+        # Encoded together: at word level the space between the two is no token.
         joint, length = self.context + text, len(self.context)
         spans = tokenizer.spans(joint)
-        before = int((spans[:, 1] <= length).sum())
-        if before < len(spans) and spans[before, 0] < length and not self.takes_shared:
-            begin, end = spans[before]
+        first = int((spans[:, 1] <= length).sum())
+        if first < len(spans) and spans[first, 0] < length and not self.takes_shared:
+            begin, end = spans[first]
             raise InputError(
                 f"context and text run together in {joint[begin:end]!r}; "
                 "end the context with a space or a line break"
             )
-        return Passage(tokenizer.encode(joint), before, spans[before:] - length)
+        return Passage(tokenizer.encode(joint), first, spans[first:] - length)
 
 
-def knows_line_break(tokenizer: Tokenizer) -> bool:
+def has_line_break(tokenizer: Tokenizer) -> bool:
     """Whether a line break is in the vocabulary."""
     ids = tokenizer.encode(LINE_BREAK)
     return len(ids) > 0 and tokenizer.unknown_id not in ids.tolist()

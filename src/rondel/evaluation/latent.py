@@ -1,6 +1,6 @@
-"""How a sentence VAE does on sentences: the ELBO, and a closer bound on the likelihood.
+"""Evaluate a sentence VAE: the ELBO, and the tighter importance-weighted bound, in nats.
 
-Sums over the tokens of a sentence, its end among them, and means over sentences: in nats.
+A sentence's figures are sums over its tokens, the end symbol included.
 
 Shapes: N sentences, Z latent size, K samples, T time, B batch, V vocabulary.
 """
@@ -20,13 +20,13 @@ from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import chosen, log_sum_exp
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.evaluation.reading import Watch, unwatched
+from rondel.evaluation.batch_reading import Watch, unwatched
 from rondel.text.one_sentence import of_unknowns_only
 
 ACTIVE = 0.01
-"""What the means of a dimension that is used vary by at least (Burda et al. 2016)."""
+"""Variance of the posterior means above which a latent unit is active (Burda et al. 2016)."""
 LARGEST_LOGITS = 8_000_000
-"""Logits of sentences that are read side by side."""
+"""Largest number of logits in one batch."""
 PADDING = -1
 
 Numbers = npt.NDArray[np.float64]
@@ -34,13 +34,14 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LatentEvaluation:
-    """Totals over all sentences, in nats, of bounds from above on -ln p(x).
+    """Totals over all sentences of upper bounds on -ln p(x), in nats.
 
-    `nll` is the mean of -ln p(x|z) over `iw_samples` draws of z from q(z|x), `kl` the divergence
-    of q(z|x) from N(0, I); together they are the negative ELBO. `iw_nll` is the importance-weighted
-    bound of the same draws (Burda et al. 2016), which is never worse and comes to -ln p(x) itself
-    as they grow many. `tokens` counts every sentence's end too, `unknown` those that the model does
-    not know, and `unknown_only` the sentences that have no others: both are scored as any other.
+    `nll` is the mean of -ln p(x|z) over `iw_samples` samples of z from q(z|x), `kl` the KL
+    divergence of q(z|x) from N(0, I); their sum is the negative ELBO. `iw_nll` is the
+    importance-weighted bound of the same samples (Burda et al. 2016), which is at least as tight
+    and converges to -ln p(x) with the number of samples. `tokens` includes every sentence's end
+    symbol; `unknown` counts tokens not in the vocabulary, and `unknown_only` sentences that have no
+    others; both are scored like the rest.
 
     ::
 
@@ -61,21 +62,21 @@ class LatentEvaluation:
 
     @property
     def negative_elbo(self) -> float:
-        """The negative evidence lower bound, of all sentences."""
+        """The negative evidence lower bound, summed over sentences."""
         return self.nll + self.kl
 
     @property
     def perplexity(self) -> float:
-        """Perplexity per token by the importance-weighted bound."""
+        """Perplexity per token, from the importance-weighted bound."""
         return math.exp(min(self.iw_nll / self.tokens, 700.0))
 
     @property
     def elbo_perplexity(self) -> float:
-        """Perplexity per token by the ELBO."""
+        """Perplexity per token, from the ELBO."""
         return math.exp(min(self.negative_elbo / self.tokens, 700.0))
 
     def to_json(self) -> dict[str, Any]:
-        """Every figure, under a name that says its unit."""
+        """All figures, by name with unit."""
         per_sentence = {
             f"{name}_per_sentence": getattr(self, name) / self.sentences
             for name in ("nll", "kl", "negative_elbo", "iw_nll")
@@ -99,9 +100,9 @@ def evaluate_sentences(
     seed: Natural = 1,
     watch: Watch = unwatched,
 ) -> LatentEvaluation:
-    """Evaluate sentences, each the ids of its tokens and of its end.
+    """Evaluate sentences, each given as its token ids and the end symbol's.
 
-    Each is scored alone, whatever the order. Raises `InputError` without a sentence or a sample.
+    Their order has no effect. Raises `InputError` without a sentence or a sample.
     """
     if not sentences:
         raise InputError("there is no sentence to evaluate; give a text of one sentence a line")
@@ -112,7 +113,7 @@ def evaluate_sentences(
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
     tokens, read = sum(map(len, sentences)), 0
     while order:
-        # Of the longest that are left, as many as fit.
+        # As many of the longest remaining sentences as fit.
         width = max(
             1,
             LARGEST_LOGITS // (len(sentences[order[-1]]) * engine.config.vocab_size * iw_samples),
@@ -121,7 +122,7 @@ def evaluate_sentences(
         noise_BKZ = np.stack(
             [_noise(seed, sentences[i], iw_samples, engine.latent_size) for i in batch]
         )
-        nll_BK, log_ratio_BK = _sampled(
+        nll_BK, log_ratio_BK = _sample_terms(
             engine,
             [sentences[i] for i in batch],
             means_NZ[batch],
@@ -149,22 +150,22 @@ def evaluate_sentences(
 
 
 def _noise(seed: int, ids: Ids, samples: int, size: int) -> Numbers:
-    """What a sentence's draws are made of: the same wherever it stands."""
+    """Standard normal noise (K, Z), seeded by the sentence, so that batching has no effect."""
     return np.random.default_rng([seed, *ids.tolist()]).standard_normal((samples, size))
 
 
-def _sampled(
+def _sample_terms(
     engine: SentenceVAEEngine,
     sentences: Sequence[Ids],
     means_BZ: Floats,
     log_variances_BZ: Floats,
     noise_BKZ: Numbers,
 ) -> tuple[Numbers, Numbers]:
-    """-ln p(x|z) and ln p(z) - ln q(z|x) (B, K) of draws of z."""
+    """-ln p(x|z) and ln p(z) - ln q(z|x), (B, K) each, of samples of z."""
     size, samples, latent_size = noise_BKZ.shape
     deviations_BZ = np.exp(0.5 * log_variances_BZ.astype(np.float64))
     z_BKZ = means_BZ[:, None] + deviations_BZ[:, None] * noise_BKZ
-    # The normal densities' constants are the same on both sides.
+    # The constants of the two normal densities cancel.
     log_ratio_BK = 0.5 * (noise_BKZ**2 + log_variances_BZ[:, None] - z_BKZ**2).sum(axis=2)
     repeated = [ids for ids in sentences for _ in range(samples)]
     z_RZ = z_BKZ.reshape(size * samples, latent_size).astype(np.float32)
@@ -174,12 +175,12 @@ def _sampled(
 def negative_log_likelihoods(
     engine: SentenceVAEEngine, sentences: Sequence[Ids], z_NZ: Floats
 ) -> Numbers:
-    """-ln p(x|z) (N,) of each sentence at its own point, its end included."""
+    """-ln p(x|z) (N,) of each sentence given its z, the end symbol included."""
     lengths_N = np.array([len(ids) for ids in sentences])
     targets_TN = np.full((lengths_N.max(), len(sentences)), PADDING, np.int64)
     for n, ids in enumerate(sentences):
         targets_TN[: len(ids), n] = ids
-    # Every sentence ends with the symbol that it begins after.
+    # The end symbol is also the decoder's first input.
     starts_1N = np.array([[ids[-1] for ids in sentences]])
     inputs_TN = np.maximum(np.concatenate([starts_1N, targets_TN[:-1]]), 0)
     logits_TNV, _ = engine.decoder.sequence(inputs_TN, engine.initial_state(z_NZ))

@@ -1,6 +1,6 @@
-"""What is measured of a prediction, from its logits.
+"""Surprisal, entropy and rank of predictions, from logits.
 
-Shapes: T time, B batch, V vocabulary, K what is measured.
+Shapes: T time, B batch, V vocabulary, K measured values.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Measured = npt.NDArray[np.float64]
 
 
 class Measure(Protocol):
-    """Turns logits (T, B, V) and the tokens that came, targets (T, B), into numbers (K, T, B)."""
+    """Computes K values (K, T, B) from logits (T, B, V) and targets (T, B)."""
 
     width: ClassVar[int]
     """K."""
 
     def __call__(self, logits_TBV: Logits, targets_TB: Ids) -> Measured:
-        """The numbers; `ModelFolderError` if the logits are not finite."""
+        """The values (K, T, B); raises `ModelFolderError` if the logits are not finite."""
 
 
 class Surprisal:
-    """-ln p of the token that came, in nats."""
+    """-ln p of the target, in nats."""
 
     width: ClassVar[int] = 1
 
@@ -37,17 +37,17 @@ class Surprisal:
 
 
 class Prediction:
-    """Surprisal and entropy in nats, the rank of the token that came, and `gap`.
+    """Surprisal and entropy in nats, the target's rank, and the surprisal of a word's end.
 
-    The likeliest token has rank 1; of tokens as likely, all have the best rank. `gap` is -ln of the
-    probability that the next token is one of `after_gap_V`, those that imply a space before them;
-    0 if there are none.
+    The likeliest token has rank 1; ties share the best rank. The surprisal of a word's end is -ln
+    of the probability that the next token is one of those that imply a space before them
+    (`implies_space_V`); 0 if the vocabulary has none.
     """
 
     width: ClassVar[int] = 4
 
-    def __init__(self, after_gap_V: npt.NDArray[np.bool_]) -> None:
-        self._after_gap_V = after_gap_V.astype(np.float32) if after_gap_V.any() else None
+    def __init__(self, implies_space_V: npt.NDArray[np.bool_]) -> None:
+        self._spaced_V = implies_space_V.astype(np.float32) if implies_space_V.any() else None
 
     def __call__(self, logits_TBV: Logits, targets_TB: Ids) -> Measured:
         """See `Measure`."""
@@ -55,14 +55,14 @@ class Prediction:
             shifted = logits_TBV - logits_TBV.max(axis=-1, keepdims=True)
             weights = np.exp(shifted)
             totals = weights.sum(axis=-1, dtype=np.float64)
-            came = chosen(shifted, targets_TB)
-            nats = require_finite(np.log(totals) - came)
+            target = chosen(shifted, targets_TB)
+            nats = require_finite(np.log(totals) - target)
             expected = np.einsum("...v,...v->...", weights, shifted, dtype=np.float64)
         entropy = np.log(totals) - expected / totals
-        rank = 1 + (shifted > came[..., None]).sum(axis=-1)
-        if self._after_gap_V is None:
-            gap = np.zeros_like(nats)
+        rank = 1 + (shifted > target[..., None]).sum(axis=-1)
+        if self._spaced_V is None:
+            word_end = np.zeros_like(nats)
         else:
-            mass = np.maximum(weights @ self._after_gap_V, np.finfo(np.float32).tiny)
-            gap = np.log(totals) - np.log(mass.astype(np.float64))
-        return np.stack([nats, np.maximum(entropy, 0.0), rank, np.maximum(gap, 0.0)])
+            mass = np.maximum(weights @ self._spaced_V, np.finfo(np.float32).tiny)
+            word_end = np.log(totals) - np.log(mass.astype(np.float64))
+        return np.stack([nats, np.maximum(entropy, 0.0), rank, np.maximum(word_end, 0.0)])

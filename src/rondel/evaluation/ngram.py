@@ -1,4 +1,4 @@
-"""N-gram language models over token ids: the baselines that a recurrent model has to beat.
+"""N-gram language models over token ids, as baselines for recurrent models.
 
 Interpolated modified Kneser-Ney after Chen & Goodman, "An empirical study of smoothing techniques
 for language modeling" (Computer Speech & Language 13, 1999), interpolated down to the uniform
@@ -24,17 +24,18 @@ Ids = npt.NDArray[np.integer[Any]]
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-# The discount where a text has too few n-grams seen once or twice to estimate one.
-LAST_RESORT = 0.5
-MOST = 3
+# Used if a text has too few n-grams that occur once or twice to estimate a discount.
+FALLBACK_DISCOUNT = 0.5
+# Counts from this one up share one discount.
+MAX_COUNT = 3
 
 
 class _Grams(NamedTuple):
     """The distinct n-grams of one length in a text.
 
-    An n-gram's number is its place in `keys_U`, which is sorted; its key is the number of its first
-    n - 1 tokens, times V, plus its last token. A key so needs no more room for a longer n-gram.
-    `numbers_N` is the number of the n-gram that begins at each place of the text.
+    An n-gram's number is its index in `keys_U`, which is sorted; its key is the number of its first
+    n - 1 tokens, times V, plus its last token, so that keys do not grow with n.
+    `numbers_N` has the number of the n-gram that begins at each position of the text.
     """
 
     keys_U: Integers
@@ -43,10 +44,10 @@ class _Grams(NamedTuple):
 
 
 class _Level(NamedTuple):
-    """One length of n-gram, ready to be looked up.
+    """Lookup tables for the n-grams of one length.
 
     p(token | context) = share of the n-gram + weight of the context * p(token | shorter context).
-    The last of `weights` is 1 and belongs to every context that was never seen (number -1).
+    The last entry of `weights_C` is 1, for contexts that do not occur (number -1).
     """
 
     keys_U: Integers
@@ -66,18 +67,18 @@ class NGramModel:
         if order < 1:
             raise InputError(f"the order of an n-gram model must be at least 1, not {order}")
         if vocab_size < 1:
-            raise InputError(f"a vocabulary holds at least 1 token, not {vocab_size}")
+            raise InputError(f"a vocabulary must have at least 1 token, not {vocab_size}")
         self.order, self.vocab_size = order, vocab_size
         self._levels: list[_Level] | None = None
 
     def fit(self, ids: Ids) -> Self:
-        """Count the n-grams of a text, ids (N,), in place of any earlier one; returns itself.
+        """Count the n-grams of a text, ids (N,), replacing earlier counts; returns the model.
 
-        The longest n-grams count how often they occur, the shorter ones how many different tokens
-        they follow, where the beginning of the text counts as a token of its own. Raises
-        `InputError` for an empty text or an id outside the vocabulary.
+        The longest n-grams count their occurrences, shorter ones the different tokens that they
+        follow, with the beginning of the text as one more token. Raises `InputError` for an empty
+        text or an id outside the vocabulary.
         """
-        tokens_N = self._checked(ids)
+        tokens_N = self._check_ids(ids)
         if not len(tokens_N):
             raise InputError("an n-gram model cannot be fitted to an empty text; give it tokens")
         lengths = _count(tokens_N, self.order, self.vocab_size)
@@ -93,29 +94,29 @@ class NGramModel:
         return self
 
     def surprisals(self, ids: Ids) -> Floats:
-        """-ln p of each token of a text (N,) given up to `order` - 1 tokens before it, in nats.
+        """-ln p (N,) of each token of a text given up to `order` - 1 tokens before it, in nats.
 
-        The first tokens have the shorter contexts that are there, the very first none. Raises
-        `InputError` for an id outside the vocabulary or before `fit`.
+        The first tokens have shorter contexts. Raises `InputError` for an id outside the vocabulary
+        or before `fit`.
         """
-        tokens_N = self._checked(ids)
+        tokens_N = self._check_ids(ids)
         p_N = np.full(len(tokens_N), 1 / self.vocab_size)
         contexts_N = np.zeros(len(tokens_N), np.int64)
         for level in self._fitted():
             numbers_N = _look_up(level.keys_U, contexts_N, tokens_N, self.vocab_size)
             p_N *= level.weights_C[contexts_N]
             p_N += np.where(numbers_N >= 0, level.shares_U[numbers_N], 0.0)
-            # What ends at one token is the context of the next; the first token has none.
+            # The n-gram that ends at a token is the next token's context; the first has none.
             contexts_N = np.concatenate([[-1], numbers_N[:-1]])[: len(tokens_N)]
         surprisals: Floats = -np.log(p_N)
         return surprisals
 
     def distribution(self, context: Ids | Sequence[int] = ()) -> Floats:
-        """p (V,) of the token that follows `context`, of which the last `order` - 1 tokens count.
+        """p (V,) of the next token given the last `order` - 1 tokens of `context`.
 
         Raises `InputError` for an id outside the vocabulary or before `fit`.
         """
-        tokens = self._checked(np.asarray(context, dtype=np.int64))
+        tokens = self._check_ids(np.asarray(context, dtype=np.int64))
         levels = self._fitted()
         p_V = np.full(self.vocab_size, 1 / self.vocab_size)
         for length, level in enumerate(levels[: len(tokens) + 1]):
@@ -129,43 +130,43 @@ class NGramModel:
                 p_V[level.keys_U[begin:end] - begin_key] += level.shares_U[begin:end]
         return p_V
 
-    def _checked(self, ids: Ids) -> Integers:
+    def _check_ids(self, ids: Ids) -> Integers:
         tokens: Integers = ids.astype(np.int64)
         if len(tokens) and (tokens.min() < 0 or tokens.max() >= self.vocab_size):
             raise InputError(
-                f"token ids run from 0 to {self.vocab_size - 1} in this n-gram model, and the text "
-                f"has {tokens.min()} to {tokens.max()}; make vocab_size the tokenizer's"
+                f"this n-gram model takes token ids from 0 to {self.vocab_size - 1}, and the text "
+                f"has {tokens.min()} to {tokens.max()}; set vocab_size to the tokenizer's"
             )
         return tokens
 
     def _fitted(self) -> list[_Level]:
         if self._levels is None:
-            raise InputError("this n-gram model has not seen a text yet; call fit first")
+            raise InputError("this n-gram model has not been fitted; call fit first")
         return self._levels
 
 
 def discounts(counts_U: Integers) -> Floats:
-    """What to take off a count of 0, 1, 2, and 3 or more: (4,), the first 0.
+    """The discounts (4,) of counts 0, 1, 2, and 3 or more; the first is 0.
 
-    Chen & Goodman's estimates from how many n-grams were counted once to four times. Where one of
-    these numbers is missing or an estimate would take off nothing or everything, Ney's single
-    discount n1 / (n1 + 2 n2) stands for all counts, and 0.5 where that is missing as well.
+    Chen & Goodman's estimates from n1 to n4, the numbers of n-grams with counts 1 to 4. If one of
+    these is 0, or an estimate is 0 or the whole count, Ney's single discount n1 / (n1 + 2 n2) is
+    used for all counts, or 0.5 if n1 or n2 is 0.
     """
-    n1, n2, n3, n4 = (int((counts_U == count).sum()) for count in range(1, MOST + 2))
+    n1, n2, n3, n4 = (int((counts_U == count).sum()) for count in range(1, MAX_COUNT + 2))
     if not (n1 and n2):
-        return np.array([0.0, *[LAST_RESORT] * MOST])
+        return np.array([0.0, *[FALLBACK_DISCOUNT] * MAX_COUNT])
     single = n1 / (n1 + 2 * n2)
     if n3 and n4:
         ratios = np.array([n2 / n1, n3 / n2, n4 / n3])
-        whole = np.arange(1, MOST + 1)
-        estimates = whole - (whole + 1) * single * ratios
-        if (estimates > 0).all() and (estimates < whole).all():
+        counts = np.arange(1, MAX_COUNT + 1)
+        estimates = counts - (counts + 1) * single * ratios
+        if (estimates > 0).all() and (estimates < counts).all():
             return np.concatenate([[0.0], estimates])
-    return np.array([0.0, *[single] * MOST])
+    return np.array([0.0, *[single] * MAX_COUNT])
 
 
 def _count(tokens_N: Integers, order: int, vocab_size: int) -> list[_Grams]:
-    """The n-grams of every length from 1 to `order`, or to the text's own if that is less."""
+    """The n-grams of every length from 1 to `order`, at most the text's length."""
     lengths: list[_Grams] = []
     keys = tokens_N
     for length in range(1, min(order, len(tokens_N)) + 1):
@@ -177,9 +178,9 @@ def _count(tokens_N: Integers, order: int, vocab_size: int) -> list[_Grams]:
 
 
 def _continuations(grams: _Grams, longer: Sequence[_Grams]) -> Integers:
-    """How many different tokens stand before each n-gram (U,), the text's beginning one of them.
+    """How many different tokens precede each n-gram (U,), the text's beginning counted as one.
 
-    `longer` holds the n-grams one token longer, or nothing if the text has none.
+    `longer` has the n-grams one token longer, and is empty if the text has none.
     """
     counts_U = np.zeros(len(grams.keys_U), np.int64)
     for extended in longer:
@@ -191,12 +192,12 @@ def _continuations(grams: _Grams, longer: Sequence[_Grams]) -> Integers:
 
 
 def _discounted(keys_U: Integers, counts_U: Integers, contexts: int, vocab_size: int) -> _Level:
-    """What is left of each n-gram's share of its context, and what the contexts pass down."""
+    """Discount the n-grams' shares, and give the discounted mass to the shorter contexts."""
     context_U = keys_U // vocab_size
-    off_U = discounts(counts_U)[np.minimum(counts_U, MOST)]
+    off_U = discounts(counts_U)[np.minimum(counts_U, MAX_COUNT)]
     totals_C = np.bincount(context_U, weights=counts_U, minlength=contexts)
     freed_C = np.bincount(context_U, weights=off_U, minlength=contexts)
-    # A context that only the end of the text has been in passes everything down.
+    # A context that occurs only at the end of the text uses the shorter context alone.
     weights_C = np.ones(contexts + 1)
     np.divide(freed_C, totals_C, out=weights_C[:-1], where=totals_C > 0)
     return _Level(keys_U, (counts_U - off_U) / totals_C[context_U], weights_C)
@@ -205,7 +206,7 @@ def _discounted(keys_U: Integers, counts_U: Integers, contexts: int, vocab_size:
 def _look_up(
     keys_U: Integers, contexts_N: Integers, tokens: Integers | np.int64, vocab_size: int
 ) -> Integers:
-    """The numbers (N,) of the n-grams of these contexts and tokens; -1 for what is not there."""
+    """The numbers (N,) of the n-grams of these contexts and tokens; -1 for those not counted."""
     keys_N = contexts_N * vocab_size + tokens
     places_N = np.minimum(np.searchsorted(keys_U, keys_N), len(keys_U) - 1)
     return np.where((keys_U[places_N] == keys_N) & (contexts_N >= 0), places_N, -1)

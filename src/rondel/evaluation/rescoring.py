@@ -1,7 +1,7 @@
-"""Putting the hypotheses of a first pass (of speech or text recognition, say) into a new order.
+"""Rescore n-best lists, such as those of a speech or handwriting recogniser.
 
-An n-best list is text, a hypothesis a line, in three columns parted by tabs: an id, which all
-hypotheses of one utterance share, the first pass's score, higher for better, and the hypothesis.
+An n-best list is a text file with one hypothesis per line in three tab-separated columns: an id,
+shared by all hypotheses of an utterance; the first-pass score, higher is better; the hypothesis.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy.typing as npt
 from rondel.checked import checked
 from rondel.engine import Engine
 from rondel.errors import InputError
-from rondel.evaluation.framing import Framing, Passage, knows_line_break
+from rondel.evaluation.batch_reading import Watch, read_passages, unwatched
+from rondel.evaluation.framing import Framing, Passage, has_line_break
+from rondel.evaluation.grouping import count_words
 from rondel.evaluation.measures import Surprisal
-from rondel.evaluation.reading import Watch, read_passages, unwatched
-from rondel.evaluation.scoring import Columns, knows_nothing_of, strings
-from rondel.evaluation.units import count_words
+from rondel.evaluation.scoring import Columns, all_unknown, object_array
 from rondel.text.tokenizers import Tokenizer
 from rondel.values import check_text, finite, shown
 
@@ -29,7 +29,7 @@ LENGTHS = ("none", "token", "word", "character")
 
 
 class Hypothesis(NamedTuple):
-    """One line of an n-best list, and what to call it where it cannot be used.
+    """One line of an n-best list, and its name in error messages.
 
     ::
 
@@ -43,12 +43,11 @@ class Hypothesis(NamedTuple):
 
 
 def parse_nbest(text: str, name: str, *, costs: bool = False) -> list[Hypothesis]:
-    """The hypotheses of an n-best list, in order; a first line `id score text` is its header.
+    """Parse an n-best list; a first line `id score text` is skipped as its header.
 
-    An id is never empty; a text may be: the line break after it is what is scored. With `costs`,
-    scores are lower for better in the file; here they are always higher. Raises
-    `InputError`, naming the line, for one that is empty or not of three columns, or a score that
-    is no finite number.
+    An id is never empty; a text may be: then only its line break is scored. With `costs`, lower
+    scores in the file are better; they are returned negated. Raises `InputError`, naming the line,
+    for one that is empty or not of three columns, or for a score that is not a finite number.
     """
     lines = text.split("\n")
     if lines[-1] == "":
@@ -60,23 +59,23 @@ def parse_nbest(text: str, name: str, *, costs: bool = False) -> list[Hypothesis
         if number == 1 and tuple(cells) == COLUMNS:
             continue
         if not line.strip():
-            raise InputError(f"{where} is empty; take it out")
+            raise InputError(f"{where} is empty; remove it")
         if len(cells) != len(COLUMNS):
             raise InputError(
-                f"{where} has {len(cells)} columns and takes {len(COLUMNS)}, parted by tabs: "
+                f"{where} has {len(cells)} columns, not {len(COLUMNS)} separated by tabs: "
                 f"{', '.join(COLUMNS)}"
             )
         if not cells[0].strip():
             raise InputError(f"{where} has an empty id; give its hypotheses one")
-        score = _number(cells[1], where)
+        score = _parse_score(cells[1], where)
         found.append(Hypothesis(cells[0], -score if costs else score, cells[2], where))
     if not found:
         raise InputError(f"{name} holds no hypotheses; give lines of {', '.join(COLUMNS)}")
     return found
 
 
-def hypotheses_of(rows: Any) -> list[Hypothesis]:
-    """Rows (id, score, text) as hypotheses; `InputError`, numbering it, for one that is none."""
+def hypotheses_from_rows(rows: Any) -> list[Hypothesis]:
+    """Convert rows (id, score, text); raises `InputError` with the number of an invalid row."""
     if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
         raise InputError(f"the hypotheses must be rows of (id, score, text), not {shown(rows)}")
     return [_hypothesis(row, f"hypothesis {number}") for number, row in enumerate(rows, 1)]
@@ -85,11 +84,11 @@ def hypotheses_of(rows: Any) -> list[Hypothesis]:
 def _hypothesis(row: Any, where: str) -> Hypothesis:
     if not isinstance(row, tuple | list) or not 3 <= len(row) <= len(Hypothesis._fields):
         raise InputError(f"{where} must be a row of (id, score, text), not {shown(row)}")
-    own_id, score, text, *named = row
-    where = named[0] if named else where
-    check_text(own_id, f"the id of {where}")
+    utterance, score, text, *name = row
+    where = name[0] if name else where
+    check_text(utterance, f"the id of {where}")
     check_text(text, f"the text of {where}")
-    return Hypothesis(own_id, finite(f"the score of {where}", score), text, where)
+    return Hypothesis(utterance, finite(f"the score of {where}", score), text, where)
 
 
 class RescoreKeywords(TypedDict, total=False):
@@ -116,21 +115,22 @@ def rescore(
     batch_size: int = 64,
     watch: Watch = unwatched,
 ) -> Columns:
-    """Each id's hypotheses, best first, by `first_pass + weight * lm`; ids in order of appearance.
+    """Sort each id's hypotheses, best first, by `first_pass + weight * lm`; ids keep their order.
 
-    `lm_nats` is ln p of the hypothesis with the line break that ends it, read for itself from a
-    line break or from `context`; `lm` the same less `unknown_penalty` nats for each token that the
-    vocabulary lacks, divided by so many tokens, words or characters if `normalize` says so (the
-    end counted as one). Equals stay in their order. A model that knows no line break scores neither
-    the first token nor the end.
+    `lm_nats` is ln p of the hypothesis and its final line break, given a line break or `context`.
+    `lm` is `lm_nats` less `unknown_penalty` nats for each token not in the vocabulary, divided by
+    the number of tokens, words or characters if `normalize` says so (the end counts as one). Ties
+    keep their order. If the vocabulary has no line break, neither the first token nor the end is
+    scored.
 
-    Raises `InputError`, naming the line, for a hypothesis with nothing to score or nothing known.
+    Raises `InputError`, naming the line, for a hypothesis too short to score or all unknown.
     """
     if normalize not in LENGTHS:
-        raise InputError(f"scores are divided by one of {', '.join(LENGTHS)}, not {normalize!r}")
+        choices = ", ".join(LENGTHS)
+        raise InputError(f"scores are normalized by one of {choices}, not {normalize!r}")
     weight = finite("the weight", weight)
     penalty = finite("the penalty of an unknown token", unknown_penalty or 0.0, at_least=0)
-    framing = Framing(end=knows_line_break(tokenizer), context=context)
+    framing = Framing(end=has_line_break(tokenizer), context=context)
     passages = [_passage(tokenizer, framing, hypothesis) for hypothesis in hypotheses]
     measured = read_passages(
         engine, tokenizer, passages, Surprisal(), batch_size=batch_size, watch=watch
@@ -139,43 +139,43 @@ def rescore(
     lengths = np.array(
         [_length(framing, h.text, p, normalize) for h, p in zip(hypotheses, passages, strict=True)]
     )
-    unknown = np.array([int((p.own_ids == tokenizer.unknown_id).sum()) for p in passages])
+    unknown = np.array([int((p.text_ids == tokenizer.unknown_id).sum()) for p in passages])
     first_pass = np.array([hypothesis.score for hypothesis in hypotheses])
     total = first_pass + weight * (lm_nats - penalty * unknown) / lengths
     order, rank = _best_first([hypothesis.id for hypothesis in hypotheses], total)
     columns: Columns = {
-        "id": strings([hypothesis.id for hypothesis in hypotheses]),
+        "id": object_array([hypothesis.id for hypothesis in hypotheses]),
         "score": total,
         "first_pass": first_pass,
         "lm_nats": lm_nats,
         "unknown": unknown,
-        "text": strings([hypothesis.text for hypothesis in hypotheses]),
+        "text": object_array([hypothesis.text for hypothesis in hypotheses]),
     }
     ordered = {name: column[order] for name, column in columns.items()}
     return {"id": ordered.pop("id"), "rank": rank, **ordered}
 
 
-def unknowns_unpunished(tokenizer: Tokenizer, table: Columns) -> str | None:
-    """What to say of a table's unknown tokens, where they were given no penalty."""
+def unknown_token_warning(tokenizer: Tokenizer, table: Columns) -> str | None:
+    """The warning about unknown tokens in a table that was rescored without a penalty."""
     count, hypotheses = int(table["unknown"].sum()), int((table["unknown"] > 0).sum())
     if not count:
         return None
     noun = tokenizer.token_noun + "s" * (count != 1)
     return (
         f"{count:,} unknown {noun} in {hypotheses:,} of {len(table['unknown']):,} hypotheses, each "
-        "as likely as all that the model does not know together, which favours them; an unknown "
-        "penalty (in nats) takes that away"
+        "scored with the probability of all unknown tokens together, which favours them; set an "
+        "unknown penalty (in nats)"
     )
 
 
 def _passage(tokenizer: Tokenizer, framing: Framing, hypothesis: Hypothesis) -> Passage:
     passage = framing.passage(tokenizer, framing.ended(hypothesis.text))
-    if len(passage.ids) < 2 or not len(passage.own_ids):
-        raise InputError(f"{hypothesis.where}: its text is too short to score; take it out")
-    if knows_nothing_of(tokenizer, hypothesis.text):
+    if len(passage.ids) < 2 or not len(passage.text_ids):
+        raise InputError(f"{hypothesis.where}: its text is too short to score; remove it")
+    if all_unknown(tokenizer, hypothesis.text):
         raise InputError(
             f"{hypothesis.where}: the model knows no {tokenizer.token_noun} of its text; "
-            "take it out, or use another model"
+            "remove it, or use another model"
         )
     return passage
 
@@ -183,7 +183,7 @@ def _passage(tokenizer: Tokenizer, framing: Framing, hypothesis: Hypothesis) -> 
 def _length(framing: Framing, text: str, passage: Passage, normalize: str) -> int:
     """What the log-probability of a hypothesis is divided by, at least 1."""
     if normalize == "token":
-        return len(passage.own_ids)
+        return len(passage.text_ids)
     lengths = {
         "none": 1,
         "word": count_words(text) + framing.end,
@@ -195,20 +195,20 @@ def _length(framing: Framing, text: str, passage: Passage, normalize: str) -> in
 def _best_first(
     ids: Sequence[str], total: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The order that puts the hypotheses of an id together, best first; and their ranks in it."""
-    number_of: dict[str, int] = {}
-    groups = np.array([number_of.setdefault(own, len(number_of)) for own in ids])
+    """The order that groups hypotheses by id, best first, and the ranks in that order."""
+    numbers: dict[str, int] = {}
+    groups = np.array([numbers.setdefault(utterance, len(numbers)) for utterance in ids])
     order = np.lexsort((-total, groups))
     ordered = groups[order]
     return order, 1 + np.arange(len(ids)) - np.searchsorted(ordered, ordered)
 
 
-def _number(cell: str, where: str) -> float:
+def _parse_score(cell: str, where: str) -> float:
     try:
         number = float(cell)
     except ValueError:
         number = math.nan
-    # Python would read 1_0 as ten.
+    # float() accepts 1_0 as 10.
     if "_" in cell or not math.isfinite(number):
         raise InputError(f"{where}: its score {cell!r} is not a finite number; correct it")
     return number

@@ -1,6 +1,6 @@
-"""How likely a model finds each part of a text: columns, a row for each token, word, line …
+"""Score a text: a table of surprisals with a row for each token, word, line …
 
-Shapes: N tokens, U units (rows), K what is measured.
+Shapes: N tokens, U units (rows), K measured values.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ from rondel.checked import check_fields
 from rondel.engine import Engine
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
+from rondel.evaluation.batch_reading import Watch, read_passages, unwatched
 from rondel.evaluation.cloze import read_cloze_passages
 from rondel.evaluation.framing import Framing, Passage
+from rondel.evaluation.grouping import UNITS, Grouping, group, line_bounds, tokens_implying_space
 from rondel.evaluation.measures import Measured, Prediction
-from rondel.evaluation.reading import Watch, read_passages, unwatched
-from rondel.evaluation.units import UNITS, Grouping, group, line_bounds, tokens_after_gap
 from rondel.text.tokenizers import Tokenizer
 
 Columns = dict[str, npt.NDArray[Any]]
-"""Arrays of one length by name; whatever reads a mapping of columns takes it as a table."""
+"""A table: arrays of equal length by column name, as `pandas.DataFrame` takes them."""
 
 NATS_PER = {"bits": math.log(2), "nats": 1.0}
 
 
 @dataclass(frozen=True)
 class ScoringSettings:
-    """What a row is, in which unit, and how the text is read.
+    """What a row is, the unit of surprisal, and how the text is read.
 
-    With `reset`, every line is a text of its own, read from the zero state; else a document is. A
-    bidirectional model scores each token given all others of the text, or with `causal` as its
-    causal half does.
+    With `reset`, every line is read from the zero state, otherwise every document. A bidirectional
+    model scores each token given all others of the text, or with `causal` given those before it.
 
     ::
 
@@ -70,34 +69,34 @@ def score(
     """Score every document from the zero state: a table each.
 
     In all tables: `position` (from 1), `line` (from 1), `begin` and `end` (in characters of the
-    document), `text`; `surprisal_bits` and `entropy_bits` (or `_nats`); `unknown`, how many tokens
-    the vocabulary lacks. By token there are `token`, its spelling in the vocabulary, and `rank`,
-    where the likeliest is 1; else `tokens`, `scored` (those of them that are), and `worst_rank`. A
-    row's surprisal and entropy are sums over its scored tokens, NaN where none is.
+    document), `text`; `surprisal_bits` and `entropy_bits` (or `_nats`); `unknown`, the number of
+    tokens not in the vocabulary. By token there are `token`, its spelling in the vocabulary, and
+    `rank`, 1 for the likeliest; otherwise `tokens`, `scored` (how many of them are scored) and
+    `worst_rank`. A row's surprisal and entropy are sums over its scored tokens, NaN without any.
 
-    With a bidirectional engine every token is scored, given all others of its text, and these two
-    columns are `pseudo_surprisal_…` and `pseudo_entropy_…`: their sums are no log-probability.
+    With a bidirectional engine every token is scored given all others of its text, and these two
+    columns are `pseudo_surprisal_…` and `pseudo_entropy_…`: their sums are not log-probabilities.
 
-    Raises `InputError` for an empty document, for one with nothing to score or nothing known, and
-    as `Framing.passage` and `units.group` do.
+    Raises `InputError` for a document that is empty, too short to score, or all unknown, and as
+    `Framing.passage` and `grouping.group` do.
     """
     texts = [settings.framing.ended(document) for document in documents]
-    pieces = [_pieces(tokenizer, text, settings) for text in texts]
-    for number, (document, own) in enumerate(zip(documents, pieces, strict=True), 1):
+    passages = [_passages(tokenizer, text, settings) for text in texts]
+    for number, (document, parts) in enumerate(zip(documents, passages, strict=True), 1):
         where = f"document {number}" if len(documents) > 1 else "this text"
-        _refuse_useless(tokenizer, document, own, where)
-    measured = _measured(
-        engine, tokenizer, [passage for own in pieces for passage in own], settings, watch
+        _check_scorable(tokenizer, document, parts, where)
+    measured = _measure(
+        engine, tokenizer, [passage for parts in passages for passage in parts], settings, watch
     )
     tables, begin = [], 0
-    for document, text, own in zip(documents, texts, pieces, strict=True):
-        measured_KN = np.concatenate(measured[begin : begin + len(own)], axis=1)
-        tables.append(_table(tokenizer, document, text, own, measured_KN, settings))
-        begin += len(own)
-    return list(map(_pseudo, tables)) if isinstance(engine, BidirectionalEngine) else tables
+    for document, text, parts in zip(documents, texts, passages, strict=True):
+        measured_KN = np.concatenate(measured[begin : begin + len(parts)], axis=1)
+        tables.append(_table(tokenizer, document, text, parts, measured_KN, settings))
+        begin += len(parts)
+    return list(map(_as_pseudo, tables)) if isinstance(engine, BidirectionalEngine) else tables
 
 
-def _measured(
+def _measure(
     engine: Engine | BidirectionalEngine,
     tokenizer: Tokenizer,
     passages: Sequence[Passage],
@@ -105,15 +104,15 @@ def _measured(
     watch: Watch,
 ) -> list[Measured]:
     if isinstance(engine, BidirectionalEngine):
-        # That a word is over is known here from what follows it: no token holds it for another.
+        # Here the tokens that follow show where a word ends: no token implies it for another.
         measure = Prediction(np.zeros(tokenizer.vocab_size, np.bool_))
         return read_cloze_passages(engine, passages, measure, watch=watch)
-    measure, size = Prediction(tokens_after_gap(tokenizer)), settings.batch_size
+    measure, size = Prediction(tokens_implying_space(tokenizer)), settings.batch_size
     return read_passages(engine, tokenizer, passages, measure, batch_size=size, watch=watch)
 
 
-def _pseudo(table: Columns) -> Columns:
-    """The table with its figures called what they are."""
+def _as_pseudo(table: Columns) -> Columns:
+    """Rename surprisal and entropy columns to `pseudo_…`."""
     figures = ("surprisal_", "entropy_")
     return {
         f"pseudo_{name}" if name.startswith(figures) else name: column
@@ -121,39 +120,41 @@ def _pseudo(table: Columns) -> Columns:
     }
 
 
-def _pieces(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[Passage]:
-    """What is read from the zero state: the text, or each of its lines."""
+def _passages(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[Passage]:
+    """Split a document into passages read from the zero state: the whole, or its lines."""
     if not settings.reset:
         return [settings.framing.passage(tokenizer, text)]
-    pieces = []
+    passages = []
     for begin, end in line_bounds(text).tolist():
         passage = settings.framing.passage(tokenizer, text[begin:end])
-        pieces.append(passage._replace(spans=passage.spans + begin))
-    return pieces
+        passages.append(passage._replace(spans=passage.spans + begin))
+    return passages
 
 
-def _refuse_useless(tokenizer: Tokenizer, text: str, own: Sequence[Passage], where: str) -> None:
+def _check_scorable(
+    tokenizer: Tokenizer, text: str, passages: Sequence[Passage], where: str
+) -> None:
     if not text:
         raise InputError(f"{where} is empty; give a text to score")
-    if sum(len(passage.ids) - 1 for passage in own if len(passage.own_ids)) < 1:
+    if sum(len(passage.ids) - 1 for passage in passages if len(passage.text_ids)) < 1:
         raise InputError(
             f"{where} has nothing to score: no token comes after another; give a longer text, or "
-            "something to start from"
+            "a context"
         )
     refuse_unknown(tokenizer, text, where)
 
 
 def refuse_unknown(tokenizer: Tokenizer, text: str, where: str = "this text") -> None:
-    """Raise `InputError` for a text of which a model knows nothing; see `knows_nothing_of`."""
-    if knows_nothing_of(tokenizer, text):
+    """Raise `InputError` for a text without a known token; see `all_unknown`."""
+    if all_unknown(tokenizer, text):
         raise InputError(
-            f"the model knows no {tokenizer.token_noun} of {where}; is it in another script, or "
-            "encoding, than the model's own text?"
+            f"the model knows no {tokenizer.token_noun} of {where}; is it in another script or "
+            "encoding than the model's training text?"
         )
 
 
-def knows_nothing_of(tokenizer: Tokenizer, text: str) -> bool:
-    """Whether a text is in no script of the model's. A word model may well meet unknown words."""
+def all_unknown(tokenizer: Tokenizer, text: str) -> bool:
+    """Whether no token of a text is known, except at word level, where that may happen."""
     ids = tokenizer.encode("".join(text.split()))
     return (
         not tokenizer.open_vocabulary and len(ids) > 0 and bool((ids == tokenizer.unknown_id).all())
@@ -164,75 +165,77 @@ def _table(
     tokenizer: Tokenizer,
     document: str,
     text: str,
-    own: Sequence[Passage],
+    passages: Sequence[Passage],
     measured_KN: Measured,
     settings: ScoringSettings,
 ) -> Columns:
-    ids = np.concatenate([passage.own_ids for passage in own])
-    spans = np.concatenate([passage.spans for passage in own])
+    ids = np.concatenate([passage.text_ids for passage in passages])
+    spans = np.concatenate([passage.spans for passage in passages])
     grouping = group(tokenizer, text, spans, settings.by)
     begins, ends = np.minimum(grouping.spans, len(document)).T
-    nats, entropy, rank, gap = measured_KN
+    nats, entropy, rank, word_end = measured_KN
     unknown = ids == tokenizer.unknown_id
     columns: Columns = {
         "position": np.arange(1, len(begins) + 1),
         "line": np.searchsorted(line_bounds(text)[:, 0], grouping.spans[:, 0], side="right"),
         "begin": begins,
         "end": ends,
-        "text": strings([document[a:b] for a, b in zip(begins, ends, strict=True)]),
+        "text": object_array([document[a:b] for a, b in zip(begins, ends, strict=True)]),
     }
     scale, unit = NATS_PER[settings.unit], settings.unit
     if settings.by == "token":
-        columns["token"] = strings([tokenizer.token(i) for i in ids.tolist()])
+        columns["token"] = object_array([tokenizer.token(i) for i in ids.tolist()])
         columns[f"surprisal_{unit}"] = nats / scale
         columns[f"entropy_{unit}"] = entropy / scale
-        columns["rank"] = _whole(rank)
+        columns["rank"] = _as_integers(rank)
         columns["unknown"] = unknown.astype(np.int64)
         return columns
-    columns["tokens"] = np.bincount(grouping.of_N, minlength=len(begins))
-    scored = np.bincount(grouping.of_N[~np.isnan(nats)], minlength=len(begins))
-    columns["scored"] = scored
-    columns[f"surprisal_{unit}"] = _sums(_with_gaps(nats, gap, grouping, scored), scored) / scale
-    columns[f"entropy_{unit}"] = _sums((grouping.of_N, entropy), scored) / scale
-    columns["worst_rank"] = _worst(rank, grouping.of_N, len(begins))
-    columns["unknown"] = np.bincount(grouping.of_N[unknown], minlength=len(begins))
+    unit_N = grouping.unit_N
+    columns["tokens"] = np.bincount(unit_N, minlength=len(begins))
+    columns["scored"] = scored = np.bincount(unit_N[~np.isnan(nats)], minlength=len(begins))
+    nats_by_unit = _sum_by_unit(*_move_word_ends(nats, word_end, grouping, scored), scored)
+    columns[f"surprisal_{unit}"] = nats_by_unit / scale
+    columns[f"entropy_{unit}"] = _sum_by_unit(unit_N, entropy, scored) / scale
+    columns["worst_rank"] = _worst_rank(rank, unit_N, len(begins))
+    columns["unknown"] = np.bincount(unit_N[unknown], minlength=len(begins))
     return columns
 
 
-def _with_gaps(
-    nats: Measured, gap: Measured, grouping: Grouping, scored: npt.NDArray[np.int64]
+def _move_word_ends(
+    nats: Measured, word_end: Measured, grouping: Grouping, scored: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], Measured]:
-    """Units and what goes to them, with the end of a unit taken from the token after it.
+    """Units and nats to add to them: a word's end is moved from the next token to the word.
 
-    The end of one that is not scored stays where it is, so that the sum does not miss it.
+    If the word is not scored, its end stays with the next token, so that the total is unchanged.
     """
-    after = np.flatnonzero(grouping.after_gap_N & ~np.isnan(nats))
-    after = after[scored[grouping.of_N[after - 1]] > 0]
-    of_end = np.minimum(gap[after], nats[after])
-    own = nats.copy()
-    own[after] -= of_end
-    return np.concatenate([grouping.of_N, grouping.of_N[after - 1]]), np.concatenate([own, of_end])
+    unit_N, after = grouping.unit_N, np.flatnonzero(grouping.ends_previous_N & ~np.isnan(nats))
+    after = after[scored[unit_N[after - 1]] > 0]
+    moved = np.minimum(word_end[after], nats[after])
+    kept = nats.copy()
+    kept[after] -= moved
+    return np.concatenate([unit_N, unit_N[after - 1]]), np.concatenate([kept, moved])
 
 
-def _sums(parts: tuple[npt.NDArray[np.int64], Measured], scored: npt.NDArray[np.int64]) -> Measured:
-    """Sums by unit; NaN for a unit of which nothing was scored."""
-    units, values = parts
-    there = ~np.isnan(values)
-    sums = np.bincount(units[there], weights=values[there], minlength=len(scored))
+def _sum_by_unit(
+    units: npt.NDArray[np.int64], values: Measured, scored: npt.NDArray[np.int64]
+) -> Measured:
+    """Sums by unit; NaN for a unit without a scored token."""
+    finite = ~np.isnan(values)
+    sums = np.bincount(units[finite], weights=values[finite], minlength=len(scored))
     return np.where(scored > 0, sums, np.nan)
 
 
-def _worst(rank: Measured, of_N: npt.NDArray[np.int64], units: int) -> npt.NDArray[Any]:
+def _worst_rank(rank: Measured, unit_N: npt.NDArray[np.int64], units: int) -> npt.NDArray[Any]:
     worst = np.full(units, np.nan)
-    np.fmax.at(worst, of_N, rank)
-    return _whole(worst)
+    np.fmax.at(worst, unit_N, rank)
+    return _as_integers(worst)
 
 
-def _whole(values: Measured) -> npt.NDArray[Any]:
-    """Whole numbers as such, unless one of them is missing."""
+def _as_integers(values: Measured) -> npt.NDArray[Any]:
+    """Convert to integers, unless a value is NaN."""
     return values if np.isnan(values).any() else values.astype(np.int64)
 
 
-def strings(texts: list[str]) -> npt.NDArray[Any]:
-    """Texts as an array of objects, as tables hold them."""
+def object_array(texts: list[str]) -> npt.NDArray[Any]:
+    """Texts as an array of objects."""
     return np.array([*texts, None], dtype=object)[:-1]

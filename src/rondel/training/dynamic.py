@@ -23,9 +23,9 @@ from torch import Tensor
 
 from rondel.artifact import Artifact
 from rondel.errors import InputError
-from rondel.evaluation.adapting import PLAIN_RATE, SCALED_RATE, DynamicSettings
-from rondel.evaluation.evaluate import Evaluation, evaluation_of, refuse_too_short
-from rondel.evaluation.reading import Watch, unwatched
+from rondel.evaluation.batch_reading import Watch, unwatched
+from rondel.evaluation.dynamic_settings import PLAIN_RATE, SCALED_RATE, DynamicSettings
+from rondel.evaluation.evaluate import Evaluation, evaluation_from_nats, refuse_too_short
 from rondel.kinds import kind_of
 from rondel.models.base import Model, ModelState, TensorBatch
 
@@ -62,7 +62,7 @@ def evaluate_dynamically(
         torch.set_num_threads(threads)
     if not np.isfinite(nats):
         raise InputError("the model no longer gave numbers; lower the rate of dynamic evaluation")
-    return evaluation_of(parts.tokenizer, ids, characters, nats, text)
+    return evaluation_from_nats(parts.tokenizer, ids, characters, nats, text)
 
 
 class _Learner:

@@ -1,6 +1,6 @@
-"""How a model may go on learning from the text it is scored on; `rondel.training.dynamic` does it.
+"""Settings of dynamic evaluation, which `rondel.training.dynamic` runs.
 
-The settings stand here since they are asked for where nothing is trained, and need no PyTorch.
+They are here because reading them must not import PyTorch.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ SCALED_RATE, PLAIN_RATE = 3e-4, 0.02
 
 @dataclass(frozen=True)
 class DynamicSettings:
-    """`segment` tokens are scored before each update of size `rate`, drawn back by `decay`.
+    """`segment` tokens are scored before each update with learning rate `rate`.
 
-    A `rate` of `None` is 0.0003 where updates are scaled by the gradients on the training text, and
-    0.02 where there is none to scale them by.
+    `decay` pulls the weights back towards the trained ones. A `rate` of `None` means 0.0003 if
+    updates are scaled by the gradients on the training text, and 0.02 without a training text.
 
     ::
 
@@ -35,6 +35,8 @@ class DynamicSettings:
         if self.rate is not None and not 0 <= self.rate < math.inf:
             raise InputError(f"the rate of dynamic evaluation must be 0 or more, not {self.rate}")
         if not 0 <= self.decay <= 1:
-            raise InputError(f"the decay of dynamic evaluation is from 0 to 1, not {self.decay}")
+            raise InputError(
+                f"the decay of dynamic evaluation must be from 0 to 1, not {self.decay}"
+            )
         if self.segment < 1:
             raise InputError(f"a segment has at least 1 token, not {self.segment}")
