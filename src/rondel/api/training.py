@@ -29,6 +29,7 @@ def train(
     out: str | Path | None = None,
     init_from: str | Path | None = None,
     word_vectors: str | Path | None = None,
+    tokenizer: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     callbacks: Sequence[Callback] = (),
@@ -53,7 +54,7 @@ def train(
     from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
 
-    warm_start = warm_start_from(init_from, word_vectors)
+    warm_start = warm_start_from(init_from, word_vectors, tokenizer)
     config = configure(cast("dict[str, Any]", settings), warm_start=warm_start)
     if source is not None and text is None:
         paths = [source] if isinstance(source, str | Path) else source

@@ -14,7 +14,7 @@ from rondel.errors import InputError, warn_of
 from rondel.generation.generate import generate, write_as_asked, write_many
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening
-from rondel.generation.prime import check_prime, read_prime, without_implied_space
+from rondel.generation.prime import check_prime, read_prime, without_space
 from rondel.generation.search.beam import BeamText, best_texts
 from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.generation.stream import Output, Request
@@ -128,7 +128,7 @@ class WritingModel(Model):
 
     def unknowns(self, prime: str) -> list[str]:
         """The first different characters or words of a prime that the model does not know."""
-        return self.tokenizer.unknowns(without_implied_space(self.tokenizer, prime))
+        return self.tokenizer.unknowns(without_space(self.tokenizer, prime))
 
     def choose_opening(self, seed: Natural | None = None, index: Natural = 0) -> Opening:
         """What text `index` of a seed begins with where no prime is given.

@@ -43,6 +43,11 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143, "hung up": 129}
 @click.option(
     "--word-vectors", type=click.Path(path_type=Path), help="Start from word2vec vectors."
 )
+@click.option(
+    "--tokenizer",
+    type=click.Path(path_type=Path),
+    help="Use the tokenizer in this file or folder: a tokenizer.json, or a SentencePiece model.",
+)
 @kind_options
 @click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in --out, at the first save.")
@@ -65,6 +70,7 @@ def command(
     resume: Path | None,
     init_from: Path | None,
     word_vectors: Path | None,
+    tokenizer: Path | None,
     config: Path | None,
     overwrite: bool,
     callbacks: tuple[str, ...],
@@ -100,6 +106,7 @@ def command(
             "--out": out,
             "--init-from": init_from,
             "--word-vectors": word_vectors,
+            "--tokenizer": tokenizer,
             "--config": config,
             "--overwrite": overwrite,
         }
@@ -110,7 +117,8 @@ def command(
     else:
         source = _Source(text, corpus, corpus_size)
         base = read_settings(config) if config else None
-        run = _begin(source, base, settings, out, init_from, word_vectors, overwrite)
+        starts = (init_from, word_vectors, tokenizer)
+        run = _begin(source, base, settings, out, starts, overwrite)
         name = source.name
     with closing(run):
         _introduce(run, name, console)
@@ -151,8 +159,7 @@ def _begin(
     base: Settings | None,
     settings: dict[str, Any],
     out: Path | None,
-    init_from: Path | None,
-    word_vectors: Path | None,
+    starts: tuple[Path | None, Path | None, Path | None],
     overwrite: bool,
 ) -> Run:
     from rondel.training.folder import check_folder
@@ -162,7 +169,7 @@ def _begin(
 
     folder = out or _free_folder(source.name)
     check_folder(folder, overwrite)
-    warm_start = warm_start_from(init_from, word_vectors)
+    warm_start = warm_start_from(*starts)
     config = configure(settings, base, warm_start)
     text = source.read(resolve_text(config))
     return begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)

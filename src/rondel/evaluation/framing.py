@@ -98,7 +98,11 @@ class Framing:
         joint, length = self.context + text, len(self.context)
         spans = tokenizer.spans(joint)
         first = int((spans[:, 1] <= length).sum())
-        if first < len(spans) and spans[first, 0] < length and not self.takes_shared:
+        shared = joint[spans[first, 0] : length] if first < len(spans) else ""
+        if shared.isspace():
+            # The space before a word is part of its token: the word is the text's.
+            spans[first, 0] = length
+        elif shared and not self.takes_shared:
             begin, end = spans[first]
             raise InputError(
                 f"context and text run together in {joint[begin:end]!r}; "

@@ -62,12 +62,14 @@ class Prime:
         self._engine, self._tokenizer, self._alternatives = engine, tokenizer, logprobs
         self._spellings: list[str] | None = None
         if isinstance(prime, str):
-            self.text, text = prime, without_implied_space(tokenizer, prime)
+            self.text, text = prime, without_space(tokenizer, prime)
             self.ids = tokenizer.encode(text)
+            self._owes_space = text != prime
             if logprobs is not None:
                 self._spellings = texts_of(prime, tokenizer.spans(text))
         else:
             self.text, self.ids = tokenizer.decode(prime.tolist()), prime
+            self._owes_space = False
         self._state = engine.initial_state()
         self._decoder = tokenizer.decoder()
         self._read = 0
@@ -112,7 +114,11 @@ class Prime:
             # It may end with part of a character's bytes, and has shown them: they are not to be
             # shown again with the others.
             self._decoder.finish()
-            if self._tokenizer.implies_space and self.text[-1].isspace():
+            space_led_V = self._tokenizer.space_led() if self._owes_space else None
+            if space_led_V is not None and self._logits_V is not None:
+                self._logits_V = np.where(space_led_V, self._logits_V, -np.inf)
+            shown = self._tokenizer.implies_space and self.text[-1].isspace()
+            if shown or space_led_V is not None:
                 self._decoder = _AfterSpace(self._decoder)
 
 
@@ -155,14 +161,16 @@ def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
     return whole.start()
 
 
-def without_implied_space(tokenizer: Tokenizer, prime: str) -> str:
-    """The prime as its text would go on: at word level, a space before a word is no token.
+def without_space(tokenizer: Tokenizer, prime: str) -> str:
+    """The prime as its text would go on: without a last space that is no token there.
 
-    "The " would end in a token for a space at the very end of a text, which "The cat" has not.
+    At word level the space before a word is implied; among subwords it is part of the word. "The "
+    would end in a token for a space at the very end of a text, which "The cat" has not.
     """
     word = prime.removesuffix(" ")
-    implied = tokenizer.implies_space and word != prime and word[-1:].strip() != ""
-    return word if implied else prime
+    if tokenizer.implies_space:
+        return word if word[-1:].strip() else prime
+    return word if word and tokenizer.space_led() is not None else prime
 
 
 class _AfterSpace:

@@ -29,6 +29,7 @@ class RunKeywords(TypedDict, total=False):
     vocab_size: int | None
     min_count: int | None
     lowercase: bool | None
+    subword: str | None
     # Model.
     model: str | None
     cell: str | None

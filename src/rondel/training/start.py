@@ -67,7 +67,7 @@ def configure(
             )
     settings = Settings({**given, **fixed}, defaults)
     kind = choose(settings).kind
-    if warm_start and not kind.takes_weights:
+    if warm_start and warm_start.brings_weights and not kind.takes_weights:
         raise InputError(
             f"a {kind.noun} starts from nothing but its text; leave --init-from and "
             "--word-vectors out"

@@ -8,19 +8,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from rondel import artifact
 from rondel.cells import cells
-from rondel.errors import InputError
+from rondel.errors import InputError, ModelFolderError
 from rondel.folder_files import Arrays
 from rondel.kinds import kind_of
 from rondel.settings import ModelConfig, TextConfig
 from rondel.settings.fields import settings_of
-from rondel.text.tokenizers import Tokenizer, tokenizer_settings, tokenizers, train_tokenizer
+from rondel.text.subwords.files import losses, read_tokenizer
+from rondel.text.tokenizers import (
+    Tokenizer,
+    tokenizer_from_json,
+    tokenizer_settings,
+    tokenizers,
+    train_tokenizer,
+)
 from rondel.text.tokenizers.word import WordTokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
 
@@ -31,8 +38,10 @@ Counts = npt.NDArray[np.integer[Any]]
 
 
 class WarmStart(Protocol):
-    """Where a new run's first weights come from."""
+    """What a new run starts from: first weights, or a vocabulary alone."""
 
+    brings_weights: ClassVar[bool]
+    """Whether it is more than a vocabulary."""
     report: str
     """What was taken over, in one line; filled in by `weights`."""
 
@@ -52,6 +61,8 @@ class FromModel:
     Tokens that the old model lacks are added, and begin as the mean of those it has.
     """
 
+    brings_weights: ClassVar[bool] = True
+
     def __init__(self, folder: Path) -> None:
         self.folder, self.old = folder, artifact.load(folder)
         self.report = ""
@@ -61,8 +72,7 @@ class FromModel:
         config, tokenizer = self.old.config, self.old.tokenizer
         shape = {name: getattr(config, name) for name in SHAPE}
         shape |= {name: config.own[name] for name in settings_of(cells[config.cell])}
-        splitting = {name: tokenizer.state()[name] for name in tokenizer.kept_settings}
-        return {**shape, **splitting, "level": tokenizer.level}
+        return {**shape, **tokenizer.kept(), "level": tokenizer.level}
 
     def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
         """The old vocabulary and what is new in the text."""
@@ -91,6 +101,8 @@ class FromModel:
 class FromWordVectors:
     """An embedding from a word2vec file (Mikolov et al. 2013); words it lacks start at random."""
 
+    brings_weights: ClassVar[bool] = True
+
     def __init__(self, path: Path) -> None:
         self.vectors = load_word_vectors(path)
         self.report = ""
@@ -117,14 +129,49 @@ class FromWordVectors:
         return {**fresh, "embedding.weight": embedding}
 
 
+class FromTokenizer:
+    """A tokenizer that is there already: another model's, Hugging Face's or SentencePiece's."""
+
+    brings_weights: ClassVar[bool] = False
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.existing = tokenizer_from_json(read_tokenizer(path))
+        except ModelFolderError as error:
+            raise InputError(f"{path}: {error}") from None
+        existing = self.existing
+        self.report = f"tokenizer of {path}: {existing.vocab_size:,} {existing.token_noun}s"
+        if existing.known_by and (lost := losses(existing)):
+            self.report += f"; texts do not come back exactly: it loses {', '.join(lost)}"
+
+    def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Its level and its settings."""
+        return {**self.existing.kept(), "level": self.existing.level}
+
+    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
+        """Itself, whatever the text."""
+        return self.existing
+
+    def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
+        """The fresh weights."""
+        return fresh
+
+
 def warm_start_from(
-    init_from: str | Path | None, word_vectors: str | Path | None
-) -> FromModel | FromWordVectors | None:
-    """The warm start that was asked for, if any."""
+    init_from: str | Path | None,
+    word_vectors: str | Path | None,
+    tokenizer: str | Path | None = None,
+) -> WarmStart | None:
+    """The warm start that was asked for, if any; `InputError` for more than one."""
     if init_from is not None and word_vectors is not None:
         raise InputError("--init-from brings its own embedding; leave --word-vectors out")
+    if tokenizer is not None and (init_from is not None or word_vectors is not None):
+        other = "--init-from" if init_from is not None else "--word-vectors"
+        raise InputError(f"--tokenizer and {other} both say what tokens there are; leave one out")
     if init_from is not None:
         return FromModel(Path(init_from))
+    if tokenizer is not None:
+        return FromTokenizer(Path(tokenizer))
     return FromWordVectors(Path(word_vectors)) if word_vectors is not None else None
 
 

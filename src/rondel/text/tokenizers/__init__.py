@@ -25,14 +25,18 @@ def tokenizer_settings(config: TextConfig) -> Any:
 
 
 def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """A tokenizer as plain JSON values, its level with it."""
-    return {"level": tokenizer.level, **tokenizer.state()}
+    """A tokenizer as plain JSON values, its level with it, unless its format is another's."""
+    state = tokenizer.state()
+    return state if tokenizer.known_by else {"level": tokenizer.level, **state}
 
 
 def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `tokenizer_to_json` wrote; `ModelFolderError` if it is not one."""
     try:
         state = dict(values)
+        for cls in tokenizers.values():
+            if cls.known_by and cls.known_by in state:
+                return cls.from_state(state)
         return tokenizers[state.pop("level")].from_state(state)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise ModelFolderError(f"it is no tokenizer ({error!r}); copy it again") from None

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 Ids = npt.NDArray[np.integer[Any]]
 Spans = npt.NDArray[np.int64]
 
+VOCAB_SIZE_HELP = (
+    "how many tokens to keep: of words the commonest (10,000 unless given), the rest are <unk>; of "
+    "subwords (8,000) the 256 bytes and others"
+)
+"""A flag has one help text, whichever levels have it."""
+
 
 class Decoder(Protocol):
     """Turns tokens into text as they come; it holds back what is not complete yet.
@@ -69,6 +75,9 @@ class Tokenizer(ABC):
     reads_bytes: ClassVar[bool] = False
     """Its text is bytes: files are read as they are, whatever their encoding."""
 
+    splits_characters: ClassVar[bool] = False
+    """A token may be part of a character: its text shows with the token that ends the character."""
+
     whole_words: ClassVar[bool] = False
     """Its tokens are words: a text is not cut within one, and sentences are counted in words."""
 
@@ -78,6 +87,10 @@ class Tokenizer(ABC):
     open_vocabulary: ClassVar[bool] = False
     """No text shows all of the language's tokens: the vocabulary is that of the training part, what
     it lacks is ordinary, and a model that has seen few of each token is trained accordingly."""
+
+    known_by: ClassVar[str] = ""
+    """Of a tokenizer whose state is a file format of others': a key that only this format has. The
+    state then stands in a model's `tokenizer.json` as it is, without the level."""
 
     @classmethod
     def settings_types(cls) -> Mapping[str, type]:
@@ -163,6 +176,19 @@ class Tokenizer(ABC):
     @abstractmethod
     def starts_word(self, previous_id: int) -> bool:
         """Whether the token after `previous_id` begins a word (sampling mode `spaces` draws it)."""
+
+    def space_led(self) -> npt.NDArray[np.bool_] | None:
+        """Which tokens (V,) begin with a space, where one before a word is part of its token.
+
+        A prime that ends with such a space is read without it, and goes on with one of these.
+        `None` if spaces are not part of words.
+        """
+        return None
+
+    def kept(self) -> dict[str, Any]:
+        """Values of its settings that a model which starts from this one keeps, by name."""
+        state = self.state()
+        return {name: state[name] for name in self.kept_settings}
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

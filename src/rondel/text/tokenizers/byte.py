@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,11 @@ import numpy as np
 
 from rondel.errors import InputError
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Cut, Decoder, Ids, NoSettings, Spans, Tokenizer
+from rondel.text.tokenizers.base import Cut, Decoder, Ids, Spans, Tokenizer
+from rondel.text.utf8 import NO_BYTE, bytes_of, characters_of_bytes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-# `surrogateescape` writes the bytes 0x80 … 0xFF as U+DC80 … U+DCFF; the others stand for no byte.
-NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 @tokenizers.register("byte")
@@ -26,7 +23,7 @@ class ByteTokenizer(Tokenizer):
 
     level = "byte"
     token_noun = "byte"
-    reads_bytes = True
+    reads_bytes = splits_characters = True
 
     @classmethod
     def train(cls, text: str, settings: Any) -> Self:
@@ -40,13 +37,13 @@ class ByteTokenizer(Tokenizer):
         for text in filter(None, texts):
             first = first or text[0]
             # A character past ASCII is several different bytes already.
-            if text != first * len(text) or len(_bytes(first)) > 1:
+            if text != first * len(text) or len(bytes_of(first)) > 1:
                 return cls()
         if not first:
             raise InputError("this text is empty: give it something to learn from")
         raise InputError(f"this text is one byte, {first!r}, over and over: nothing to learn")
 
-    def extended(self, text: str, settings: NoSettings) -> ByteTokenizer:
+    def extended(self, text: str, settings: Any) -> ByteTokenizer:
         """Itself: there is no other byte."""
         return self
 
@@ -62,7 +59,7 @@ class ByteTokenizer(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32: as many as it has bytes."""
-        return np.frombuffer(_bytes(text), np.uint8).astype(np.int32)
+        return np.frombuffer(bytes_of(text), np.uint8).astype(np.int32)
 
     def cut(self, text: str, near: int) -> Cut | None:
         """Anywhere between two characters."""
@@ -70,10 +67,7 @@ class ByteTokenizer(Tokenizer):
 
     def spans(self, text: str) -> Spans:
         """For every byte, that of the character it is a part of."""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-        lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
-        lengths[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1  # a byte of its own
-        begins = np.repeat(np.arange(len(text)), lengths)
+        begins = characters_of_bytes(text)
         return np.stack([begins, begins + 1], axis=1)
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
@@ -126,10 +120,3 @@ class ByteDecoder:
         copied = ByteDecoder()
         copied._utf8.setstate(self._utf8.getstate())
         return copied
-
-
-def _bytes(text: str) -> bytes:
-    try:
-        return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return NO_BYTE.sub("\N{REPLACEMENT CHARACTER}", text).encode("utf-8", "surrogateescape")

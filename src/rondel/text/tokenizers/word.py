@@ -34,7 +34,7 @@ import numpy as np
 from rondel.errors import InputError
 from rondel.settings.fields import setting
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Cut, Ids, Spans, Tokenizer, last_line
+from rondel.text.tokenizers.base import VOCAB_SIZE_HELP, Cut, Ids, Spans, Tokenizer, last_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,9 +74,7 @@ class WordSettings:
         "already: white space separates, and is kept only as one token for a line's end",
         choices=("punctuation", "spaces", "tokens"),
     )
-    vocab_size: int = setting(
-        10_000, "how many of the commonest words to keep; the rest are <unk>", at_least=1
-    )
+    vocab_size: int = setting(10_000, VOCAB_SIZE_HELP, at_least=1)
     # A word that comes once teaches little but this: what a word is like that is not known.
     min_count: int = setting(
         2,

@@ -1,0 +1,184 @@
+"""Learning a vocabulary of subwords from a text: by byte pairs, by likelihood, or as WordPiece.
+
+All start from the 256 bytes, so that nothing is unknown. Byte-pair encoding (Sennrich et al. 2016)
+and WordPiece (Schuster & Nakajima 2012) are learnt by Hugging Face's `tokenizers`, the unigram
+model (Kudo 2018) by SentencePiece, because that of `tokenizers` comes out otherwise each time.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rondel.errors import InputError, require
+from rondel.text.subwords.splitting import (
+    BYTE_CHARACTERS,
+    CHUNK,
+    DECODER,
+    PRE_TOKENIZER,
+    as_characters,
+)
+
+EXTRA = "subword"
+LONGEST = 16
+"""Bytes of a token of the unigram model."""
+MOST_COUNTED = 1_000_000
+"""Different chunks that are counted; past that, the rarest are forgotten."""
+MOST_LEARNT_FROM = 20_000_000
+"""Chunks that a vocabulary is learnt from, some 100 MB; counts of a longer text are scaled down."""
+TOGETHER = 1000
+BATCH = 100_000
+
+
+def learn(algorithm: str, texts: Iterable[str], vocab_size: int) -> dict[str, Any]:
+    """A tokenizer of up to `vocab_size` subwords, as the JSON of `tokenizers` has it.
+
+    The texts are pieces of one, cut where chunks meet; only counts of its chunks are kept. Raises
+    `InputError` if they are empty, or for fewer subwords than there are bytes.
+    """
+    if vocab_size <= len(BYTE_CHARACTERS):
+        raise InputError(
+            f"--vocab-size is {vocab_size}, and subwords begin with the 256 bytes: make it more"
+        )
+    counts = count_chunks(texts)
+    if not counts:
+        raise InputError("this text is empty: give it something to learn from")
+    model = _LEARNERS[algorithm](scaled(counts), vocab_size)
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [],
+        "normalizer": None,
+        "pre_tokenizer": PRE_TOKENIZER,
+        "post_processor": None,
+        "decoder": DECODER,
+        "model": model,
+    }
+
+
+def count_chunks(texts: Iterable[str]) -> Counter[str]:
+    """How often each chunk comes, of those that come at all often."""
+    chunks = (match.group() for text in texts for match in CHUNK.finditer(text))
+    counts: Counter[str] = Counter()
+    while batch := list(itertools.islice(chunks, BATCH)):
+        counts.update(batch)
+        rare = 0
+        while len(counts) > MOST_COUNTED:
+            rare += 1
+            counts = Counter({chunk: count for chunk, count in counts.items() if count > rare})
+    return counts
+
+
+def scaled(counts: Counter[str]) -> dict[str, int]:
+    """The counts in order of chunk, made less in proportion where there are too many."""
+    total = counts.total()
+    if total > MOST_LEARNT_FROM:
+        counts = Counter({c: n * MOST_LEARNT_FROM // total for c, n in counts.items()})
+    return {chunk: counts[chunk] for chunk in sorted(counts) if counts[chunk]}
+
+
+def _copies(counts: dict[str, int]) -> Iterator[str]:
+    """Every chunk as often as it counts, apart from its like by a piece that has no pair in it."""
+    for chunk, count in counts.items():
+        apart = "a" if chunk[0] == "\n" else "\n"
+        text = _valid(chunk)
+        for begin in range(0, count, TOGETHER):
+            yield apart.join([text] * min(TOGETHER, count - begin))
+
+
+def _valid(chunk: str) -> str:
+    return chunk.encode("utf-8", "replace").decode()
+
+
+def _learn_pairs(counts: dict[str, int], vocab_size: int, *, wordpiece: bool) -> dict[str, Any]:
+    hf = require("tokenizers", EXTRA)
+    settings = {
+        "vocab_size": vocab_size,
+        "min_frequency": 2,
+        "show_progress": False,
+        "initial_alphabet": list(BYTE_CHARACTERS),
+    }
+    if wordpiece:
+        # No mark for what continues a word: each byte would need two tokens to be known anywhere.
+        tokenizer = hf.Tokenizer(hf.models.WordPiece(continuing_subword_prefix=""))
+        trainer = hf.trainers.WordPieceTrainer(continuing_subword_prefix="", **settings)
+    else:
+        tokenizer = hf.Tokenizer(hf.models.BPE())
+        trainer = hf.trainers.BpeTrainer(**settings)
+    split, to_bytes = PRE_TOKENIZER["pretokenizers"]
+    tokenizer.pre_tokenizer = hf.pre_tokenizers.Sequence(
+        [
+            hf.pre_tokenizers.Split(hf.Regex(split["pattern"]["Regex"]), "isolated"),
+            hf.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    assert not to_bytes["use_regex"]
+    tokenizer.train_from_iterator(_copies(counts), trainer)
+    model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
+    if wordpiece:
+        model["max_input_chars_per_word"] = 1000  # more bytes than a piece may have
+    return model
+
+
+def _learn_bpe(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
+    return _learn_pairs(counts, vocab_size, wordpiece=False)
+
+
+def _learn_wordpiece(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
+    return _learn_pairs(counts, vocab_size, wordpiece=True)
+
+
+def _learn_unigram(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
+    sentencepiece = require("sentencepiece", EXTRA)
+    pieces = _pieces(counts)
+    seen = set().union(*pieces)
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(f"{piece}\t{count}" for piece, count in pieces.items()),
+        input_format="tsv",
+        model_writer=written,
+        model_type="unigram",
+        # Its <unk> counts as well, and the bytes that the text lacks do not.
+        vocab_size=vocab_size + 1 - (len(BYTE_CHARACTERS) - len(seen)),
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        add_dummy_prefix=False,
+        remove_extra_whitespaces=False,
+        split_by_whitespace=False,
+        split_by_unicode_script=False,
+        split_by_number=False,
+        max_sentencepiece_length=LONGEST,
+        bos_id=-1,
+        eos_id=-1,
+        num_threads=1,  # so that sums are in one order
+        minloglevel=2,
+    )
+    learnt = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
+    scores = {learnt.id_to_piece(i): learnt.get_score(i) for i in range(1, len(learnt))}
+    lowest = min(scores.values()) - 10.0
+    vocab = [[byte, scores.pop(byte, lowest)] for byte in BYTE_CHARACTERS]
+    vocab += [[piece, score] for piece, score in scores.items()]
+    return {"type": "Unigram", "unk_id": None, "vocab": vocab, "byte_fallback": False}
+
+
+def _pieces(counts: dict[str, int]) -> Counter[str]:
+    """How often each piece comes, written in the characters of its bytes."""
+    hf = require("tokenizers", EXTRA)
+    split = hf.pre_tokenizers.Split(
+        hf.Regex(PRE_TOKENIZER["pretokenizers"][0]["pattern"]["Regex"]), "isolated"
+    )
+    pieces: Counter[str] = Counter()
+    for chunk, count in counts.items():
+        for piece, _ in split.pre_tokenize_str(_valid(chunk)):
+            pieces[as_characters(piece)] += count
+    return pieces
+
+
+_LEARNERS = {"bpe": _learn_bpe, "unigram": _learn_unigram, "wordpiece": _learn_wordpiece}
+ALGORITHMS = tuple(_LEARNERS)

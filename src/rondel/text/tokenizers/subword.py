@@ -1,0 +1,277 @@
+"""Subwords: words and parts of words, down to bytes, so that any text is made of known tokens.
+
+The vocabulary is the training text's (`rondel.text.subwords.learning`), or that of a file which
+others made (`rondel.text.subwords.files`). The tokenizer's state is the JSON that Hugging Face's
+`tokenizers` writes: a model's `tokenizer.json` can be read by `tokenizers.Tokenizer.from_file`, and
+gives the same ids.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rondel.errors import require
+from rondel.settings.fields import setting
+from rondel.text.subwords.learning import ALGORITHMS, EXTRA, learn
+from rondel.text.subwords.spelling import Spelling
+from rondel.text.subwords.splitting import CHUNK, PRE_TOKENIZER, last_border
+from rondel.text.tokenizers import tokenizers
+from rondel.text.tokenizers.base import VOCAB_SIZE_HELP, Cut, Ids, Spans, Tokenizer
+from rondel.text.utf8 import LONE, NO_BYTE, bytes_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CACHED_CHUNKS = 300_000
+"""Different chunks whose tokens are remembered."""
+BATCH = 50_000
+WHOLE = 1_000_000
+"""Characters that a tokenizer of others' making is given at a time, if it can be cut at all."""
+CONTEXT, TRIED = 200, 20
+"""Characters on either side of a place that it is tried to be cut at, and how many places."""
+
+
+@dataclass(frozen=True)
+class SubwordSettings:
+    """How subwords are found, and how many there are."""
+
+    subword: str = setting(
+        "bpe",
+        "how subwords are learnt: byte-pair encoding, the unigram model, or WordPiece",
+        choices=ALGORITHMS,
+    )
+    vocab_size: int = setting(8000, VOCAB_SIZE_HELP, at_least=1, chosen=True)
+
+
+@tokenizers.register("subword")
+class SubwordTokenizer(Tokenizer):
+    """One token a word with the space before it, a part of one, or a byte.
+
+    ::
+
+        tokenizer = SubwordTokenizer.train(text, SubwordSettings("bpe", 8000))
+        tokenizer.decode(tokenizer.encode("Any text.")) == "Any text."
+
+    Every text that is valid Unicode comes back exactly, as do bytes that are no UTF-8, in the lone
+    surrogates of `surrogateescape`, unless the tokenizer is another's that loses something.
+    """
+
+    level = "subword"
+    settings = SubwordSettings
+    token_noun = "subword"
+    open_vocabulary = splits_characters = True
+    known_by = "model"
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        hf = require("tokenizers", EXTRA)
+        self._state = state
+        try:
+            self._hf = hf.Tokenizer.from_str(json.dumps(state))
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:  # what is damaged may make Rust panic
+            raise ValueError(str(error)) from None
+        self._spelling = Spelling(self._hf, state)
+        self._is_own = state["pre_tokenizer"] == PRE_TOKENIZER and not (
+            state["normalizer"] or state["added_tokens"]
+        )
+        self._known: dict[str, bytes] = {}
+
+    @classmethod
+    def train(cls, text: str, settings: SubwordSettings) -> Self:
+        """Learn a vocabulary; `InputError` if the text is empty, or for too small a vocabulary.
+
+        Of a short text it may have fewer tokens than `settings.vocab_size`.
+        """
+        return cls.train_from([text], settings)
+
+    @classmethod
+    def train_from(cls, texts: Iterable[str], settings: SubwordSettings) -> Self:
+        """The same from pieces of a text, of which only counts are kept."""
+        return cls(learn(settings.subword, texts, settings.vocab_size))
+
+    def extended(self, text: str, settings: Any) -> SubwordTokenizer:
+        """Itself: it knows every text already."""
+        return self
+
+    def extended_from(self, texts: Iterable[str], settings: Any) -> SubwordTokenizer:
+        """Itself."""
+        return self
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids there are."""
+        return len(self._spelling.tokens)
+
+    @property
+    def unknown_id(self) -> int | None:
+        """None, unless the tokenizer is another's that does not fall back to bytes."""
+        return self._spelling.unknown_id
+
+    def encode(self, text: str) -> Ids:
+        """Token ids of a text, shape (N,), int32."""
+        if not self._is_own:
+            return self._encoded_by_others(text)
+        found: list[bytes] = []
+        chunks = (match.group() for match in CHUNK.finditer(text))
+        while batch := list(itertools.islice(chunks, BATCH)):
+            known = self._with_known(batch)
+            found.append(b"".join(map(known.__getitem__, batch)))
+        return np.frombuffer(b"".join(found), np.int32)
+
+    def _with_known(self, chunks: list[str]) -> dict[str, bytes]:
+        """The ids of chunks, as the bytes of int32: of these, and of others seen before."""
+        known = self._known
+        new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in known]
+        if len(known) + len(new) > CACHED_CHUNKS:
+            known = self._known = {}
+            new = list(dict.fromkeys(chunks))
+        valid = [chunk for chunk in new if not LONE.search(chunk)]
+        for chunk, encoding in zip(valid, self._batch(valid), strict=True):
+            known[chunk] = np.array(encoding.ids, np.int32).tobytes()
+        for chunk in set(new).difference(valid):
+            known[chunk] = self._with_surrogates(chunk).tobytes()
+        return known
+
+    def _with_surrogates(self, chunk: str) -> Ids:
+        """The ids of a chunk with lone surrogates, which stand for a byte each."""
+        parts = []
+        for lone, group in itertools.groupby(chunk, lambda c: LONE.match(c) is not None):
+            part = "".join(group)
+            if lone:
+                parts.append(self._spelling.ids_of_bytes(bytes_of(part)))
+            else:
+                parts.append(np.array(self._batch([part])[0].ids, np.int32))
+        return np.concatenate(parts)
+
+    def _batch(self, texts: list[str]) -> list[Any]:
+        encodings: list[Any] = self._hf.encode_batch_fast(texts, add_special_tokens=False)
+        return encodings
+
+    def _encoded_by_others(self, text: str) -> Ids:
+        pieces = [self._batch([piece])[0].ids for piece in self._pieces(_valid(text))]
+        return np.array(list(itertools.chain.from_iterable(pieces)), np.int32)
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        begin = 0
+        while len(text) - begin > 2 * WHOLE:
+            place = self._tried_border(text, begin + WHOLE)
+            if place <= begin:
+                break
+            yield text[begin:place]
+            begin = place
+        yield text[begin:]
+
+    def cut(self, text: str, near: int) -> Cut | None:
+        """Where a word follows a space or a line break.
+
+        A tokenizer of others' making is tried at such places; one that reads a text as a single
+        word, as SentencePiece's may, cannot be cut.
+        """
+        place = last_border(text, near) if self._is_own else self._tried_border(text, near)
+        return Cut(place, place) if place else None
+
+    def _tried_border(self, text: str, near: int) -> int:
+        place = min(near, len(text) - CONTEXT)
+        for _ in range(TRIED):
+            place = last_border(text, place)
+            if not place:
+                break
+            before, after = text[max(0, place - CONTEXT) : place], text[place : place + CONTEXT]
+            joint, first, second = self._batch([_valid(t) for t in (before + after, before, after)])
+            if joint.ids == first.ids + second.ids:
+                return place
+            place -= 1
+        return 0
+
+    def spans(self, text: str) -> Spans:
+        """From the first to the last character that a token has a byte of."""
+        ids = self.encode(text)
+        if (found := self._spelling.spans(ids, text)) is not None:
+            return found
+        # It loses something: `tokenizers` knows what came from where.
+        encoding = self._hf.encode(_valid(text), add_special_tokens=False)
+        spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        spans = np.maximum.accumulate(spans, axis=0)
+        spans[:, 1] = np.maximum(spans[:, 1], np.minimum(spans[:, 0] + 1, len(text)))
+        spans[:, 0] = np.minimum(spans[:, 0], spans[:, 1] - 1)
+        return spans
+
+    def unknowns(self, text: str, at_most: int = 10) -> list[str]:
+        """The first different characters that no bytes stand for, or that another's lacks."""
+        found = dict.fromkeys((NO_BYTE if self._is_own else LONE).findall(text))
+        if self.unknown_id is not None:
+            spans = self.spans(text)[self.encode(text) == self.unknown_id]
+            found |= dict.fromkeys(text[begin:end].strip() for begin, end in spans.tolist())
+        return [name for name in found if name][:at_most]
+
+    def decoder(self) -> SubwordDecoder:
+        """A decoder that waits for the last byte of a character."""
+        return SubwordDecoder(self._spelling.first, self._spelling.later)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of the tokens' bytes."""
+        return self._spelling.joined(map(int, ids)).decode("utf-8", "surrogateescape")
+
+    def token(self, token_id: int) -> str:
+        """Its text, or the bytes of parts of characters in hexadecimal, as in `0xE2 0x80`."""
+        return self._spelling.names[token_id]
+
+    def starts_word(self, previous_id: int) -> bool:
+        """True but within a character: any token may end a word, since spaces lead words."""
+        return self._spelling.is_whole(previous_id)
+
+    def space_led(self) -> npt.NDArray[np.bool_] | None:
+        """Those whose first byte is a space."""
+        return self._spelling.space_led_V
+
+    def kept(self) -> dict[str, Any]:
+        """How it was learnt, and how many tokens there are."""
+        algorithm = self._state["model"]["type"].lower()
+        return {"subword": algorithm, "vocab_size": self.vocab_size}
+
+    def state(self) -> dict[str, Any]:
+        """The JSON of `tokenizers`."""
+        return self._state
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The inverse of `state`; `ValueError`, `TypeError` or `KeyError` if it is not one."""
+        return cls(dict(state))
+
+
+class SubwordDecoder:
+    """Gives a token's bytes to a decoder of bytes."""
+
+    def __init__(self, first: list[bytes], later: list[bytes]) -> None:
+        self._first, self._later = first, later
+        self._now = first
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    def push(self, token_id: int) -> str:
+        """The characters that this token completes."""
+        piece, self._now = self._now[token_id], self._later
+        return self._utf8.decode(piece)
+
+    def finish(self) -> str:
+        """The bytes of a character that was begun and not ended."""
+        return self._utf8.decode(b"", final=True)
+
+    def __copy__(self) -> SubwordDecoder:
+        copied = SubwordDecoder(self._first, self._later)
+        copied._now = self._now
+        copied._utf8.setstate(self._utf8.getstate())
+        return copied
+
+
+def _valid(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which `tokenizers` cannot be given."""
+    return bytes_of(text).decode("utf-8", "replace") if LONE.search(text) else text
