@@ -51,6 +51,32 @@ print()
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 """
 
+# Runs a command, and writes on standard error what was imported.
+SAMPLE = """
+import atexit, json, sys
+atexit.register(lambda: json.dump(list(sys.modules), sys.stderr))
+from rondel.cli import main
+main()
+"""
+# What the first character of `rondel sample` is not to wait for.
+UNUSED = {
+    "rondel.evaluation",
+    "rondel.inspection",
+    "rondel.models",
+    "rondel.serving",
+    "rondel.text.reading",
+    "rondel.text.word_vectors",
+    "rondel.training",
+    "csv",
+    "gzip",
+    "matplotlib",
+    "numba",
+    "numpy.ma",
+    "rich",
+    "tomlkit",
+    "torch",
+}
+
 # Trains where PyTorch, TensorBoard and Matplotlib are not installed.
 TRAIN = """
 import sys
@@ -128,6 +154,17 @@ def test_a_model_is_used_without_torch(run: Path, tmp_path: Path):
     imported = set(json.loads(answer.stdout.splitlines()[-1]))
     assert "numpy" in imported
     assert imported & {"torch", "tensorboard", "matplotlib", "gensim"} == set()
+
+
+def test_rondel_sample_imports_nothing_that_it_does_not_use(run: Path):
+    answer = subprocess.run(
+        [sys.executable, "-c", SAMPLE, "sample", run, "-n", "20"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(json.loads(answer.stderr))
+    assert imported & UNUSED == set()
 
 
 def test_the_numpy_backend_trains_and_resumes_without_torch(tmp_path: Path):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from rondel.evaluation.rescoring import Hypothesis
     from rondel.evaluation.scoring import ScoringSettings
     from rondel.generation.listing import SampleList
-    from rondel.inspection.trace import Trace
+    from rondel.inspection.features import Feature
+    from rondel.inspection.trace import Trace, Unit
     from rondel.settings.given import Settings
     from rondel.training.callbacks import Callback
 
@@ -43,6 +44,7 @@ __all__ = [
     "Callback",
     "DynamicSettings",
     "Evaluation",
+    "Feature",
     "Hypothesis",
     "InputError",
     "LanguageModel",
@@ -56,6 +58,7 @@ __all__ = [
     "SentenceVAE",
     "Settings",
     "Trace",
+    "Unit",
     "WrongKindError",
     "__version__",
     "load",
@@ -68,6 +71,7 @@ _HOMES = {
     "Callback": "rondel.training.callbacks",
     "DynamicSettings": "rondel.evaluation.dynamic_settings",
     "Evaluation": "rondel.evaluation.evaluate",
+    "Feature": "rondel.inspection.features",
     "Hypothesis": "rondel.evaluation.rescoring",
     "InputError": "rondel.errors",
     "LanguageModel": "rondel.api.language_model",
@@ -81,6 +85,7 @@ _HOMES = {
     "SentenceVAE": "rondel.api.sentence_vae",
     "Settings": "rondel.settings.given",
     "Trace": "rondel.inspection.trace",
+    "Unit": "rondel.inspection.trace",
     "WrongKindError": "rondel.errors",
     "load": "rondel.api.load",
     "resume": "rondel.api.training",

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import contextlib
 import dataclasses
@@ -92,10 +93,21 @@ def _hints(thing: Any) -> dict[str, Any]:
     if inspect.isclass(thing):
         return typing.get_type_hints(thing, include_extras=True)
     known, hints = vars(sys.modules[thing.__module__]), {}
+    names = collections.ChainMap(known, _Exported())
     for name, annotation in thing.__annotations__.items():
         with contextlib.suppress(NameError):  # imported for type checkers alone
-            hints[name] = eval(annotation, known)
+            hints[name] = eval(annotation, known, names)
     return hints
+
+
+class _Exported(dict[str, Any]):
+    """The names of `rondel`, for what a module that is to load fast imports where it uses it."""
+
+    def __missing__(self, name: str) -> Any:
+        package = sys.modules["rondel"]
+        if name not in package.__all__:
+            raise KeyError(name)
+        return getattr(package, name)
 
 
 def conform(name: str, value: Any, annotation: Any) -> Any:

@@ -40,7 +40,7 @@ from click.testing import CliRunner
 import rondel
 from rondel.cli import cli
 from rondel.errors import RondelError
-from rondel.settings import read_run_config
+from rondel.settings.toml import read_run_config
 from rondel.text.corpora import corpora
 from rondel.training.callbacks.metrics import METRICS, MetricsFile, read_metrics
 from rondel.training.callbacks.plot import draw_losses

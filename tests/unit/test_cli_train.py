@@ -15,7 +15,7 @@ from _runs import rondel
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.errors import InputError, RondelError
-from rondel.settings import read_run_config
+from rondel.settings.toml import read_run_config
 
 TINY = (
     *("--hidden-size", 16, "--embedding-size", 8, "--batch-size", 4, "--seq-length", 16),

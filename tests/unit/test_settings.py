@@ -16,11 +16,10 @@ from rondel.settings import (
     RunConfig,
     Settings,
     all_settings,
-    read_run_config,
     read_settings,
-    to_toml,
 )
 from rondel.settings.fields import choices_of
+from rondel.settings.toml import read_run_config, to_toml
 from rondel.training.resolve import resolve
 
 FACTS = TextFacts(41, train=10**6, validation=10**5)

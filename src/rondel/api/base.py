@@ -16,19 +16,18 @@ from rondel.data.store import TokenStore
 from rondel.engine import Engine, check_choices
 from rondel.errors import InputError, WrongKindError
 from rondel.generation.listing import KnownTexts, Sieve
-from rondel.inspection import ablation, control, finding
-from rondel.inspection import trace as tracing
-from rondel.inspection.features import Feature, features_of
 from rondel.kinds import kind_of, kinds
 from rondel.settings import ModelConfig
-from rondel.text.reading import read_text
 from rondel.text.tokenizers import Tokenizer
-from rondel.text.word_vectors import WordVectors, vectors_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rondel.inspection.trace import TraceKeywords
+    from rondel.inspection.ablation import Effect
+    from rondel.inspection.features import Feature
+    from rondel.inspection.finding import Find
+    from rondel.inspection.trace import Trace, TraceKeywords, Unit
+    from rondel.text.word_vectors import WordVectors
 
 TRAINING = "training"
 """What the text of a model's own run is called, among files. One of that name is `./training`."""
@@ -129,6 +128,8 @@ class Model:
 
         Raises `InputError` for a model of one-hot input, which has none.
         """
+        from rondel.text.word_vectors import vectors_of
+
         return vectors_of(self.tokenizer, self.weights)
 
     def sieve(
@@ -140,6 +141,8 @@ class Model:
         encoding: str = "utf-8",
     ) -> Sieve:
         """What leaves texts out of a list, as `samples` has it; `after` is their prime."""
+        from rondel.text.reading import read_text
+
         files = [not_in] if isinstance(not_in, str | Path) else list(not_in)
         as_bytes = self.tokenizer.reads_bytes
         texts = [
@@ -167,58 +170,51 @@ class Model:
             )
         return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
 
-    def trace(self, text: str, **settings: Unpack[TraceKeywords]) -> tracing.Trace:
+    def trace(self, text: str, **settings: Unpack[TraceKeywords]) -> Trace:
         """What every unit does over a text, read from the zero state: arrays (N, L, H) by track.
 
         `settings` are those of `rondel.inspection.trace.trace`, which says what a `Trace` is.
         Raises `InputError` for a text that is empty or of nothing that the model knows.
         """
-        return tracing.trace(self.config, self.weights, self.tokenizer, text, **settings)
+        from rondel.inspection.trace import trace
+
+        return trace(self.config, self.weights, self.tokenizer, text, **settings)
 
     def find_units(
         self,
-        trace: tracing.Trace,
+        trace: Trace,
         features: Sequence[Feature] | None = None,
         *,
         tracks: Sequence[str] | None = None,
         seed: Natural = 0,
-    ) -> list[finding.Find]:
+    ) -> list[Find]:
         """The units of a trace of this model that go with a feature of its text, strongest first.
 
         They are held against models that learnt nothing: this one's weights, shuffled. See
         `rondel.inspection.finding`, and for other `features` than the usual,
         `rondel.inspection.features.features_of`.
         """
-        chosen = features_of(trace.text, trace.spans) if features is None else features
-        kept = [name for name in tracks or finding.FINDING_TRACKS if name in trace.tracks]
-        if not kept:
-            raise InputError(f"the trace has none of these tracks, only {', '.join(trace.tracks)}")
-        end = int(trace.spans[finding.first_half(len(trace)) - 1, 1])
-        others = [
-            tracing.trace(
-                self.config,
-                control.shuffled(self.config, self.weights, seed + number),
-                self.tokenizer,
-                trace.text[:end],
-                tracks=kept,
-            )
-            for number in range(control.controls_of(self.config))
-        ]
-        return finding.find(trace, chosen, others, tracks=kept, seed=seed)
+        from rondel.inspection.control import find_against_controls
+
+        return find_against_controls(
+            self.config, self.weights, self.tokenizer, trace, features, tracks=tracks, seed=seed
+        )
 
     def ablate(
         self,
-        trace: tracing.Trace,
-        unit: tracing.Unit,
+        trace: Trace,
+        unit: Unit,
         features: Sequence[Feature] = (),
         *,
         value: float | None = None,
-    ) -> list[ablation.Effect]:
+    ) -> list[Effect]:
         """What the loss over a traced text becomes if a unit is clamped to a value, or to its mean.
 
         See `rondel.inspection.ablation.ablate`.
         """
-        return ablation.ablate(self.config, self.weights, trace, unit, features, value=value)
+        from rondel.inspection.ablation import ablate
+
+        return ablate(self.config, self.weights, trace, unit, features, value=value)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder; `InputError` if something is there, unless told to overwrite."""

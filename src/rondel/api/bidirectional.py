@@ -14,7 +14,7 @@ from rondel.artifact import Artifact
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
-from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze
+from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze, score_cloze
 from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.scoring import Columns, ScoringSettings, score
 from rondel.generation.search.filling import Filled, FillSettings, fill
@@ -53,8 +53,9 @@ class BidirectionalModel(LanguageModel):
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> list[Columns]:
         """See `LanguageModel.score_many`: from both sides, unless the causal half is asked for."""
-        engine = self._engine if settings.causal else self._both_sides
-        return score(engine, self.tokenizer, documents, settings, watch)
+        if settings.causal:
+            return score(self._engine, self.tokenizer, documents, settings, watch)
+        return score_cloze(self._both_sides, self.tokenizer, documents, settings, watch)
 
     def evaluate_cloze(
         self,

@@ -11,22 +11,15 @@ import numpy.typing as npt
 from rondel.api.writing import WritingModel
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.errors import InputError, require, warn_of
-from rondel.evaluation.cache import Cache
-from rondel.evaluation.dynamic_settings import DynamicSettings
-from rondel.evaluation.evaluate import Evaluation, evaluate
-from rondel.evaluation.framing import Framing
-from rondel.evaluation.rescoring import (
-    Hypothesis,
-    hypotheses_from_rows,
-    rescore,
-    unknown_token_warning,
-)
-from rondel.evaluation.scoring import Columns, ScoringSettings, refuse_unknown, score
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rondel.evaluation.rescoring import RescoreKeywords
+    from rondel.evaluation.cache import Cache
+    from rondel.evaluation.dynamic_settings import DynamicSettings
+    from rondel.evaluation.evaluate import Evaluation
+    from rondel.evaluation.rescoring import Hypothesis, RescoreKeywords
+    from rondel.evaluation.scoring import Columns, ScoringSettings
 
 
 @checked_methods
@@ -54,6 +47,8 @@ class LanguageModel(WritingModel):
         `watch` is told now and then what fraction is done. Raises `InputError` for a text of fewer
         than two tokens, or of which the model knows none.
         """
+        from rondel.evaluation.scoring import refuse_unknown
+
         refuse_unknown(self.tokenizer, text)
         ids = self.tokenizer.encode(text)
         return self.evaluate_tokens(ids, len(text), watch, cache=cache, text=text)
@@ -71,6 +66,8 @@ class LanguageModel(WritingModel):
 
         If the first is of an unknown word, its length is known only with the `text`.
         """
+        from rondel.evaluation.evaluate import evaluate
+
         return evaluate(
             self._engine, self.tokenizer, ids, characters, watch, cache=cache, text=text
         )
@@ -92,6 +89,7 @@ class LanguageModel(WritingModel):
         another kind than `language-model`.
         """
         require("torch", "train")
+        from rondel.evaluation.dynamic_settings import DynamicSettings
         from rondel.training.dynamic import evaluate_dynamically
 
         chosen = settings or DynamicSettings()
@@ -127,6 +125,9 @@ class LanguageModel(WritingModel):
         `rondel.evaluation.scoring.score` says what the columns are, and `units` where a word ends.
         Raises `InputError` for a setting that is none, or a text with nothing to score.
         """
+        from rondel.evaluation.framing import Framing
+        from rondel.evaluation.scoring import ScoringSettings
+
         framing = Framing(start, end, context)
         settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
         (table,) = self.score_many([text], settings)
@@ -143,6 +144,8 @@ class LanguageModel(WritingModel):
 
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
+        from rondel.evaluation.scoring import score
+
         if settings.causal:
             raise InputError("this model is causal and scores as such; leave out what asks for it")
         return score(self._engine, self.tokenizer, documents, settings, watch)
@@ -158,6 +161,12 @@ class LanguageModel(WritingModel):
         beside the first pass's, `normalize` by length in tokens, words or characters, `context`,
         and `unknown_penalty`, in nats for each unknown word: without it, they are warned of.
         """
+        from rondel.evaluation.rescoring import (
+            hypotheses_from_rows,
+            rescore,
+            unknown_token_warning,
+        )
+
         rows = hypotheses_from_rows(hypotheses)
         table = rescore(self._engine, self.tokenizer, rows, **settings)
         self._warn_of_unknowns([settings.get("context", "")])

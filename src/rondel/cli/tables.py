@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
@@ -66,6 +65,8 @@ def _escaped_tsv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
 
 
 def _csv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    import csv
+
     rows = ([_cell(value) for value in row] for row in _rows(columns))
     for row in [list(columns), *rows]:
         line = io.StringIO()

@@ -21,7 +21,8 @@ from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
 from rondel.evaluation.batch_reading import LARGEST_PASS, LONGEST_PASS, Watch, unwatched
 from rondel.evaluation.framing import Passage
-from rondel.evaluation.measures import Measure, Measured, Surprisal
+from rondel.evaluation.measures import Measure, Measured, Prediction, Surprisal
+from rondel.evaluation.scoring import Columns, ScoringSettings, score_by
 from rondel.text.tokenizers import Tokenizer
 
 
@@ -114,6 +115,35 @@ def read_cloze(
         done += len(logits_TV)
         watch(done / tokens)
     return results
+
+
+def score_cloze(
+    engine: BidirectionalEngine,
+    tokenizer: Tokenizer,
+    documents: Sequence[str],
+    settings: ScoringSettings,
+    watch: Watch = unwatched,
+) -> list[Columns]:
+    """As `scoring.score`, every token scored given all others of its text.
+
+    Columns are `pseudo_surprisal_…` and `pseudo_entropy_…`: their sums are not log-probabilities.
+    """
+    # Here the tokens that follow show where a word ends: no token implies it for another.
+    measure = Prediction(np.zeros(tokenizer.vocab_size, np.bool_))
+
+    def read(passages: Sequence[Passage]) -> list[Measured]:
+        return read_cloze_passages(engine, passages, measure, watch=watch)
+
+    return list(map(_as_pseudo, score_by(read, tokenizer, documents, settings)))
+
+
+def _as_pseudo(table: Columns) -> Columns:
+    """Rename surprisal and entropy columns to `pseudo_…`."""
+    figures = ("surprisal_", "entropy_")
+    return {
+        f"pseudo_{name}" if name.startswith(figures) else name: column
+        for name, column in table.items()
+    }
 
 
 def read_cloze_passages(

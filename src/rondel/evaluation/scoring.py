@@ -6,7 +6,7 @@ Shapes: N tokens, U units (rows), K measured values.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,8 @@ import numpy.typing as npt
 
 from rondel.checked import check_fields
 from rondel.engine import Engine
-from rondel.engine.bidirectional import BidirectionalEngine
 from rondel.errors import InputError
 from rondel.evaluation.batch_reading import Watch, read_passages, unwatched
-from rondel.evaluation.cloze import read_cloze_passages
 from rondel.evaluation.framing import Framing, Passage
 from rondel.evaluation.grouping import UNITS, Grouping, group, line_bounds, tokens_implying_space
 from rondel.evaluation.measures import Measured, Prediction
@@ -60,7 +58,7 @@ class ScoringSettings:
 
 
 def score(
-    engine: Engine | BidirectionalEngine,
+    engine: Engine,
     tokenizer: Tokenizer,
     documents: Sequence[str],
     settings: ScoringSettings,
@@ -74,50 +72,41 @@ def score(
     `rank`, 1 for the likeliest; otherwise `tokens`, `scored` (how many of them are scored) and
     `worst_rank`. A row's surprisal and entropy are sums over its scored tokens, NaN without any.
 
-    With a bidirectional engine every token is scored given all others of its text, and these two
-    columns are `pseudo_surprisal_…` and `pseudo_entropy_…`: their sums are not log-probabilities.
-
     Raises `InputError` for a document that is empty, too short to score, or all unknown, and as
     `Framing.passage` and `grouping.group` do.
+    """
+    measure = Prediction(tokens_implying_space(tokenizer))
+
+    def read(passages: Sequence[Passage]) -> list[Measured]:
+        size = settings.batch_size
+        return read_passages(engine, tokenizer, passages, measure, batch_size=size, watch=watch)
+
+    return score_by(read, tokenizer, documents, settings)
+
+
+def score_by(
+    read: Callable[[Sequence[Passage]], list[Measured]],
+    tokenizer: Tokenizer,
+    documents: Sequence[str],
+    settings: ScoringSettings,
+) -> list[Columns]:
+    """The tables of `score`, by a function that measures the own tokens of passages.
+
+    What it gives for each passage (K, N) is what `measures.Prediction` gives, NaN where a token is
+    not scored.
     """
     texts = [settings.framing.ended(document) for document in documents]
     passages = [_passages(tokenizer, text, settings) for text in texts]
     for number, (document, parts) in enumerate(zip(documents, passages, strict=True), 1):
         where = f"document {number}" if len(documents) > 1 else "this text"
         _check_scorable(tokenizer, document, parts, where)
-    measured = _measure(
-        engine, tokenizer, [passage for parts in passages for passage in parts], settings, watch
-    )
+    measured = read([passage for parts in passages for passage in parts])
     tables, begin = [], 0
     for document, text, parts in zip(documents, texts, passages, strict=True):
         measured_KN = np.concatenate(measured[begin : begin + len(parts)], axis=1)
         tables.append(_table(tokenizer, document, text, parts, measured_KN, settings))
         begin += len(parts)
-    return list(map(_as_pseudo, tables)) if isinstance(engine, BidirectionalEngine) else tables
-
-
-def _measure(
-    engine: Engine | BidirectionalEngine,
-    tokenizer: Tokenizer,
-    passages: Sequence[Passage],
-    settings: ScoringSettings,
-    watch: Watch,
-) -> list[Measured]:
-    if isinstance(engine, BidirectionalEngine):
-        # Here the tokens that follow show where a word ends: no token implies it for another.
-        measure = Prediction(np.zeros(tokenizer.vocab_size, np.bool_))
-        return read_cloze_passages(engine, passages, measure, watch=watch)
-    measure, size = Prediction(tokens_implying_space(tokenizer)), settings.batch_size
-    return read_passages(engine, tokenizer, passages, measure, batch_size=size, watch=watch)
-
-
-def _as_pseudo(table: Columns) -> Columns:
-    """Rename surprisal and entropy columns to `pseudo_…`."""
-    figures = ("surprisal_", "entropy_")
-    return {
-        f"pseudo_{name}" if name.startswith(figures) else name: column
-        for name, column in table.items()
-    }
+    return tables
 
 
 def _passages(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[Passage]:

@@ -43,7 +43,7 @@ def opening_of(tokenizer: Tokenizer, excerpt: str) -> Opening:
     if not excerpt.strip(LINE_BREAK):
         return Opening(excerpt, "")
     # Bytes of one character all end where it does.
-    ends = np.unique(tokenizer.spans(excerpt)[:, 1])
+    ends = sorted(set(tokenizer.spans(excerpt)[:, 1].tolist()))
     prime = excerpt[: ends[min(MOST_TOKENS, max(1, len(ends) // 2)) - 1]]
     return Opening(prime, prime)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rondel.engine.base import Floats
+from rondel.errors import InputError
+from rondel.inspection.features import Feature, features_of
+from rondel.inspection.finding import FINDING_TRACKS, Find, find, first_half
 from rondel.inspection.stack_tracks import Weights
-from rondel.inspection.trace import reader_of
+from rondel.inspection.trace import Trace, reader_of, trace
 from rondel.settings import ModelConfig
+from rondel.text.tokenizers import Tokenizer
 
 SMALL = 256
 
@@ -31,3 +37,30 @@ def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floa
         mixed = [rng.permutation(part.reshape(-1)).reshape(part.shape) for part in parts]
         found[name] = np.concatenate(mixed)
     return found
+
+
+def find_against_controls(
+    config: ModelConfig,
+    weights: Weights,
+    tokenizer: Tokenizer,
+    learnt: Trace,
+    features: Sequence[Feature] | None = None,
+    *,
+    tracks: Sequence[str] | None = None,
+    seed: int = 0,
+) -> list[Find]:
+    """The units of a model's trace that go with a feature of its text; see `finding.find`.
+
+    The features are those of `features_of`, if none are given. Raises `InputError` for tracks that
+    the trace has not.
+    """
+    chosen = features_of(learnt.text, learnt.spans) if features is None else features
+    kept = [name for name in tracks or FINDING_TRACKS if name in learnt.tracks]
+    if not kept:
+        raise InputError(f"the trace has none of these tracks, only {', '.join(learnt.tracks)}")
+    text = learnt.text[: int(learnt.spans[first_half(len(learnt)) - 1, 1])]
+    others = [
+        trace(config, shuffled(config, weights, seed + number), tokenizer, text, tracks=kept)
+        for number in range(controls_of(config))
+    ]
+    return find(learnt, chosen, others, tracks=kept, seed=seed)

@@ -24,7 +24,13 @@ FLAGS = re.MULTILINE
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """A track beside the text: `values` (N,), 0 and 1 if it is yes or no, else a number."""
+    """A track beside the text: `values` (N,), 0 and 1 if it is yes or no, else a number.
+
+    ::
+
+        vowels = Feature("vowel", np.array([c in "aeiou" for c in text]))
+        model.find_units(model.trace(text), [vowels])
+    """
 
     name: str
     values: Values

@@ -46,6 +46,9 @@ class Unit:
 
     People count both from 1: `str` of the hidden state of layer 1, place 136 of an array is
     "2:137", and of another track "cell:2:137".
+
+    >>> str(Unit("hidden", 1, 136)), str(Unit("cell", 1, 136))
+    ('2:137', 'cell:2:137')
     """
 
     track: str

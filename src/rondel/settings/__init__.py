@@ -1,8 +1,7 @@
 """Settings: what a person gave (`Settings`), and what a run uses (`RunConfig`, resolved once)."""
 
-from rondel.settings.catalogue import all_settings
+from rondel.settings.catalogue import all_settings, build_section
 from rondel.settings.fields import flag_name, setting
-from rondel.settings.files import build_section, read_run_config, to_toml
 from rondel.settings.given import Settings, read_settings
 from rondel.settings.sections import ModelConfig, RunConfig, TextConfig, TrainingConfig
 
@@ -15,8 +14,6 @@ __all__ = [
     "all_settings",
     "build_section",
     "flag_name",
-    "read_run_config",
     "read_settings",
     "setting",
-    "to_toml",
 ]

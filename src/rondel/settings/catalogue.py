@@ -6,11 +6,13 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from rondel.errors import InputError
 from rondel.settings.fields import check, registry_of, settings_of, types_of
-from rondel.settings.sections import SECTIONS
+from rondel.settings.sections import SECTIONS, Section
+
+S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,40 @@ def own_types(section: str, choices: Mapping[str, Any]) -> list[type]:
         if section in own:
             types[own[section]] = None
     return list(types)
+
+
+def build_section(
+    cls: type[S], values: Mapping[str, Any], choices: Mapping[str, Any] | None = None
+) -> S:
+    """A record of settings from plain values by name, with its components' settings in `own`.
+
+    What is not among the values is the default. Settings of components that it does not name are
+    left out. `choices` are settings of the whole run, where another section chooses a component
+    that has settings in this one. Raises `InputError` for an unknown setting or a bad value.
+    """
+    section = next(name for name, known in SECTIONS.items() if known is cls)
+    fields = settings_of(cls)
+    common = {name: value for name, value in values.items() if name in fields}
+    defaults = {name: field.default for name, field in fields.items()}
+    own: dict[str, Any] = {}
+    for type_ in own_types(section, {**(choices or {}), **defaults, **values}):
+        for name, field in settings_of(type_).items():
+            value = values.get(name)
+            given = field.default if value is None else value
+            own[name] = check(field, types_of(type_)[name], given)
+    _refuse_unknown(section, values, {*fields, *own})
+    return cls(**common, own=own)
+
+
+def _refuse_unknown(section: str, values: Mapping[str, Any], own: set[str]) -> None:
+    """Refuse a setting that no component has in this section either."""
+    unknown = [name for name in values if name not in own]
+    if not unknown:
+        return
+    known = {name for name, entry in all_settings().items() if entry.section == section}
+    for name in unknown:
+        if name not in known:
+            raise InputError(f"no setting is called {name!r}; remove that line")
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def read_settings(path: Path) -> Settings:
 
     Raises `InputError` if it is no such file.
     """
-    from rondel.settings.files import read_sections
+    from rondel.settings.toml import read_sections
 
     values = {}
     for section in read_sections(path).values():

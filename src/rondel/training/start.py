@@ -22,10 +22,9 @@ from rondel.settings import (
     Settings,
     TrainingConfig,
     flag_name,
-    read_run_config,
-    to_toml,
 )
 from rondel.settings.catalogue import checked
+from rondel.settings.toml import read_run_config, to_toml
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.threads import calm_threads
 from rondel.training import resuming
