@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from rondel.errors import InputError, RondelError
+from rondel.errors import InputError, RondelError, WrongKindError
 from rondel.serving.answers import ClientGone
 from rondel.serving.handoff import Busy
 
@@ -64,6 +64,8 @@ def refusal_of(error: Exception) -> Refusal:
     if isinstance(error, Busy):
         headers = {"Retry-After": str(error.retry_after)}
         return Refusal(str(error), status=429, code="queue_full", headers=headers)
+    if isinstance(error, WrongKindError):
+        return Refusal(str(error), param="model", code="wrong_model")
     if isinstance(error, InputError):
         return Refusal(str(error))
     if isinstance(error, RondelError):

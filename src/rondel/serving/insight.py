@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from rondel.api.base import Model
 from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
@@ -19,7 +18,6 @@ from rondel.serving.aside import answer_aside, served_of
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
 from rondel.serving.errors import Refusal
-from rondel.serving.service import Served
 from rondel.serving.settings import MOST_SCORED, MOST_TRACED
 from rondel.serving.wire import (
     InterpolateRequest,
@@ -74,7 +72,7 @@ async def trace(body: TraceBody, request: Request) -> Response:
 async def reconstruct(body: ReconstructBody, request: Request) -> Response:
     """Read a sentence and write it back: from its mean, and from points drawn around it."""
     served = served_of(request, body.model)
-    model = _sentence_vae(served)
+    model = cast(SentenceVAE, served.model)
     _check_length(len(body.input), MOST_TRACED)
 
     def written_back(_: Callable[[float], None]) -> dict[str, Any]:
@@ -90,7 +88,7 @@ async def reconstruct(body: ReconstructBody, request: Request) -> Response:
 async def interpolate(body: InterpolateBody, request: Request) -> Response:
     """Sentences at even steps from one to another."""
     served = served_of(request, body.model)
-    model = _sentence_vae(served)
+    model = cast(SentenceVAE, served.model)
     _check_length(len(body.start or "") + len(body.end or ""), MOST_TRACED)
 
     def walked(_: Callable[[float], None]) -> dict[str, Any]:
@@ -102,15 +100,6 @@ async def interpolate(body: InterpolateBody, request: Request) -> Response:
         return {"object": "interpolation", "model": served.name, "steps": told}
 
     return await answer_aside(request, walked)
-
-
-def _sentence_vae(served: Served) -> SentenceVAE:
-    model: Model = served.model
-    if not isinstance(model, SentenceVAE):
-        raise Refusal(
-            f"{served.name} is no sentence VAE; this needs one", param="model", code="wrong_model"
-        )
-    return model
 
 
 def _check_length(length: int, most: int) -> None:

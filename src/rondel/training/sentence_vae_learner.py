@@ -6,6 +6,7 @@ Shapes: T time, B sentences of a batch, N sentences in all, Z latent size, S dra
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -35,8 +36,7 @@ class SentenceVAELearner(TorchLearner):
 
     def __init__(self, config: RunConfig, end_id: int) -> None:
         super().__init__(config)
-        assert isinstance(self.model, SentenceVAE)
-        self.vae, self.end_id = self.model, end_id
+        self.vae, self.end_id = cast(SentenceVAE, self.model), end_id
         self.latent = LatentTraining.of(config.training)
         self.vae.regularisation = Regularisation(
             self.latent.kl_annealing,
