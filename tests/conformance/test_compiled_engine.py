@@ -1,4 +1,4 @@
-"""Every cell that has a kernel, on compiled ones: as NumPy has it, and to the bit as itself."""
+"""The compiled engine, for every cell that has a kernel: against NumPy, and bit for bit itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rondel.errors import InputError
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split
 
 STEPS, BATCH = 9, 7
-# Sizes that do and do not fill columns of 16 units and panels of 16 tokens; inputs of each kind.
+# Sizes that do and do not fill groups of 16 units and panels of 16 tokens; inputs of each kind.
 SHAPES: list[dict[str, Any]] = [
     {"layers": 1, "hidden": 16, "vocab": 11},
     {"layers": 2, "hidden": 37, "vocab": 70, "embedding": 7},
@@ -36,7 +36,7 @@ def variant(request):
 def model(request, variant, monkeypatch):
     shape = dict(request.param)
     if shape.pop("large", False):
-        # As if there were too many tokens for a table of what each brings to the gates.
+        # As if the table of all tokens' input gates were too large.
         monkeypatch.setattr(compiled_engine, "LARGEST_TABLE", 1)
     return random_model(*variant, **shape)
 
@@ -74,7 +74,7 @@ def assert_same(left, right):
         np.testing.assert_array_equal(left, right)
 
 
-def test_it_is_as_numpy_has_it(model, tokens_TB, state):
+def test_it_equals_the_numpy_engine(model, tokens_TB, state):
     engine, generic = build_engine(*model), NumpyEngine(*model)
     logits, last = engine.sequence(tokens_TB, state)
     expected, expected_last = generic.sequence(tokens_TB, state)
@@ -86,7 +86,7 @@ def test_it_is_as_numpy_has_it(model, tokens_TB, state):
     assert_same(engine.advance(tokens_TB, state), last)
 
 
-def test_a_stack_alone_has_the_bits_of_the_engines_under_any_prefix(model, tokens_TB, state):
+def test_a_stack_under_any_prefix_has_the_engines_bits(model, tokens_TB, state):
     config, weights = model
     engine = build_engine(config, weights)
     renamed = {name.replace("core.", "encoder."): array for name, array in weights.items()}
@@ -94,12 +94,12 @@ def test_a_stack_alone_has_the_bits_of_the_engines_under_any_prefix(model, token
     assert_same(engine.outputs(tokens_TB, state)[0], expected_LTBH[-1])
     for count in range(1, config.num_layers + 1):
         shape = dataclasses.replace(StackConfig.of(config), num_layers=count)
-        stack, own = build_stack(shape, renamed, "encoder."), tuple(p[:count] for p in state)
-        outputs_LTBH, last = stack.layer_outputs(tokens_TB, own)
+        stack, lower = build_stack(shape, renamed, "encoder."), tuple(p[:count] for p in state)
+        outputs_LTBH, last = stack.layer_outputs(tokens_TB, lower)
         assert_same(outputs_LTBH, expected_LTBH[:count])
-        assert_same(stack.outputs(tokens_TB, own)[0], expected_LTBH[count - 1])
+        assert_same(stack.outputs(tokens_TB, lower)[0], expected_LTBH[count - 1])
         assert_same(last, tuple(part[:count] for part in expected))
-        assert_same(stack.advance(tokens_TB, own), last)
+        assert_same(stack.advance(tokens_TB, lower), last)
 
 
 def test_its_bits_are_the_same_in_any_chunking(engine, tokens_TB, state):
@@ -118,9 +118,9 @@ def test_its_bits_are_the_same_alone_and_in_a_batch(engine, tokens_TB, state):
     logits_TBV, last = engine.sequence(tokens_TB, state)
     for b in range(BATCH):
         one = slice(b, b + 1)
-        logits, own_last = engine.sequence(tokens_TB[:, one], tuple(part[:, one] for part in state))
+        logits, end = engine.sequence(tokens_TB[:, one], tuple(part[:, one] for part in state))
         assert_same(logits, logits_TBV[:, one])
-        assert_same(own_last, tuple(part[:, one] for part in last))
+        assert_same(end, tuple(part[:, one] for part in last))
 
 
 @pytest.mark.parametrize("split", SPLITS[1:], ids=["workers", "blocks"])
@@ -130,7 +130,7 @@ def test_its_bits_are_the_same_on_two_threads(engine, tokens_TB, state, split, m
     assert_same(engine.sequence(tokens_TB, state), expected)
 
 
-def test_what_goes_in_is_left_alone_and_what_came_out_stays(engine, tokens_TB, state):
+def test_calls_change_neither_their_input_nor_earlier_results(engine, tokens_TB, state):
     before = tuple(part.copy() for part in state)
     logits, after = engine.step(tokens_TB[0], state)
     kept = logits.copy(), tuple(part.copy() for part in after)
@@ -139,9 +139,9 @@ def test_what_goes_in_is_left_alone_and_what_came_out_stays(engine, tokens_TB, s
     assert_same((logits, *after, *state), (kept[0], *kept[1], *before))
 
 
-def test_eight_bits_are_the_weights_rounded_row_by_row(model, tokens_TB, state):
+def test_int8_rounds_the_weights_row_by_row(model, tokens_TB, state):
     config, weights = model
-    # The first layer's input stays exact; a head that is the embedding is rounded as a head only.
+    # The first layer's input stays exact; a tied embedding is rounded only in the head.
     exact = {"core.weight_ih_l0", "embedding.weight"}
     rounded = {}
     for name, array in weights.items():
@@ -155,12 +155,12 @@ def test_eight_bits_are_the_weights_rounded_row_by_row(model, tokens_TB, state):
         generic.head = Head((np.rint(head / scale) * scale).astype(np.float32), generic.head.bias_V)
     expected = generic.sequence(tokens_TB, state)[0]
     logits = build_engine(config, weights, "int8").sequence(tokens_TB, state)[0]
-    # What is left is activations in 16 bits.
+    # The rest of the difference is from activations in 16 bits.
     assert_close(logits, expected, atol=1e-3)
     assert np.abs(logits - NumpyEngine(config, weights).sequence(tokens_TB, state)[0]).max() > 1e-3
 
 
-def test_nothing_is_read_from_no_tokens(engine, state):
+def test_an_empty_sequence_leaves_the_state(engine, state):
     none = np.zeros((0, BATCH), np.int64)
     logits, after = engine.sequence(none, state)
     assert logits.shape == (0, BATCH, engine.config.vocab_size)
@@ -186,7 +186,7 @@ def refusal(engine, tokens, state, ask):
         (1, "not one of shape"),
     ],
 )
-def test_what_is_no_token_is_refused_by_every_engine_alike(row, complaint):
+def test_every_engine_refuses_invalid_tokens_alike(row, complaint):
     config, weights = random_model("lstm", layers=2)
     engines = NumpyEngine(config, weights), CompiledEngine(StackConfig.of(config), weights)
     state = engines[0].initial_state(3)
@@ -197,7 +197,7 @@ def test_what_is_no_token_is_refused_by_every_engine_alike(row, complaint):
         assert complaint in by_numpy
 
 
-def test_a_state_of_another_shape_is_refused_by_every_engine_alike():
+def test_every_engine_refuses_a_state_of_another_shape_alike():
     config, weights = random_model("lstm", layers=2)
     engines = NumpyEngine(config, weights), CompiledEngine(StackConfig.of(config), weights)
     good = engines[0].initial_state(BATCH)

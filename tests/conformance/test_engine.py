@@ -237,5 +237,5 @@ def test_a_cell_without_a_kernel_runs_in_numpy_and_says_what_that_cannot(cell):
         assert not isinstance(build_engine(config, weights), NumpyEngine)
         return
     assert isinstance(build_engine(config, weights), NumpyEngine)
-    with pytest.raises(InputError, match="--precision int8 takes compiled kernels"):
+    with pytest.raises(InputError, match="--precision int8 needs compiled kernels"):
         build_engine(config, weights, "int8")

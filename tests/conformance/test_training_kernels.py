@@ -1,7 +1,4 @@
-"""The compiled training kernels against the plain path, PyTorch's own layers and the reference.
-
-They walk the registry for those cells that have a kernel.
-"""
+"""The compiled training kernels of every cell that has them, against PyTorch and the reference."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ from rondel.reference.model import Model as Reference
 from rondel.settings import ModelConfig
 
 VARIANTS = with_kernel()
-# Sizes that do and do not fill columns of 16 units, tiles of rows and blocks of steps.
+# Sizes that do and do not fill groups of 16 units, tiles of rows and blocks of steps.
 SIZES = [(1, 16, 1, 1), (2, 37, 5, 3), (3, 64, 13, 7), (4, 20, 9, 4), (1, 100, 50, 50)]
 every_variant = pytest.mark.parametrize(("cell", "nonlinearity"), VARIANTS)
 every_size = pytest.mark.parametrize(("layers", "hidden", "batch", "steps"), SIZES)
@@ -45,8 +42,8 @@ def two_threads() -> Iterator[None]:
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
-    """Without the kernels, as where Numba is missing."""
+def without_kernels() -> Iterator[None]:
+    """Run on PyTorch's layers, as where Numba is missing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiled, "applies", lambda *_: False)
         yield
@@ -91,7 +88,7 @@ def test_stack_equals_plain_layers(
         return torch.cat([out[-1:], *last]).detach(), gradients_of(loss, leaves)
 
     fast, fast_gradients = run()
-    with plainly():
+    with without_kernels():
         plain, plain_gradients = run()
     assert_close(fast, plain, **CLOSE)
     assert fast_gradients.keys() == plain_gradients.keys() == leaves.keys()
@@ -132,7 +129,7 @@ def test_language_model_equals_plain_path(
         return terms["nll"].detach(), last, gradients
 
     fast, fast_last, fast_gradients = run()
-    with plainly():
+    with without_kernels():
         plain, plain_last, plain_gradients = run()
     assert_close(fast, plain, **CLOSE)
     for fast_part, plain_part in zip(fast_last, plain_last, strict=True):
@@ -172,7 +169,7 @@ def test_gradients_equal_the_reference(cell: str, nonlinearity: str, num_layers:
 
 @every_variant
 def test_many_steps_of_training_end_at_the_same_losses(cell: str, nonlinearity: str) -> None:
-    """Rounding differs, and chaos takes its time: after forty updates the losses still agree."""
+    """Rounding differs, but after forty updates the losses still agree."""
     torch.manual_seed(2)
     fast = LanguageModel(config(cell, nonlinearity, num_layers=2, hidden_size=32))
     plain = copy.deepcopy(fast)
@@ -194,7 +191,7 @@ def test_many_steps_of_training_end_at_the_same_losses(cell: str, nonlinearity: 
         return losses
 
     fast_losses = train(fast)
-    with plainly():
+    with without_kernels():
         plain_losses = train(plain)
     assert fast_losses[-1] < 0.8 * fast_losses[0]
     np.testing.assert_allclose(fast_losses, plain_losses, rtol=2e-3)
@@ -219,7 +216,7 @@ def test_one_pass_equals_three_with_the_state_carried(
     assert all(map(torch.equal, state, whole_last))
 
 
-def test_rows_of_a_batch_are_what_they_are_alone() -> None:
+def test_rows_of_a_batch_equal_the_rows_alone() -> None:
     stack = RecurrentStack(build_cell(config("lstm", "tanh")), 8, 40, 2)
     x = torch.randn(6, 9, 8)
     with torch.no_grad():
@@ -230,7 +227,7 @@ def test_rows_of_a_batch_are_what_they_are_alone() -> None:
 
 
 @pytest.mark.parametrize("variational", [False, True])
-def test_dropout_zeroes_and_scales_as_asked(variational: bool) -> None:
+def test_dropout_zeroes_and_scales(variational: bool) -> None:
     torch.manual_seed(1)
     stack = RecurrentStack(
         build_cell(config("rnn", "tanh")), 6, 48, 1, dropout=0.4, variational=variational
@@ -247,7 +244,7 @@ def test_dropout_zeroes_and_scales_as_asked(variational: bool) -> None:
 
 
 def test_gradients_pass_through_dropout_as_through_its_factors() -> None:
-    """The loss is linear in the kept outputs, so that d loss / d x tells which were kept."""
+    """With the same masks, the gradient equals a finite difference of the loss."""
     torch.manual_seed(1)
     stack = RecurrentStack(build_cell(config("gru", "tanh")), 6, 48, 2, dropout=0.5)
     x, state = normal(10, 4, 6), stack.initial_state(4)
@@ -265,7 +262,7 @@ def test_gradients_pass_through_dropout_as_through_its_factors() -> None:
     assert float((x.grad * direction).sum()) == pytest.approx(slope, rel=5e-3)
 
 
-def test_two_passes_before_one_way_back_do_not_share_memory() -> None:
+def test_two_forward_passes_before_a_backward_pass_do_not_share_memory() -> None:
     torch.manual_seed(6)
     stack = RecurrentStack(build_cell(config("lstm", "tanh")), 5, 24, 1)
     first, second = normal(4, 3, 5), normal(4, 3, 5)
@@ -284,7 +281,7 @@ def test_two_passes_before_one_way_back_do_not_share_memory() -> None:
     assert_close(grads[1], second.grad)
 
 
-def test_a_pass_serves_one_way_back_and_says_so() -> None:
+def test_a_second_backward_through_a_pass_is_refused() -> None:
     stack = RecurrentStack(build_cell(config("lstm", "tanh")), 5, 24, 1)
     loss = stack(normal(4, 3, 5), stack.initial_state(3))[0].sum()
     loss.backward(retain_graph=True)
@@ -319,7 +316,7 @@ def test_frozen_parameters_get_no_gradient() -> None:
 
 
 def test_gradients_reach_the_last_state_past_the_dropout() -> None:
-    """Dropout is on what a layer puts out; its state is from before that."""
+    """Dropout acts on a layer's output, not on its state."""
     found = []
     for dropout in (0.0, 0.5):
         torch.manual_seed(8)
@@ -350,7 +347,7 @@ def test_a_gradient_is_not_written_over_by_the_next_pass(size: int) -> None:
         assert_close(gradient, expected, rtol=0, atol=0)
 
 
-def test_nothing_is_kept_or_done_for_a_way_back_that_nobody_asks_for(
+def test_without_gradients_nothing_is_kept_or_computed_for_backward(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = LanguageModel(config("lstm", "tanh"))
@@ -365,7 +362,7 @@ def test_nothing_is_kept_or_done_for_a_way_back_that_nobody_asks_for(
         assert len(put_back) == 2
 
 
-def test_what_kernels_would_read_past_the_end_of_is_refused() -> None:
+def test_input_that_kernels_would_read_out_of_bounds_is_refused() -> None:
     model = LanguageModel(config("lstm", "tanh", embedding_size=9))
     good, state = torch.zeros(5, 4, dtype=torch.int64), model.initial_state(4)
     for inputs, targets in ((good + 23, good), (good - 1, good), (good, good + 23)):

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: what cannot be read or is not as it was is compiled anew."""
+"""Compiled kernels on disk: a file that is damaged or unreadable is compiled again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def into_link(target: str) -> Damage:
 DAMAGES: dict[str, Damage] = {
     "emptied": lambda path: path.write_bytes(b""),
     "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "a bit of the sum flipped": flip(0),
+    "a bit of the checksum flipped": flip(0),
     "a bit in the middle flipped": flip(3000),
     "a bit of the end flipped": flip(-1),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-1]),
@@ -66,14 +66,14 @@ def thrice(x: int) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where kernels are kept while this test runs."""
+    """The cache folder while this test runs."""
     monkeypatch.setattr(cache.numba_config, "CACHE_DIR", str(tmp_path))
-    cache.tell_of_no_cache.cache_clear()
+    cache.warn_of_no_cache.cache_clear()
     return tmp_path
 
 
 def hits(function: Callable[[int], int] = twice) -> int:
-    """Whether a function that is compiled as in a new process comes from the disk."""
+    """How often a function, compiled as in a new process, was loaded from the cache."""
     kernel: Any = compiling.compiled(function)
     assert kernel(21) == function(21)
     found: int = sum(kernel.stats.cache_hits.values())
@@ -86,19 +86,19 @@ def kept(folder: Path, function: Callable[[int], int] = twice) -> Path:
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_kernel_is_compiled_anew_and_replaced(name: str, folder: Path) -> None:
+def test_a_damaged_kernel_is_compiled_again_and_replaced(name: str, folder: Path) -> None:
     assert (hits(), hits()) == (0, 1)
     DAMAGES[name](kept(folder))
     assert (hits(), hits()) == (0, 1)
 
 
-def test_a_kernel_under_the_name_of_another_is_not_taken_for_it(folder: Path) -> None:
+def test_a_kernel_under_the_name_of_another_is_not_used(folder: Path) -> None:
     hits(twice), hits(thrice)
     shutil.copy(kept(folder, twice), kept(folder, thrice))
     assert (hits(thrice), hits(thrice), hits(twice)) == (0, 1, 1)
 
 
-def test_a_kernel_of_another_numba_is_compiled_anew(
+def test_a_kernel_of_another_numba_is_compiled_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hits()
@@ -111,7 +111,7 @@ def test_a_kernel_of_another_numba_is_compiled_anew(
     assert (hits(), hits()) == (0, 1)
 
 
-def test_the_kernel_that_all_others_call_is_mended_too(folder: Path) -> None:
+def test_a_damaged_exported_kernel_is_compiled_again(folder: Path) -> None:
     def export() -> Any:
         @compiling.exported("rondel_test_nothing", 1)
         def nothing(_: int) -> None:
@@ -125,12 +125,12 @@ def test_the_kernel_that_all_others_call_is_mended_too(folder: Path) -> None:
     assert (export().cache_hits, export().cache_hits) == (0, 1)
 
 
-def test_what_cannot_be_kept_is_said_once_and_works(folder: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_warned_of_once(folder: Path) -> None:
     first, second = (compiling.compiled(function) for function in (twice, thrice))
     (place,) = folder.iterdir()
     place.rmdir()
     place.write_text("in the way")
-    with pytest.warns(SlowerWarning, match="cannot be kept .* compiled anew each time"):
+    with pytest.warns(SlowerWarning, match="cannot be cached .* each process compiles"):
         assert first(21) == 42
     with warnings.catch_warnings():
         warnings.simplefilter("error")

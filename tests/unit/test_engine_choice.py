@@ -1,4 +1,4 @@
-"""Which engine runs a model, when its kernels are compiled, and how threads are chosen."""
+"""Which engine runs a model, when its kernels are compiled, and how work is split by threads."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def sample(folder: Path, *flags: str, **environment: str) -> subprocess.Complete
     )  # fmt: skip
 
 
-def test_a_cell_with_kernels_is_compiled_and_another_runs_without():
-    class Own(LSTM):
+def test_only_a_cell_with_kernels_is_compiled():
+    class Derived(LSTM):
         """It may compute anything."""
 
     config, weights = random_model("lstm")
     assert isinstance(build_engine(config, weights), CompiledEngine)
     assert has_kernel(build_cell(config))
-    assert not has_kernel(Own())
+    assert not has_kernel(Derived())
 
 
-def test_a_little_work_is_done_before_kernels_are_loaded():
+def test_a_small_job_runs_in_numpy():
     config, weights = random_model("lstm", layers=2, hidden=64)
     assert isinstance(build_engine(config, weights, tokens=500), NumpyEngine)
     assert isinstance(build_engine(config, weights, tokens=50_000), CompiledEngine)
@@ -66,13 +66,13 @@ def test_a_little_work_is_done_before_kernels_are_loaded():
         ({"threads": "2"}, "threads must be a whole number, not '2'"),
     ],
 )
-def test_a_choice_that_is_none_is_refused_as_the_model_is_opened(choice, message, trained: Path):
+def test_an_invalid_choice_is_refused_as_the_model_is_loaded(choice, message, trained: Path):
     with pytest.raises(InputError) as caught:
         rondel.load(trained, **choice)
     assert str(caught.value) == message
 
 
-def test_eight_bits_cost_little_and_are_another_model(trained: Path, coffee: str):
+def test_int8_changes_the_loss_but_little(trained: Path, coffee: str):
     exact, rounded = (rondel.load(trained, precision=p) for p in ("fp32", "int8"))
     costs = rounded.evaluate(coffee).nats_per_token - exact.evaluate(coffee).nats_per_token
     assert 0 < abs(costs) < 0.01
@@ -91,16 +91,16 @@ def test_without_kernels_the_text_is_the_same(trained: Path):
     assert compiled.stdout == plain.stdout
 
 
-def test_without_kernels_eight_bits_are_refused(trained: Path):
+def test_without_kernels_int8_is_refused(trained: Path):
     answer = sample(trained, "--precision", "int8", RONDEL_NO_KERNELS="1")
     assert answer.returncode == 1
     assert answer.stderr == (
-        "rondel: --precision int8 takes compiled kernels, and there are none "
-        "(RONDEL_NO_KERNELS is set: unset it); leave it out to work without\n"
+        "rondel: --precision int8 needs compiled kernels, and there are none "
+        "(RONDEL_NO_KERNELS is set: unset it); leave it out to do without them\n"
     )
 
 
-def test_kernels_are_compiled_once_and_the_user_is_told(trained: Path, tmp_path: Path):
+def test_kernels_are_compiled_once_with_a_notice(trained: Path, tmp_path: Path):
     flags = ("-n", "30", "--precision", "int8")
     places = {name: str(tmp_path) for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
     first, second = (sample(trained, *flags, **places) for _ in range(2))
@@ -126,12 +126,12 @@ np.save(sys.argv[1], np.stack(logits))
 """
 
 
-def test_any_processor_comes_to_the_same(tmp_path: Path):
-    """What the widest registers of this one give, against what all processors have."""
+def test_every_processor_gives_the_same_logits(tmp_path: Path):
+    """This processor's widest registers, against instructions that all processors have."""
     logits = []
-    for name in ("own", "plain"):
+    for name in ("this", "generic"):
         environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
-        if name == "plain":
+        if name == "generic":
             environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
             environment |= {"NUMBA_CACHE_DIR": str(tmp_path)}
         subprocess.run(
@@ -140,45 +140,45 @@ def test_any_processor_comes_to_the_same(tmp_path: Path):
             check=True,
         )
         logits.append(np.load(tmp_path / f"{name}.npy"))
-    # Eight bits lose far more than this, but everywhere alike: their sums are of integers.
+    # int8 rounds far more than this, but the same on all processors: its sums are of integers.
     np.testing.assert_allclose(*logits, rtol=0, atol=5e-6)
 
 
 # Autotuner
 
 
-def seconds_of(autotuner: Autotuner, seconds: dict[Split, float], pieces: int) -> list[Split]:
-    """The splits chosen for pieces of work of 64 steps, each taking so long."""
+def chosen_splits(autotuner: Autotuner, seconds: dict[Split, float], runs: int) -> list[Split]:
+    """The splits chosen for runs of 64 steps, of which each takes `seconds` of its split."""
     chosen = []
-    for _ in range(pieces):
+    for _ in range(runs):
         split, steps = autotuner.choose("work", [ALONE, TWO], 64)
         chosen.append(split)
         autotuner.record("work", split, steps, steps * seconds[split])
     return chosen
 
 
-def test_the_faster_way_is_taken_and_the_other_looked_at_now_and_then():
-    chosen = seconds_of(Autotuner(), {ALONE: 1.0, TWO: 2.0}, 200)
-    # The first time of each says nothing: threads start then, and code is loaded.
+def test_the_faster_split_is_used_and_the_other_tried_sometimes():
+    chosen = chosen_splits(Autotuner(), {ALONE: 1.0, TWO: 2.0}, 200)
+    # The first run of each is not recorded: it starts threads, and loads code.
     assert chosen[:5] == [ALONE, ALONE, TWO, TWO, ALONE]
     assert 4 <= chosen.count(TWO) <= 9
 
 
-def test_what_has_become_faster_is_found():
+def test_a_split_that_becomes_faster_is_found():
     autotuner = Autotuner()
-    seconds_of(autotuner, {ALONE: 1.0, TWO: 2.0}, 100)
-    assert seconds_of(autotuner, {ALONE: 1.0, TWO: 0.5}, 200)[-50:].count(TWO) > 45
-    assert seconds_of(autotuner, {ALONE: 1.0, TWO: 5.0}, 100)[-50:].count(ALONE) > 45
+    chosen_splits(autotuner, {ALONE: 1.0, TWO: 2.0}, 100)
+    assert chosen_splits(autotuner, {ALONE: 1.0, TWO: 0.5}, 200)[-50:].count(TWO) > 45
+    assert chosen_splits(autotuner, {ALONE: 1.0, TWO: 5.0}, 100)[-50:].count(ALONE) > 45
 
 
-def test_a_look_is_short_and_what_is_too_short_says_nothing():
+def test_a_trial_is_short_and_runs_that_are_too_short_are_not_recorded():
     autotuner = Autotuner()
     for steps, seconds in ((1, 1e-5), (500, 0.01)):
         autotuner.record("work", ALONE, steps, seconds)
         assert autotuner.choose("work", [ALONE, TWO], 500) == (ALONE, 500)
     autotuner.record("work", ALONE, 500, 0.01)
     assert autotuner.choose("work", [ALONE, TWO], 4) == (ALONE, 4)
-    # As many steps as take the time of a look, or a few that take long.
+    # As many steps as fill a trial's time, or its fewest steps if they take longer.
     assert autotuner.choose("work", [ALONE, TWO], 500) == (TWO, round(TRIAL_SECONDS / 2e-5))
     for _ in range(2):
         assert autotuner.choose("slow", [ALONE, TWO], 500) == (ALONE, 500)
@@ -186,14 +186,14 @@ def test_a_look_is_short_and_what_is_too_short_says_nothing():
     assert autotuner.choose("slow", [ALONE, TWO], 500) == (TWO, TRIAL_STEPS)
 
 
-def test_members_of_two_runs_are_never_at_work_together():
+def test_workers_of_two_runs_never_run_at_the_same_time():
     with acquired(TWO) as split, acquired(TWO) as other, acquired(Split(2, 1)) as third:
         assert (split, other, third) == (TWO, ALONE, Split(2, 1))
     with acquired(TWO) as split:
         assert split == TWO
 
 
-def test_where_kernels_cannot_be_compiled_numpy_takes_their_place(monkeypatch):
+def test_where_kernels_cannot_be_compiled_numpy_runs_the_model(monkeypatch):
     def fail(*arguments, **settings):
         raise RuntimeError("LLVM does not know this processor")
 
@@ -208,7 +208,7 @@ def test_where_kernels_cannot_be_compiled_numpy_takes_their_place(monkeypatch):
         build_engine(config, weights, "int8")
 
 
-def test_eval_says_what_eight_bits_cost(trained: Path, coffee_file: Path):
+def test_eval_reports_what_int8_costs(trained: Path, coffee_file: Path):
     def nats(*flags: str) -> dict[str, float]:
         done = run("eval", trained, coffee_file, *flags, "--json")
         values: dict[str, float] = json.loads(done.stdout)
@@ -225,7 +225,7 @@ def test_eval_says_what_eight_bits_cost(trained: Path, coffee_file: Path):
 
 
 @pytest.mark.parametrize("flags", [("--precision", "int8"), ("--threads", 2, "-n", 9000)])
-def test_many_samples_are_those_made_one_by_one(flags: tuple[object, ...], trained: Path):
+def test_samples_made_together_equal_those_made_alone(flags: tuple[object, ...], trained: Path):
     common = ("sample", trained, "--prime", "The ", "--seed", 6, "--stop", "\n", *flags)
     lines = run(*common, "--count", 5).stdout.split("\n")
     assert lines[:-1:2] == [f"--- {i} of 5" for i in range(1, 6)]

@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 from rondel.kernels.compiling import compiled
 from rondel.kernels.inference.records import Run
 from rondel.kernels.records import layout_of, records
-from rondel.kernels.simd.columns import Columns, address_of, aligned
+from rondel.kernels.simd.unit_groups import Groups, address_of, aligned
 from rondel.kernels.training.records import Layer
 
 SCHEMAS = [Run, Layer]
@@ -44,14 +44,14 @@ def fields_of(array: Any) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("schema", [Outer, Turned])
-def test_a_kernel_reads_what_was_written_under_a_name(schema: Any) -> None:
+def test_a_kernel_reads_fields_by_name(schema: Any) -> None:
     other = schema(size=-1, inner=Inner(first=-1, second=-1), last=-1)
     array = records(other, schema(size=1, inner=Inner(first=2, second=3), last=4))
     assert fields_of(array) == (1, 2, 3, 4)
 
 
 def numbered(schema: Any, numbers: dict[str, int], path: str = "") -> Any:
-    """A record whose every integer is another, noted under its name."""
+    """A record whose integers all differ; `numbers` gets each under its dotted name."""
     values = {}
     for name in layout_of(schema).names or ():
         kind = layout_of(schema)[name]
@@ -79,17 +79,17 @@ def test_every_field_is_written_under_its_name(schema: Any) -> None:
         assert value == number, path
 
 
-def test_a_field_left_out_or_given_by_its_place_is_refused() -> None:
+def test_missing_and_positional_fields_are_refused() -> None:
     with pytest.raises(TypeError):
         Outer(1, Inner(2, 3), 4)  # type: ignore[misc]
     with pytest.raises(TypeError):
         Outer(size=1, last=2)  # type: ignore[call-arg]
 
 
-def test_columns_are_where_an_array_has_them() -> None:
+def test_groups_have_the_addresses_of_their_array() -> None:
     array = aligned(3, 5, 16)
-    columns = Columns.of(array)
-    for unit, row in ((0, 0), (2, 4), (1, 3)):
-        assert address_of(columns, unit, row) == array[unit, row:].ctypes.data
-    assert Columns.of(array[:, 2:]).address == address_of(columns, 0, 2)
+    groups = Groups.of(array)
+    for group, row in ((0, 0), (2, 4), (1, 3)):
+        assert address_of(groups, group, row) == array[group, row:].ctypes.data
+    assert Groups.of(array[:, 2:]).address == address_of(groups, 0, 2)
     assert np.shares_memory(array, array[:, 2:])

@@ -1,4 +1,4 @@
-"""Whether compiled kernels are used, what is said of it, and what they share with the engine."""
+"""Whether compiled kernels are used, and what the user sees about it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_kernels_that_do_not_compile_are_not_used(monkeypatch: pytest.MonkeyPatc
         assert kernels.why_unusable.__wrapped__() == "LLVM cannot do that here"
 
 
-def test_kernels_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_can_be_disabled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(kernels.DISABLING_VARIABLE, "1")
     assert "NO_KERNELS is set" in kernels.why_unusable.__wrapped__()
     monkeypatch.setenv(kernels.DISABLING_VARIABLE, "0")
@@ -46,7 +46,7 @@ def test_without_numba_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     "command", [["score", "MODEL", "TEXT"], ["compare", "MODEL", "--on", "TEXT", "--no-baseline"]]
 )
-def test_users_are_told_why_the_first_use_takes_a_while(
+def test_a_notice_explains_why_the_first_use_takes_long(
     command: list[str], trained: Path, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.txt"
@@ -61,5 +61,5 @@ def test_users_are_told_why_the_first_use_takes_a_while(
     ) as process:
         assert process.stderr is not None
         notice = process.stderr.readline()
-        process.kill()  # before the compiling that it speaks of
+        process.kill()  # before it compiles
     assert notice.startswith("rondel: compiling for this processor, once")

@@ -1,4 +1,4 @@
-"""Probabilities from logits: of one distribution and of many at once, stable, and checked."""
+"""Probabilities from logits: single and batched distributions, overflow, non-finite logits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_softmax_is_stable_and_right():
     assert log_softmax(np.array([0.0, -INF, 0.0])).tolist() == [-np.log(2), -INF, -np.log(2)]
 
 
-def test_many_distributions_have_the_bits_of_each_alone():
+def test_batched_distributions_equal_single_ones_bit_for_bit():
     rng = np.random.default_rng(1)
     logits_TBV = rng.normal(0, 5, (3, 4, 129)).astype(np.float32)
     targets_TB = rng.integers(0, 129, (3, 4))
@@ -49,14 +49,14 @@ def test_ties_go_to_the_lowest_id():
 
 @pytest.mark.parametrize("logits", [[np.nan, 1.0], [1.0, np.inf], [-INF, -INF]])
 @pytest.mark.parametrize("function", [softmax, log_softmax])
-def test_logits_that_are_no_distribution_are_refused(function, logits):
+def test_non_finite_logits_are_refused(function, logits):
     for given in (np.array(logits), np.array([[0.0, 1.0], logits])):
         with pytest.raises(ModelFolderError, match="not a finite number"):
             function(given)
 
 
 @pytest.mark.parametrize("logits", [[np.nan, 1.0], [1.0, np.inf], [-INF, -INF]])
-def test_what_is_not_finite_has_no_likeliest_token(logits):
+def test_argmax_refuses_non_finite_logits(logits):
     with pytest.raises(ModelFolderError, match="not a finite number"):
         argmax(np.array(logits))
     with pytest.raises(ModelFolderError, match="not a finite number"):

@@ -1,4 +1,4 @@
-"""Threads that share out tasks, and what of earlier versions' kernels stays on the disk."""
+"""Teams of threads that run tasks, and removal of earlier versions' kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rondel.kernels.threads.team import Team, team
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_every_task_is_done_once(threads: int) -> None:
+def test_every_task_runs_once(threads: int) -> None:
     done: list[int] = []
     Team(threads).run([partial(done.append, number) for number in range(50)])
     assert sorted(done) == list(range(50))
@@ -35,7 +35,7 @@ def test_an_error_in_a_task_is_raised() -> None:
             Team(2).run(tasks)
 
 
-def test_an_interrupt_leaves_no_thread_waiting_for_the_callers_part() -> None:
+def test_an_interrupt_leaves_no_thread_waiting_for_the_caller() -> None:
     meeting = threading.Barrier(2, timeout=30)
     caller = threading.current_thread()
 
@@ -51,12 +51,12 @@ def test_an_interrupt_leaves_no_thread_waiting_for_the_callers_part() -> None:
         assert not meeting.broken
 
 
-def test_a_process_has_one_team_of_a_size() -> None:
+def test_a_process_has_one_team_of_each_size() -> None:
     assert team(2) is team(2)
     assert team(2) is not team(3)
 
 
-def test_old_versions_kernels_are_removed_but_for_the_latest(tmp_path: Path) -> None:
+def test_kernels_of_old_versions_are_removed_except_the_latest(tmp_path: Path) -> None:
     for age in range(VERSIONS_KEPT + 3):
         folder = tmp_path / f"version{age}"
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Running a trained model on the CPU without PyTorch: steps and sequences, state in and out."""
+"""Run a trained model on the CPU without PyTorch: steps and sequences, with explicit state."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PRECISIONS = {
     "int8": "weights of 8 bits: faster, and a little less exact",
 }
 
-# Numbers multiplied by in half a second, and in the time that a step takes for all else.
-LITTLE, SAME_AS_A_STEP = 2_500_000_000, 250_000
+# Multiplications that NumPy does in half a second, and in the time of a step's overhead.
+SMALL_JOB, STEP_OVERHEAD = 2_500_000_000, 250_000
 
 
 def build_engine(
@@ -33,16 +33,16 @@ def build_engine(
     threads: int | None = None,
     tokens: int | None = None,
 ) -> Engine:
-    """The fastest engine for a model on this machine: compiled where there is a kernel, or NumPy.
+    """Build the fastest engine for a model on this machine: compiled if it has kernels, or NumPy.
 
-    It is made of the model's stack `core` and its `head`. `threads` None uses as many as are worth
-    it. If `tokens` says that no more than so many are to be read and written, and NumPy can do that
-    while kernels are loaded, it does. Raises `InputError` for an unknown precision, or "int8" where
-    nothing compiled can run.
+    It runs the model's stack `core` and its `head`. `threads` None uses as many as are worth it.
+    `tokens` is the most that will be read and written, if it is known: NumPy runs a job that it
+    finishes before kernels are loaded. Raises `InputError` for an unknown precision, or for "int8"
+    where there are no compiled kernels.
     """
     check_choices(precision, threads)
     stack = StackConfig.of(config)
-    if precision == "fp32" and _is_little(tokens, weights):
+    if precision == "fp32" and _is_small_job(tokens, weights):
         return NumpyEngine(config, weights)
 
     def make() -> Engine:
@@ -55,8 +55,8 @@ def build_engine(
     except _NoKernelsError as reason:
         if precision != "fp32":
             raise InputError(
-                f"--precision {precision} takes compiled kernels, and there are none ({reason}); "
-                "leave it out to work without"
+                f"--precision {precision} needs compiled kernels, and there are none ({reason}); "
+                "leave it out to do without them"
             ) from None
     return NumpyEngine(config, weights)
 
@@ -68,11 +68,11 @@ def build_stack(
     threads: int | None = None,
     tokens: int | None = None,
 ) -> Stack:
-    """The fastest stack for the arrays under a prefix of a model's, such as "encoder.".
+    """Build the fastest stack for those arrays of a model under a prefix, such as "encoder.".
 
     `threads` and `tokens` are as for `build_engine`.
     """
-    if _is_little(tokens, weights):
+    if _is_small_job(tokens, weights):
         return NumpyStack(config, weights, prefix)
 
     def make() -> Stack:
@@ -91,7 +91,7 @@ class _NoKernelsError(Exception):
 
 
 def _compiled(config: StackConfig, make: Callable[[], Made]) -> Made:
-    """What `make` makes of compiled kernels, or `_NoKernelsError`."""
+    """Return what `make` builds on compiled kernels; raises `_NoKernelsError`."""
     if config.constant_size:
         raise _NoKernelsError("a stack with a constant input has none")
     unusable = kernels.why_unusable()
@@ -103,17 +103,17 @@ def _compiled(config: StackConfig, make: Callable[[], Made]) -> Made:
         return make()
     except (RondelError, MemoryError):
         raise
-    except Exception as error:  # Numba fails in ways of its own; NumPy does it all, slower
+    except Exception as error:  # Numba raises many types
         reason = kernels.first_line(error)
-        warn_of(f"no compiled kernels, so all is slower: {reason}", SlowerWarning)
+        warn_of(f"no compiled kernels, so everything is slower: {reason}", SlowerWarning)
         raise _NoKernelsError(reason) from error
 
 
-def _is_little(tokens: int | None, weights: Mapping[str, Floats]) -> bool:
-    """Whether NumPy is done within about half a second; the answer is the same on any machine."""
+def _is_small_job(tokens: int | None, weights: Mapping[str, Floats]) -> bool:
+    """Whether NumPy needs less than about half a second; the same on every machine."""
     if tokens is None:
         return False
-    return tokens * (SAME_AS_A_STEP + sum(array.size for array in weights.values())) < LITTLE
+    return tokens * (STEP_OVERHEAD + sum(array.size for array in weights.values())) < SMALL_JOB
 
 
 def check_choices(precision: str, threads: int | None) -> None:

@@ -1,4 +1,4 @@
-"""What an engine does, whatever it runs on.
+"""Interfaces of stacks, engines and streams, whatever they run on.
 
 Shapes: T time, B batch, V vocabulary, H hidden size, L layers.
 """
@@ -19,49 +19,49 @@ EngineState = tuple[Floats, ...]
 
 
 class Stack(Protocol):
-    """Layers that read tokens: state goes in and comes out, and the stack keeps none.
+    """Recurrent layers over tokens. The state is passed in and returned; the stack keeps none.
 
-    What a call returns is the caller's own: later calls do not write into it. Tokens that are not
-    in the vocabulary, or are no whole numbers, and a state of another shape raise `InputError`.
+    Later calls do not write into the arrays that a call returns. Tokens that are outside the
+    vocabulary or not whole numbers, and a state of another shape, raise `InputError`.
     """
 
     def initial_state(self, batch_size: int = 1) -> EngineState:
-        """Zeros, as every training text starts from."""
+        """Return zeros, the state at the start of every training text."""
 
     def advance(self, tokens_TB: Ids, state: EngineState) -> EngineState:
-        """The state after a sequence, its outputs left out (a long prime needs none of them)."""
+        """Return the state after a sequence, without outputs (a long prime needs none)."""
 
     def outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The last layer's outputs (T, B, H) after each token, and the last state of all layers."""
+        """Return the last layer's outputs (T, B, H) after each token, and the last state."""
 
     def layer_outputs(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """Every layer's outputs (L, T, B, H) after each token, and the last state."""
+        """Return every layer's outputs (L, T, B, H) after each token, and the last state."""
 
 
 class Engine(Stack, Protocol):
-    """A language model that runs: a stack, and a head that makes logits of its outputs."""
+    """A language model ready to run: a stack, and a head that maps its outputs to logits."""
 
     @property
     def batch_invariant(self) -> bool:
-        """Whether a row's numbers are the same, bit for bit, alone and in any batch."""
+        """Whether a row's results are the same, bit for bit, alone and in any batch."""
 
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The next token's logits (B, V) after one token a stream, and the next state."""
+        """Return the next token's logits (B, V) after one token a stream, and the next state."""
 
     def sequence(self, tokens_TB: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The next token's logits (T, B, V) after each token of a sequence, and the last state."""
+        """Return the next token's logits (T, B, V) after each token, and the last state."""
 
     def streams(self, capacity: int, forbidden: int | None) -> Streams | None:
-        """Room for so many streams that write by themselves, and never the forbidden token.
+        """Allocate up to `capacity` streams that choose their tokens, never the forbidden one.
 
-        `None` if the engine only steps, and whoever asks has to choose the tokens.
+        Returns `None` if the engine cannot: the caller then steps it and chooses the tokens.
         """
 
 
 class Streams(Protocol):
     """Streams whose state an engine keeps: each continues from its own last token.
 
-    They have indices from 0 on. Not for several threads at once.
+    They have indices from 0 on. Not thread-safe.
     """
 
     def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
@@ -76,16 +76,16 @@ class Streams(Protocol):
         uniforms: npt.NDArray[np.float64],
         begins_word: npt.NDArray[np.bool_],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Tokens (steps, streams) that come next, and how many uniform numbers each stream used.
+        """Return the next tokens (steps, streams), and how many uniform numbers each stream used.
 
-        `uniforms` is (streams, steps). Raises `ModelFolderError` if the output is not a number.
+        `uniforms` is (streams, steps). Raises `ModelFolderError` if logits are not finite.
         """
 
     def set_token(self, index: int, token: int) -> None:
         """Set the next token of a stream whose tokens the caller chooses."""
 
     def logits(self, index: int) -> Floats:
-        """A stream's logits (V,) after its last step."""
+        """Return a stream's logits (V,) after its last step."""
 
     def state(self, index: int) -> EngineState:
-        """A copy of a stream's state (L, 1, H) before its last token, as for `add`."""
+        """Return a copy of a stream's state (L, 1, H) before its last token, as for `add`."""

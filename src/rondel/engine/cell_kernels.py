@@ -1,4 +1,4 @@
-"""Which kernel computes a cell, if there is one."""
+"""Look up the compiled kernel of a cell."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def find_kernel(cell: Cell) -> CellKernel | None:
-    """The kernel registered under the cell's name; None for a cell or a setting that has none.
+    """Return the kernel registered for a cell and its settings; None if there is none.
 
-    A class derived from a cell is another cell: it may compute anything.
+    A subclass of a cell is another cell: it may compute anything.
     """
     if not kernels.usable():
         return None
@@ -26,12 +26,12 @@ def find_kernel(cell: Cell) -> CellKernel | None:
 
 
 def has_kernel(cell: Cell) -> bool:
-    """Whether a cell's steps are compiled on this machine."""
+    """Whether this machine has a compiled kernel for a cell."""
     return find_kernel(cell) is not None
 
 
 def kernel_of(cell: Cell) -> CellKernel:
-    """The kernel of a cell that has one; `LookupError` for another."""
+    """Return the kernel of a cell; raises `LookupError` if there is none."""
     if (kernel := find_kernel(cell)) is None:
         raise LookupError(f"no kernel for {cell}")
     return kernel

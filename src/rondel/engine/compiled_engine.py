@@ -1,4 +1,4 @@
-"""Stacks and the engine on compiled kernels: the same calls as in NumPy, and streams that write.
+"""Stacks, the engine and its streams on compiled kernels.
 
 Shapes: T time, B batch, V vocabulary, H hidden size, L layers.
 """
@@ -23,29 +23,27 @@ from rondel.engine.probability import NOT_FINITE, require_finite
 from rondel.engine.stack import StackConfig, StackWeights
 from rondel.errors import ModelFolderError
 from rondel.kernels.inference.packed_model import PackedModel
-from rondel.kernels.inference.reading import Reading
-from rondel.kernels.inference.writing import Writing
+from rondel.kernels.inference.sequence import SequenceBuffers
+from rondel.kernels.inference.streams import StreamBuffers
 from rondel.kernels.threads.autotuner import ALONE, Autotuner, Split, acquired
 from rondel.kernels.threads.team import Task, team
 
 ROWS_AT_A_TIME = 256
-"""Steps times streams of a pass: as many as keep its gates in the nearer caches."""
+"""Steps times streams of a pass: as many as keep its gates in the L1 and L2 caches."""
 FEWEST_ROWS = 4
-"""Streams that a thread has to itself at the least, where they are shared out."""
+"""The fewest streams of a thread, where streams are split among threads."""
 SMALLEST_SHARED = 100_000
-"""Weights below which a step is over before a second thread has begun."""
-
-
-MOST_KEPT = 8
+"""Multiplications below which a step ends before a second thread has started."""
+MOST_KEPT_BUFFERS = 8
 
 
 class CompiledStack:
-    """Layers on compiled kernels, of a cell that has one; see `Stack`.
+    """Layers on compiled kernels, of a cell that has them; see `Stack`.
 
-    With a `head`, its kernels make logits too. With `precision` "int8" weights have 8 bits but
-    those of the input, and activations 16. A row's numbers are the same, bit for bit, alone or in a
-    batch, step by step or in a sequence, and on any number of `threads` (by default as many as
-    there are processors).
+    With a `head`, the kernels also compute logits. With `precision` "int8", activations have 16
+    bits and weights 8, except those of the first layer's input. A row's results are the same, bit
+    for bit, alone or in a batch, step by step or in a sequence, and on any number of `threads` (by
+    default, the number of processors).
     """
 
     def __init__(
@@ -97,7 +95,7 @@ class CompiledStack:
         logits: Floats | None = None,
         outputs_LTBH: Sequence[Floats] = (),
     ) -> EngineState:
-        """Write what is asked for: logits (T, B, V), and the outputs of so many last layers."""
+        """Return the last state; write logits (T, B, V), and the last layers' outputs, if given."""
         steps, rows = tokens_TB.shape
         splits = possible_splits(self._model, rows, self.threads)
         kind = ("read", rows)
@@ -109,55 +107,57 @@ class CompiledStack:
             begin += count
             with acquired(chosen) as split:
                 started = time.perf_counter()
-                readings = self._pass(tokens_TB[part], state, split, logits=logits is not None)
+                blocks = self._run_blocks(tokens_TB[part], state, split, logits=logits is not None)
             self._autotuner.record(kind, split, count, time.perf_counter() - started)
-            for columns, reading in readings:
+            for streams, buffers in blocks:
                 if logits is not None:
-                    logits[part, columns] = reading.logits()
+                    logits[part, streams] = buffers.logits()
                 for back, outputs_TBH in enumerate(reversed(outputs_LTBH), 1):
-                    outputs_TBH[part, columns] = reading.outputs(-back)
-            states = [reading.last_state() for _, reading in readings]
+                    outputs_TBH[part, streams] = buffers.outputs(-back)
+            states = [buffers.last_state() for _, buffers in blocks]
             state = tuple(
                 np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
                 for parts in zip(*states, strict=True)
             )
         return tuple(part.copy() for part in state) if steps == 0 else state
 
-    def _pass(
+    def _run_blocks(
         self, tokens_TB: Ids, state: EngineState, split: Split, *, logits: bool
-    ) -> list[tuple[slice, Reading]]:
+    ) -> list[tuple[slice, SequenceBuffers]]:
         rows = tokens_TB.shape[1]
-        readings: list[tuple[slice, Reading]] = []
+        blocks: list[tuple[slice, SequenceBuffers]] = []
         tasks: list[Task] = []
         for begin, end in itertools.pairwise(
             rows * i // split.blocks for i in range(split.blocks + 1)
         ):
-            own = slice(begin, end)
-            reading = self._reading(len(tokens_TB), end - begin, own, split.workers, logits=logits)
-            reading.begin(tuple(part[:, own] for part in state))
-            readings.append((own, reading))
-            tokens = tokens_TB[:, own].reshape(-1).astype(np.int64)
-            tasks += [partial(reading.read, worker, tokens) for worker in range(split.workers)]
+            streams = slice(begin, end)
+            buffers = self._buffers_for(
+                len(tokens_TB), end - begin, streams, split.workers, logits=logits
+            )
+            buffers.begin(tuple(part[:, streams] for part in state))
+            blocks.append((streams, buffers))
+            tokens = tokens_TB[:, streams].reshape(-1).astype(np.int64)
+            tasks += [partial(buffers.run, worker, tokens) for worker in range(split.workers)]
         team(split.blocks * split.workers).run(tasks)
-        return readings
+        return blocks
 
-    def _reading(
-        self, steps: int, rows: int, columns: slice, workers: int, *, logits: bool
-    ) -> Reading:
-        """Arrays to read with: of single steps they are kept, by each thread for itself."""
+    def _buffers_for(
+        self, steps: int, rows: int, streams: slice, workers: int, *, logits: bool
+    ) -> SequenceBuffers:
+        """Return arrays for a pass; those of single steps are kept for reuse, per thread."""
         if steps > 1:
-            return Reading(self._model, steps, rows, workers, logits=logits)
-        kept: dict[object, Reading] = self._kept.__dict__.setdefault("readings", {})
-        key = rows, columns.start, workers, logits
+            return SequenceBuffers(self._model, steps, rows, workers, logits=logits)
+        kept: dict[object, SequenceBuffers] = self._kept.__dict__.setdefault("buffers", {})
+        key = rows, streams.start, workers, logits
         if key not in kept:
-            if len(kept) == MOST_KEPT:
+            if len(kept) == MOST_KEPT_BUFFERS:
                 kept.clear()
-            kept[key] = Reading(self._model, steps, rows, workers, logits=logits)
+            kept[key] = SequenceBuffers(self._model, steps, rows, workers, logits=logits)
         return kept[key]
 
 
 class CompiledEngine(CompiledStack):
-    """A language model on compiled kernels: the stack `core`, and a head; see `Engine`."""
+    """A language model on compiled kernels: the stack `core` and a head; see `Engine`."""
 
     batch_invariant = True
 
@@ -194,7 +194,7 @@ class CompiledEngine(CompiledStack):
 
 
 class CompiledStreams:
-    """Streams that the kernels write; see `Streams`."""
+    """Streams whose tokens the kernels choose; see `Streams`."""
 
     def __init__(
         self,
@@ -205,21 +205,21 @@ class CompiledStreams:
         forbidden: int | None,
     ) -> None:
         self._model, self._autotuner, self._threads = model, autotuner, threads
-        self._writing = Writing(model, capacity, threads, forbidden)
+        self._buffers = StreamBuffers(model, capacity, threads, forbidden)
         self.rows = 0
 
     def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
         """See `Streams.add`."""
-        # What is past these is as good as these in single precision, which cannot hold it.
-        within = temperature if temperature == 0 else min(max(temperature, 1e-30), 1e30)
-        self._writing.put(self.rows, state, token, by, within)
+        # Temperatures beyond these have the same effect, but overflow single precision.
+        clamped = temperature if temperature == 0 else min(max(temperature, 1e-30), 1e30)
+        self._buffers.put(self.rows, state, token, by, clamped)
         self.rows += 1
 
     def remove(self, index: int) -> None:
         """See `Streams.remove`."""
         self.rows -= 1
         if index != self.rows:
-            self._writing.move(self.rows, index)
+            self._buffers.move(self.rows, index)
 
     def step(
         self,
@@ -239,40 +239,40 @@ class CompiledStreams:
             begin += count
             with acquired(chosen) as split:
                 started = time.perf_counter()
-                self._writing.used[:, : self.rows] = used
-                tasks = self._writing.tasks(self.rows, *split, uniforms, begins_word, out[part])
+                self._buffers.used[:, : self.rows] = used
+                tasks = self._buffers.tasks(self.rows, *split, uniforms, begins_word, out[part])
                 team(split.blocks * split.workers).run(tasks)
             self._autotuner.record(kind, split, count, time.perf_counter() - started)
-            used = self._writing.used[0, : self.rows].copy()
+            used = self._buffers.used[0, : self.rows].copy()
         if (out < 0).any():
             raise ModelFolderError(NOT_FINITE)
         return out, used
 
     def set_token(self, index: int, token: int) -> None:
         """See `Streams.set_token`."""
-        self._writing.tokens[0, index] = token
+        self._buffers.tokens[0, index] = token
 
     def logits(self, index: int) -> Floats:
         """See `Streams.logits`."""
-        return self._writing.logits(index)
+        return self._buffers.logits(index)
 
     def state(self, index: int) -> EngineState:
         """See `Streams.state`."""
-        return self._writing.state(index)
+        return self._buffers.state(index)
 
 
 def possible_splits(model: PackedModel, rows: int, threads: int) -> list[Split]:
-    """The ways to split a step of so many rows among threads, the simplest first."""
+    """List the ways to split a step of so many rows among threads, the simplest first."""
     splits = [ALONE]
-    if threads > 1 and rows * model.numbers_a_step > SMALLEST_SHARED:
-        splits += [Split(1, min(threads, model.units))] if model.units > 1 else []
+    if threads > 1 and rows * model.weights_a_step > SMALLEST_SHARED:
+        splits += [Split(1, min(threads, model.groups))] if model.groups > 1 else []
         blocks = min(threads, rows // FEWEST_ROWS)
         splits += [Split(blocks, 1)] if blocks > 1 else []
     return splits
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return how many processors this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The head of a model: logits from the outputs of a stack.
+"""The head of a model, which maps a stack's outputs to logits.
 
 Shapes: H hidden size, V vocabulary.
 """
@@ -22,14 +22,14 @@ class Head(NamedTuple):
 
     @classmethod
     def of(cls, weights: Mapping[str, Floats], name: str = "head") -> Head:
-        """The head of that name; where it has no matrix of its own, it is tied to the embedding."""
+        """Return the head called `name`; one without a matrix is tied to the embedding."""
         weight_VH = weights.get(f"{name}.weight")
         return cls(
             weights["embedding.weight"] if weight_VH is None else weight_VH, weights[f"{name}.bias"]
         )
 
     def __call__(self, outputs: Floats) -> Floats:
-        """Logits (..., V) from outputs (..., H)."""
+        """Return logits (..., V) of outputs (..., H)."""
         logits: Floats = outputs @ self.weight_VH.T
         logits += self.bias_V
         return logits

@@ -1,4 +1,4 @@
-"""Stacks of any registered cell, run by NumPy, and the engine made of one and a head.
+"""Stacks of any registered cell in NumPy, and the engine of such a stack and a head.
 
 Shapes: T time, B batch, V vocabulary, E embedding, H hidden size, L layers, G*H gate rows.
 """
@@ -16,26 +16,25 @@ from rondel.engine.head import Head
 from rondel.engine.stack import StackConfig, StackWeights
 from rondel.settings import ModelConfig
 
-# Above this many numbers, folding the embedding into the first layer's gates costs more memory
-# than the matmul it saves is worth.
+# The largest table of all tokens' input gates: beyond it, the matmul costs less than the memory.
 LARGEST_TABLE = 32_000_000
 
 
 class NumpyStack:
-    """Layers on one another, which read tokens; see `Stack`."""
+    """Stacked layers in NumPy; see `Stack`."""
 
     def __init__(self, config: StackConfig, weights: Mapping[str, Floats], prefix: str) -> None:
         self.config = config
-        own = StackWeights.of(config, weights, prefix)
+        arrays = StackWeights.of(config, weights, prefix)
         self._states = len(config.cell.states)
-        self._first_gates = _gates_by_token(own.layers[0], own.embedding)
+        self._first_gates = _gates_by_token(arrays.layers[0], arrays.embedding)
         self.layers = [
             layer._replace(
-                # `_first_gates` has the first layer's, which may be large.
+                # The first layer's may be large, and is used by `_first_gates` only.
                 weight_ih=_for_rows(layer.weight_ih) if number else layer.weight_ih,
                 weight_hh=_for_rows(layer.weight_hh),
             )
-            for number, layer in enumerate(own.layers)
+            for number, layer in enumerate(arrays.layers)
         ]
 
     def initial_state(self, batch_size: int = 1) -> EngineState:
@@ -62,40 +61,40 @@ class NumpyStack:
     def _read(
         self, tokens_TB: Ids, state: EngineState, outputs_LTBH: Sequence[Floats]
     ) -> EngineState:
-        """Write each layer's outputs (T, B, H) into its array; layers may share one."""
-        # Layer by layer, so that all of a layer's input gates but the first's are one matmul.
-        own, constant = state[: self._states], state[self._states :]
-        next_own = tuple(map(np.empty_like, own))
+        """Return the last state; write layers' outputs (T, B, H) into arrays, which may be one."""
+        # Layer by layer, so that all input gates of a layer above the first are one matmul.
+        states, constant = state[: self._states], state[self._states :]
+        next_states = tuple(map(np.empty_like, states))
         gates_TBG = self._first_gates(tokens_TB)
         if constant:
             gates_TBG = gates_TBG + constant[0]
         for number, (layer, outputs_TBH) in enumerate(zip(self.layers, outputs_LTBH, strict=True)):
             if number > 0:
                 gates_TBG = outputs_LTBH[number - 1] @ layer.weight_ih.T + layer.bias_ih
-            layer_state: State = tuple(part[number] for part in own)
+            layer_state: State = tuple(part[number] for part in states)
             for t, gates_BG in enumerate(gates_TBG):
                 layer_state = self._recur(number, gates_BG, layer_state)
                 outputs_TBH[t] = layer_state[0]
-            for part_LBH, part_BH in zip(next_own, layer_state, strict=True):
+            for part_LBH, part_BH in zip(next_states, layer_state, strict=True):
                 part_LBH[number] = part_BH
-        return next_own + constant
+        return next_states + constant
 
     def _step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
-        """The last layer's outputs (B, H) after one token a stream, and the next state."""
-        own, constant = state[: self._states], state[self._states :]
-        next_own = tuple(map(np.empty_like, own))
+        """Return the last layer's outputs (B, H) after one token a stream, and the next state."""
+        states, constant = state[: self._states], state[self._states :]
+        next_states = tuple(map(np.empty_like, states))
         gates_BG = self._first_gates(tokens_B)
         if constant:
             gates_BG = gates_BG + constant[0][0]
-        output_BH = own[0][0]
+        output_BH = states[0][0]
         for number, layer in enumerate(self.layers):
             if number > 0:
                 gates_BG = output_BH @ layer.weight_ih.T + layer.bias_ih
-            layer_state = self._recur(number, gates_BG, tuple(part[number] for part in own))
-            for part_LBH, part_BH in zip(next_own, layer_state, strict=True):
+            layer_state = self._recur(number, gates_BG, tuple(part[number] for part in states))
+            for part_LBH, part_BH in zip(next_states, layer_state, strict=True):
                 part_LBH[number] = part_BH
             output_BH = layer_state[0]
-        return output_BH, next_own + constant
+        return output_BH, next_states + constant
 
     def _recur(self, number: int, gates_BG: Floats, layer_state: State) -> State:
         cell, layer = self.config.cell, self.layers[number]
@@ -103,7 +102,7 @@ class NumpyStack:
 
 
 class NumpyEngine(NumpyStack):
-    """A language model of any registered cell: the stack `core`, and a head; see `Engine`.
+    """A language model of any registered cell: the stack `core` and a head; see `Engine`.
 
     `weights` are named as in the model folder: `embedding.weight` (V, E) unless the input is
     one-hot, `core.weight_ih_l0` …, `head.weight` (V, H) unless tied, `head.bias` (V,)::
@@ -130,13 +129,13 @@ class NumpyEngine(NumpyStack):
         return self.head(outputs_TBH), state
 
     def streams(self, capacity: int, forbidden: int | None) -> None:
-        """See `Engine.streams`: it has none."""
+        """Return None: it has no streams. See `Engine.streams`."""
 
 
 def _gates_by_token(layer: LayerParameters, embedding: Floats | None) -> Callable[[Ids], Floats]:
-    """The first layer's input gates (..., G*H) of tokens (...).
+    """Return a function from tokens (...) to the first layer's input gates (..., G*H).
 
-    They are looked up in a table of all tokens, unless that would be too large.
+    It looks them up in a table of all tokens, unless that would be too large.
     """
     if embedding is None:
         return np.ascontiguousarray(layer.weight_ih.T + layer.bias_ih).__getitem__
@@ -148,5 +147,5 @@ def _gates_by_token(layer: LayerParameters, embedding: Floats | None) -> Callabl
 
 
 def _for_rows(weight: Floats) -> Floats:
-    """The same, in the order of memory that makes `rows @ weight.T` fast for a few rows."""
+    """Return the weight in the memory order that makes `rows @ weight.T` fast for a few rows."""
     return np.asfortranarray(weight)

@@ -1,7 +1,7 @@
-"""Probabilities of tokens from logits, and the one check for numbers that are not finite.
+"""Probabilities of tokens from logits, and the check for numbers that are not finite.
 
 All functions work over the last axis: a single distribution (V,) or any number of them (..., V).
-A logit of -inf is a token that cannot come. V is the vocabulary.
+A logit of -inf is a token of probability 0. V is the vocabulary.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ NOT_FINITE = (
 
 
 def require_finite(values: npt.NDArray[Precision]) -> npt.NDArray[Precision]:
-    """Return the values; raise `ModelFolderError` if one of them is infinite or not a number."""
+    """Return the values; raises `ModelFolderError` if one of them is infinite or NaN."""
     if not np.isfinite(values).all():
         raise ModelFolderError(NOT_FINITE)
     return values
 
 
 def largest_logit(logits: npt.NDArray[Precision]) -> npt.NDArray[Precision]:
-    """The largest logit (..., 1).
+    """Return the largest logit (..., 1).
 
-    Raises `ModelFolderError` if it is not finite: no logit is, or one is +inf or not a number.
+    Raises `ModelFolderError` if it is not finite: all logits are -inf, or one is +inf or NaN.
     """
     largest: npt.NDArray[Precision] = logits.max(axis=-1, keepdims=True)
     return require_finite(largest)
 
 
 def unnormalized(logits: npt.NDArray[Precision]) -> npt.NDArray[Precision]:
-    """exp(logits), scaled so that the largest is 1: probabilities up to their sum.
+    """Return exp(logits) scaled so that the largest is 1: unnormalised probabilities (..., V).
 
     In the precision of the logits. Raises as `largest_logit` does.
     """
@@ -51,14 +51,14 @@ def unnormalized(logits: npt.NDArray[Precision]) -> npt.NDArray[Precision]:
 
 
 def softmax(logits: npt.NDArray[Precision]) -> npt.NDArray[Precision]:
-    """Probabilities (..., V) in the precision of the logits. Raises as `largest_logit` does."""
+    """Return probabilities (..., V) in the logits' precision. Raises as `largest_logit` does."""
     weights = unnormalized(logits)
     weights /= weights.sum(axis=-1, keepdims=True)
     return weights
 
 
 def log_softmax(logits: Logits) -> Doubles:
-    """Log-probabilities (..., V) in nats, in double precision, -inf where the logit is.
+    """Return log-probabilities (..., V) in nats, in double precision; -inf where the logit is.
 
     Raises as `largest_logit` does.
     """
@@ -69,9 +69,9 @@ def log_softmax(logits: Logits) -> Doubles:
 
 
 def nll(logits: Logits, targets: Ids) -> Doubles:
-    """-ln softmax(logits)[target] in nats (...), for logits (..., V) and targets (...).
+    """Return -ln softmax(logits)[target] in nats (...), for logits (..., V) and targets (...).
 
-    Not checked: it is not finite where the logits are not.
+    Logits are not checked: where they are not finite, the result is not.
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     totals = np.exp(shifted).sum(axis=-1, dtype=np.float64)
@@ -80,20 +80,20 @@ def nll(logits: Logits, targets: Ids) -> Doubles:
 
 
 def log_sum_exp(values: Doubles) -> Doubles:
-    """ln of the sum of exp(values) over the last axis."""
+    """Return ln of the sum of exp(values) over the last axis."""
     highest = values.max(axis=-1, keepdims=True)
     total: Doubles = highest[..., 0] + np.log(np.exp(values - highest).sum(axis=-1))
     return total
 
 
 def chosen(values: npt.NDArray[Precision], tokens: Ids) -> npt.NDArray[Precision]:
-    """The values (...) of one token each, out of values (..., V)."""
+    """Return the values (...) of `tokens` (...), from values (..., V)."""
     result: npt.NDArray[Precision] = np.take_along_axis(values, tokens[..., None], axis=-1)[..., 0]
     return result
 
 
 def argmax(logits: Logits) -> int:
-    """The likeliest token of logits (V,), the lowest id among equals.
+    """Return the likeliest token of logits (V,), the lowest id among equals.
 
     Raises as `largest_logit` does.
     """
@@ -102,9 +102,9 @@ def argmax(logits: Logits) -> int:
 
 
 def largest(values: Doubles, count: int) -> npt.NDArray[np.intp]:
-    """Indices of the `count` largest of values (N,), best first, the lowest index among equals.
+    """Return the indices of the `count` largest values (N,), largest first, then by index.
 
-    Those of -inf are left out.
+    Values of -inf are left out.
     """
     threshold = -np.inf
     if count < len(values):

@@ -1,4 +1,4 @@
-"""The engine of a sentence VAE: sentences become distributions over z, and z becomes a state.
+"""The engine of a sentence VAE: encodes sentences as distributions over z, and decodes z.
 
 Shapes: N sentences, T time, B batch, Z latent size, D summary of a sentence, S states of the cell,
 L layers, H hidden size, X numbers of a state, G gate rows.
@@ -19,14 +19,14 @@ from rondel.kinds.sentence_vae import LatentSettings
 from rondel.settings import ModelConfig
 
 LARGEST_BATCH = 4_096
-"""Tokens of short sentences that are read side by side."""
+"""Tokens of a batch of sentences, padding included."""
 
 
 class SentenceVAEEngine:
-    """Reads sentences into q(z|x) = N(mean, exp(log_variance)), and makes states of z.
+    """Encodes sentences as q(z|x) = N(mean, exp(log_variance)), and maps z to initial states.
 
     `decoder` is the language model that writes from such a state. A sentence is its token ids with
-    the symbol that ends it. Weights are named as in the model folder.
+    the end symbol. Weights are named as in the model folder.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class SentenceVAEEngine:
         }
 
     def encode(self, sentences: Sequence[Ids]) -> tuple[Floats, Floats]:
-        """Mean and log-variance (N, Z) of q(z|x) for each sentence, whatever stands beside it."""
+        """Return mean and log-variance (N, Z) of q(z|x) for each sentence."""
         summary_ND = np.empty((len(sentences), self._summary_size), np.float32)
-        # Sentences of about the same length go together: what is shorter than its batch is padded.
+        # Batches of similar lengths need little padding.
         order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i]))
         while order:
             width = max(1, LARGEST_BATCH // len(sentences[order[0]]))
@@ -65,7 +65,7 @@ class SentenceVAEEngine:
         return self._affine("mean", summary_ND), self._affine("log_variance", summary_ND)
 
     def initial_state(self, z_NZ: Floats) -> EngineState:
-        """The decoder's state before the first symbol of each sentence."""
+        """Return the decoder's state before the first symbol of each sentence, from its z."""
         z_NZ = z_NZ.astype(np.float32)
         flat_NX = np.tanh(self._affine("state", z_NZ))
         states, layers = len(self._decoder_config.cell.states), self._decoder_config.num_layers
@@ -73,12 +73,12 @@ class SentenceVAEEngine:
         state = tuple(np.ascontiguousarray(part_LNH) for part_LNH in state_SLNH)
         if self._constant_GZ is None:
             return state
-        # A decoder that reads z has it as the constant input of its stack.
+        # A decoder that reads z at each step has it as its stack's constant input.
         constant_1NG: Floats = (z_NZ @ self._constant_GZ.T)[None]
         return (*state, constant_1NG)
 
     def _summaries(self, sentences: Sequence[Ids]) -> Floats:
-        """The encoder's last hidden state (B, D) of each sentence, at its own end."""
+        """Return the encoders' last hidden states (B, D), each at its sentence's end."""
         lengths_B = np.array([len(sentence) for sentence in sentences])
         halves = []
         for encoder, direction in zip(self._encoders, (1, -1), strict=False):
@@ -96,14 +96,14 @@ class SentenceVAEEngine:
 
 
 def decoder_config(config: ModelConfig) -> StackConfig:
-    """The shape of a sentence VAE's decoder; if each step reads z, as a constant input."""
+    """Return the shape of a sentence VAE's decoder, with z as a constant input if it reads z."""
     latent = LatentSettings.of(config)
     constant_size = latent.latent_size if latent.latent_input else 0
     return dataclasses.replace(StackConfig.of(config), constant_size=constant_size)
 
 
 def encoder_config(config: ModelConfig) -> StackConfig:
-    """The shape of a sentence VAE's encoder, or of either of its two."""
+    """Return the shape of a sentence VAE's encoders."""
     latent = LatentSettings.of(config)
     return StackConfig(
         build_cell(config, latent.encoder_cell),
@@ -114,6 +114,6 @@ def encoder_config(config: ModelConfig) -> StackConfig:
 
 
 def encoder_prefixes(config: ModelConfig) -> list[str]:
-    """What the arrays of its encoders begin with; the second reads sentences from their ends."""
+    """Return the prefix of each encoder's arrays; a second encoder reads sentences backward."""
     both = LatentSettings.of(config).encoder_bidirectional
     return ["encoder.", "encoder_backward."] if both else ["encoder."]

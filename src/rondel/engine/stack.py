@@ -1,4 +1,4 @@
-"""A stack of recurrent layers as data: what its shape is, and its arrays under a prefix.
+"""A stack of recurrent layers as data: its shape, and its arrays under a prefix.
 
 Shapes: V vocabulary, E embedding, H hidden size, L layers, G*H gate rows, B batch, Z constant size.
 """
@@ -23,9 +23,9 @@ from rondel.values import shown
 class StackConfig:
     """The shape of a stack that reads tokens.
 
-    With a `constant_size`, its first layer reads so many numbers beside each token, the same at
-    every step: what they add to that layer's gates is the last part of the state (1, B, G*H), so
-    that whatever picks, repeats or stores states does the same with them.
+    With a `constant_size`, its first layer reads so many numbers besides each token, the same at
+    every step: what they add to that layer's gates is the last array of the state (1, B, G*H), so
+    that code which selects, repeats or stores states handles them too.
     """
 
     cell: Cell
@@ -36,18 +36,18 @@ class StackConfig:
 
     @classmethod
     def of(cls, config: ModelConfig | StackConfig) -> StackConfig:
-        """The stack `core` of a model, from whose outputs the next token is predicted."""
+        """Return the shape of a model's stack `core`, whose outputs predict the next token."""
         if isinstance(config, StackConfig):
             return config
         cell = build_cell(config)
         return cls(cell, config.num_layers, config.hidden_size, config.vocab_size)
 
     def initial_state(self, batch_size: int) -> EngineState:
-        """Zeros: (L, B, H) for each of the cell's states, and for the constant input if any."""
+        """Return zeros: (L, B, H) for each of the cell's states, and for a constant input."""
         return tuple(np.zeros(shape, np.float32) for shape in self._state_shapes(batch_size))
 
     def checked_tokens(self, tokens: Any, axes: str, state: EngineState) -> Ids:
-        """The tokens as an array; `InputError` if they or the state are not of this stack.
+        """Return the tokens as an array; raises `InputError` if they or the state do not fit.
 
         `axes` is "B" for a step's tokens, "TB" for a sequence's.
         """
@@ -89,7 +89,7 @@ class StackWeights(NamedTuple):
 
     @classmethod
     def of(cls, config: StackConfig, weights: Mapping[str, Floats], prefix: str) -> StackWeights:
-        """The arrays `{prefix}weight_ih_l0` (G*H, E + Z or V + Z) … and `embedding.weight`."""
+        """Select `{prefix}weight_ih_l0` (G*H, E + Z or V + Z) … and `embedding.weight`."""
         first, *others = (
             LayerParameters.of(weights, layer, prefix) for layer in range(config.num_layers)
         )

@@ -1,7 +1,7 @@
-"""Compiled CPU kernels: packed matmuls, and the fused pointwise of the cells that have one.
+"""Compiled CPU kernels: packed matmuls, and fused pointwise operations of cells.
 
-Numba compiles them for the processor at hand, once, and keeps them on disk. Import what is under
-here only where `usable()` is true.
+Numba compiles them once for this processor and caches them on disk. Import the submodules only
+where `usable()` is true.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ DISABLING_VARIABLE = "RONDEL_NO_KERNELS"
 
 @cache
 def why_unusable() -> str | None:
-    """Why kernels cannot be used, with what to do about it; None if they can.
+    """Return why kernels cannot be used and what to do about it; None if they can be used.
 
-    Warns, once, unless the user forbade them with `RONDEL_NO_KERNELS=1`.
+    Warns once, unless the user disabled them with `RONDEL_NO_KERNELS=1`.
     """
     if os.environ.get(DISABLING_VARIABLE, "") not in ("", "0"):
         return f"{DISABLING_VARIABLE} is set: unset it"
@@ -28,48 +28,48 @@ def why_unusable() -> str | None:
         reason = "numba is not installed: pip install numba"
     else:
         try:
-            if _to_tell:
-                _tell_of_compiling()
-            # What all other kernels call: compiled as it is imported, or taken from the disk.
+            if _compile_listeners:
+                _listen_for_compilation()
+            # All other kernels call it. Importing compiles it, or loads it from the cache.
             from rondel.kernels.simd import matmul  # noqa: F401
-        except Exception as error:  # Numba fails in ways of its own (ImportError, OSError …)
+        except Exception as error:  # Numba raises many types: ImportError, OSError …
             reason = first_line(error)
         else:
             return None
-    warn_of(f"no compiled kernels, so all is slower: {reason}", SlowerWarning)
+    warn_of(f"no compiled kernels, so everything is slower: {reason}", SlowerWarning)
     return reason
 
 
 def usable() -> bool:
-    """Whether Numba is here and works, and no `RONDEL_NO_KERNELS=1` forbids its use."""
+    """Whether Numba is installed and works, and `RONDEL_NO_KERNELS=1` is not set."""
     return why_unusable() is None
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says, or else its name."""
+    """Return the first line of an error's message, or its type's name if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-_to_tell: list[Callable[[], None]] = []
+_compile_listeners: list[Callable[[], None]] = []
 
 
-def when_compiling(tell: Callable[[], None]) -> None:
-    """Have `tell` called, once, if a kernel is to be compiled, which takes a while.
+def when_compiling(listener: Callable[[], None]) -> None:
+    """Call `listener` once, when the first kernel that is not in the cache is compiled.
 
-    To be asked before the first kernel is; those that are on the disk already are not compiled.
+    Register it before the first call of `usable`.
     """
-    _to_tell.append(tell)
+    _compile_listeners.append(listener)
 
 
-def _tell_of_compiling() -> None:
+def _listen_for_compilation() -> None:
     from numba.core import event
 
-    class Telling(event.Listener):
+    class CompileListener(event.Listener):
         def on_start(self, event: object) -> None:
-            while _to_tell:
-                _to_tell.pop()()
+            while _compile_listeners:
+                _compile_listeners.pop()()
 
         def on_end(self, event: object) -> None:
-            """It has been told."""
+            """Do nothing: the listeners were called at the start."""
 
-    event.register("numba:run_pass", Telling())  # type: ignore[no-untyped-call]
+    event.register("numba:run_pass", CompileListener())  # type: ignore[no-untyped-call]

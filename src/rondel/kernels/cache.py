@@ -1,8 +1,8 @@
 """Compiled kernels on disk: one file for each function and signature, checked before it is used.
 
-Numba's own files carry no sum: machine code with a bit flipped runs, and gives wrong numbers or
-ends the process. Here a file that does not match its sum, or cannot be read for any other reason,
-counts as missing, and what is compiled anew takes its place.
+Numba's cache files have no checksum: machine code with a flipped bit runs, and gives wrong numbers
+or crashes the process. Here a file that does not match its checksum, or cannot be read for any
+other reason, counts as missing: the function is compiled again, and the file is replaced.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from numba.core import caching, config, serialize
 from rondel.errors import SlowerWarning, warn_of
 from rondel.files import write_atomically
 
-# Not all of Numba is typed.
+# Parts of Numba have no types.
 numba_config: Any = config
 numba_serialize: Any = serialize
 FunctionCache: Any = caching.FunctionCache
 VERSIONS_KEPT = 3
-SUM_BYTES = hashlib.sha256().digest_size
+CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 class KernelCache(FunctionCache):  # type: ignore[misc]
-    """Numba's cache of one function, on files of our own. Give it to a dispatcher as `_cache`.
+    """Numba's cache of one function, over `KernelFiles`. Assign it to a dispatcher's `_cache`.
 
-    Raises `RuntimeError` if there is no folder that can be written.
+    Raises `RuntimeError` if no folder is writable.
     """
 
     def __init__(self, function: Any) -> None:
         chosen = numba_config.CACHE_DIR
         try:
-            # Read by Numba here and now only: other users of Numba in this process keep their
-            # folder.
+            # Numba reads it in this call only, so other users of Numba keep their folder.
             numba_config.CACHE_DIR = chosen or str(cache_folder())
             super().__init__(function)
         finally:
@@ -49,89 +48,89 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         self._cache_file = KernelFiles(Path(self._cache_path), self._impl.filename_base)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function for a signature; None if it is not there or cannot be used."""
+        """Return the compiled function for a signature; None if it is missing or unusable."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception:  # unpickling and linking fail in ways of their own
+        except Exception:  # unpickling and linking can raise anything
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled function; if that cannot be done, say so and go on without."""
+        """Save a compiled function; warn if that fails."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
-            tell_of_no_cache(f"{self._cache_path}: {error.strerror or error}")
+            warn_of_no_cache(f"{self._cache_path}: {error.strerror or error}")
 
 
 class KernelFiles:
-    """The files of one function: the SHA-256 of what follows it, then a pickle of key and code."""
+    """Cache files of one function: a pickle of key and code, after the SHA-256 of that pickle."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
-        # Numba's key has the bytecode of the function, and neither its name nor its constants.
-        self._made_for = (numba.__version__, llvmlite.__version__, sources_sum(), name)
+        # Numba's key holds the function's bytecode, but neither its name nor its constants.
+        self._compiled_for = (numba.__version__, llvmlite.__version__, sources_checksum(), name)
 
     def load(self, key: Any) -> Any:
-        """What `save` was given for this key; None if there is no such file, or not as it was."""
+        """Return the code saved for this key; None if its file is missing or damaged."""
         path = self._path(key)
         try:
             content = path.read_bytes() if path.is_file() else b""
         except OSError:
             return None
-        data = content[SUM_BYTES:]
-        if hashlib.sha256(data).digest() != content[:SUM_BYTES]:
+        data = content[CHECKSUM_BYTES:]
+        if hashlib.sha256(data).digest() != content[:CHECKSUM_BYTES]:
             return None
         found, code = pickle.loads(data)
-        # The whole key, so that a file under another's name is not taken for it.
-        return code if found == (self._made_for, key) else None
+        # Compare the whole key: the file may have been renamed.
+        return code if found == (self._compiled_for, key) else None
 
     def save(self, key: Any, code: Any) -> None:
-        """Put a file in the place of whatever is there; `OSError` if that cannot be done."""
+        """Write the code for this key, replacing an old file; `OSError` if that fails."""
         path = self._path(key)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        data: bytes = numba_serialize.dumps(((self._made_for, key), code))
+        data: bytes = numba_serialize.dumps(((self._compiled_for, key), code))
         write_atomically(path, hashlib.sha256(data).digest() + data)
 
     def flush(self) -> None:
-        """Forget everything, as Numba's `recompile` asks."""
+        """Remove the function's files, for Numba's `recompile`."""
         for path in self._folder.glob(f"{self._name}.*"):
             with suppress(OSError):
                 path.unlink()
 
     def _path(self, key: Any) -> Path:
-        short = hashlib.sha256(repr((self._made_for, key)).encode()).hexdigest()[:16]
+        short = hashlib.sha256(repr((self._compiled_for, key)).encode()).hexdigest()[:16]
         return self._folder / f"{self._name}.{short}.kernel"
 
 
 @cache
-def tell_of_no_cache(reason: str) -> None:
-    """Warn, once for each reason, that kernels are compiled but not kept."""
+def warn_of_no_cache(reason: str) -> None:
+    """Warn, once for each reason, that kernels are compiled but not cached."""
     warn_of(
-        f"compiled kernels cannot be kept ({reason}), so they are compiled anew each time; make "
-        "room there, or name another folder in NUMBA_CACHE_DIR",
+        f"compiled kernels cannot be cached on disk ({reason}), so each process compiles them; "
+        "make room there, or set NUMBA_CACHE_DIR to another folder",
         SlowerWarning,
     )
 
 
 @cache
-def sources_sum() -> str:
-    """The sum of all that is compiled: a function's code holds that of those it calls."""
+def sources_checksum() -> str:
+    """Return a checksum of all kernel sources: a function's code includes what it calls."""
     sources = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 @cache
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: one folder for each version of their sources."""
-    folder = Path(platformdirs.user_cache_dir("rondel")) / "kernels" / sources_sum()
+    """Return the folder of compiled kernels, one for each version of their sources."""
+    folder = Path(platformdirs.user_cache_dir("rondel")) / "kernels" / sources_checksum()
     with suppress(OSError):
         _remove_old(folder)
     return folder
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove what other versions compiled, but for the latest few, which may be in use."""
+    """Remove the kernels of other versions, except the latest few, which may be in use."""
     others = [other for other in folder.parent.glob("*") if other != folder]
     others.sort(key=lambda other: other.stat().st_mtime, reverse=True)
     for other in others[VERSIONS_KEPT:]:

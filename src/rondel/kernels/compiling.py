@@ -1,4 +1,4 @@
-"""How kernels are compiled: without the interpreter lock, and cached on disk across processes."""
+"""Compile kernels: they release the interpreter lock, and are cached on disk across processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 
-from rondel.kernels.cache import KernelCache, tell_of_no_cache
+from rondel.kernels.cache import KernelCache, warn_of_no_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 numba_config: Any = config
@@ -24,25 +24,25 @@ OPTIONS: dict[str, Any] = {"error_model": "numpy"}
 
 @cache
 def features() -> frozenset[str]:
-    """What the processor that is compiled for has, in LLVM's words: "avx2", "avx512f" …"""
+    """Return the target processor's features, as LLVM names them: "avx2", "avx512f" …"""
     named = numba_config.CPU_FEATURES
     if named is not None:
         return frozenset(part[1:] for part in named.split(",") if part.startswith("+"))
     if numba_config.CPU_NAME not in (None, "", "host"):
         return frozenset()
-    return frozenset(name for name, there in llvm.get_host_cpu_features().items() if there)
+    return frozenset(name for name, available in llvm.get_host_cpu_features().items() if available)
 
 
 def compiled(function: F) -> F:
-    """Compile a function on its first call; later processes take it from the disk."""
+    """Compile a function on its first call; later processes load it from the cache."""
     dispatcher: Any = numba.njit(nogil=True, **OPTIONS)(function)
     dispatcher._cache = _cache_of(function)
     return cast("F", dispatcher)
 
 
 def compile_now(function: Callable[..., None], arguments: int) -> Any:
-    """Compile a C function of so many integers, or take it from the disk; it has an `address`."""
-    # As `numba.cfunc` does, with a cache of our own.
+    """Compile a C function of `arguments` int64s, or load it; the result has an `address`."""
+    # As `numba.cfunc` does, but with `KernelCache`.
     result: Any = CFunc(function, ((types.int64,) * arguments, types.void), {}, OPTIONS)
     result._cache = _cache_of(function)
     result.compile()
@@ -50,9 +50,9 @@ def compile_now(function: Callable[..., None], arguments: int) -> Any:
 
 
 def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
-    """Compile a function of so many integers now, for others to call by `call_of_exported`.
+    """Compile a function of `arguments` int64s now, to be called by `call_of_exported`.
 
-    What a kernel calls in any other way is compiled anew as a part of it.
+    A function that a kernel calls directly is compiled again as a part of that kernel.
     """
 
     def decorate(function: Callable[..., None]) -> Any:
@@ -64,7 +64,7 @@ def exported(name: str, arguments: int) -> Callable[[Callable[..., None]], Any]:
 
 
 def call_of_exported(name: str, arguments: int) -> Any:
-    """What an intrinsic of so many integers returns that is a call of the function of this name."""
+    """Return signature and generator of an intrinsic that calls the exported function `name`."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         function = builder.module.globals.get(name) or ir.Function(
@@ -77,7 +77,7 @@ def call_of_exported(name: str, arguments: int) -> Any:
 
 
 def call_at_address(arguments: int) -> Any:
-    """What an intrinsic returns that calls a C function: its address, then so many integers."""
+    """Return signature and generator of an intrinsic: a C function's address, then its int64s."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         address, *others = values
@@ -95,11 +95,11 @@ def _c_function(arguments: int) -> Any:
 def _cache_of(function: Callable[..., Any]) -> Any:
     try:
         return KernelCache(function)
-    except RuntimeError:  # no folder can be written: compile anew in each process
-        tell_of_no_cache("there is no folder that can be written")
+    except RuntimeError:
+        warn_of_no_cache("no folder is writable")
         return NullCache()
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:
-    """Numba's `intrinsic`: a function whose code `function` writes, by way of LLVM."""
+    """Numba's `intrinsic`, typed: `function` emits the LLVM code of each call."""
     return numba.extending.intrinsic(function)

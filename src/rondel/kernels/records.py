@@ -1,9 +1,9 @@
-"""Records that kernels read, described by classes: every field is written and read by its name.
+"""Records that kernels read, described by classes, whose fields are written and read by name.
 
 A record becomes one element of a NumPy structured array, which Numba reads as `record.field`. The
-layout is part of the array's type, so a kernel is compiled for the layout that it is given, and
-one from the disk is never run on another. Fields are integers (sizes, and addresses of arrays that
-the caller keeps alive) or records.
+layout is part of the array's type, so a kernel is compiled for one layout, and a cached kernel
+never runs on another. Fields are integers (sizes, and addresses of arrays that the caller keeps
+alive) or records.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Records = Any
 
 @cache
 def layout_of(schema: Any) -> np.dtype[np.void]:
-    """The NumPy type of a dataclass's or NamedTuple's records, its fields in their order."""
+    """Return the dtype of a dataclass's or NamedTuple's records, with its fields in order."""
     hints = get_type_hints(schema)
     return np.dtype(
         [(name, np.int64 if kind is int else layout_of(kind)) for name, kind in hints.items()]
@@ -28,7 +28,7 @@ def layout_of(schema: Any) -> np.dtype[np.void]:
 
 
 def records(*values: Any) -> Records:
-    """A structured array of records of one class."""
+    """Build a structured array of records of one class."""
     schema: Any = type(values[0])
     array: npt.NDArray[np.void] = np.zeros(len(values), layout_of(schema))
     for number, value in enumerate(values):

@@ -114,7 +114,7 @@ def draw_masks(work: Workspace, masks: Masks | None) -> None:
     shape = work.shape
     rows = shape.batch if masks.variational else shape.steps * shape.batch
     kept = 1 - masks.probability
-    drawn = torch.empty(shape.num_layers, shape.units, rows, 16).bernoulli_(kept).div_(kept)
+    drawn = torch.empty(shape.num_layers, shape.groups, rows, 16).bernoulli_(kept).div_(kept)
     work.set_masks(drawn.numpy())
 
 
@@ -137,7 +137,7 @@ class _Stack(torch.autograd.Function):
         steps, batch, _ = x_TBE.shape
         shape = _shape(cell, parameters, steps, batch, 0, True)
         work: Workspace = _kept.take(shape) or Workspace(shape)
-        work.ask_for_source_gradient(ctx.needs_input_grad[3])
+        work.request_source_gradient(ctx.needs_input_grad[3])
         crew = team(shape.threads)
         tasks = passes.prepare(work, _layers(parameters), None)
         crew.run(tasks + passes.set_source(work, _arrays([x_TBE])[0]))

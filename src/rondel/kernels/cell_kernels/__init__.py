@@ -1,4 +1,4 @@
-"""What compiled passes know of a cell, one file a cell: see `CellKernel`."""
+"""Compiled kernels of cells, one file for each cell; see `CellKernel`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from rondel.registry import Registry
 cell_kernels: Registry[tuple[CellKernel, ...]] = Registry(
     "cell kernel", "rondel.kernels.cell_kernels"
 )
-"""By the registered name of a cell: a kernel for each setting of it that has one."""
+"""A cell's kernels, under its registered name: one for each of its settings that is compiled."""
 
 __all__ = ["CellFields", "CellKernel", "Slots", "cell_kernels"]

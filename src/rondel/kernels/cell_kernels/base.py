@@ -1,4 +1,4 @@
-"""What the compiled passes have to know of a cell."""
+"""The interface between cells and the compiled passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rondel.kernels.simd.pointwise import Body, compile_backward, compile_forwar
 
 @dataclass(frozen=True, kw_only=True)
 class CellFields:
-    """A cell as passes read it (see `rondel.kernels.records`)."""
+    """The record of a cell that passes read (see `rondel.kernels.records`)."""
 
     slots: int
     input_slots: int
@@ -22,57 +22,57 @@ class CellFields:
     hidden_begin: int
     bounded: int
     forward: int
-    """Address of code, as is the next; 0 in a pass that has no use for it."""
+    """Address of code, as is `backward`; 0 in a pass that does not call it."""
     backward: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CellKernel:
-    """A cell's gates, states and arithmetic. Code is compiled when it is first asked for.
+    """A cell's gates, states and arithmetic. Code is compiled when it is first used.
 
     `forward` and `backward` are the pointwise half of a step and its gradient, written over
-    `Operands`. `forward(at, keep=…)` is compiled twice: to run, and, with `keep`, to train, where
-    gates and `at.kept` are to be left as `backward` takes them.
+    `Operands`. `forward(at, keep=…)` is compiled twice: for inference, and with `keep` for
+    training, where it must leave gates and `at.kept` as `backward` reads them.
     """
 
     name: str
-    """Of the compiled functions; no other kernel has it."""
+    """The beginning of the compiled functions' names; unique among kernels."""
     slots: Slots
     forward: Callable[..., None]
     backward: Body
     has_c: bool = False
     """Whether there is a second state, `c`, beside `h`."""
     keeps: bool = False
-    """Whether there is more to keep than gates and states, in `at.kept`."""
+    """Whether `backward` needs `at.kept` besides gates and states."""
     bounded: bool = True
-    """Whether h is always within ±1; 8-bit products then need not look for its largest number."""
+    """Whether h is always within ±1; 8-bit products then need not search for its largest value."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Values of the cell's settings that it is for, where it is not for all."""
+    """The values of the cell's settings that it computes, where it does not compute all."""
 
     def applies(self, cell: object) -> bool:
-        """Whether it computes a cell with these settings."""
+        """Whether it computes the cell with this cell's settings."""
         return all(getattr(cell, name) == value for name, value in self.settings.items())
 
-    def for_running(self) -> CellFields:
-        """The record for passes that run forward only."""
-        return self._fields(forward=self._run.address, backward=0)
+    def for_inference(self) -> CellFields:
+        """Return the record for passes that run forward only."""
+        return self._fields(forward=self._forward_code.address, backward=0)
 
     def for_training(self) -> CellFields:
-        """The record for passes that keep what backward needs."""
-        return self._fields(forward=self._keep.address, backward=self._back.address)
+        """Return the record for passes that keep what backward needs."""
+        return self._fields(forward=self._kept_code.address, backward=self._backward_code.address)
 
-    # The compiled functions are kept here, so that their addresses stay good.
+    # The compiled functions are kept here, so that their addresses stay valid.
 
     @cached_property
-    def _run(self) -> Any:
+    def _forward_code(self) -> Any:
         return self._compile_forward("forward", keep=False)
 
     @cached_property
-    def _keep(self) -> Any:
+    def _kept_code(self) -> Any:
         return self._compile_forward("forward_kept", keep=True)
 
     @cached_property
-    def _back(self) -> Any:
+    def _backward_code(self) -> Any:
         return compile_backward(f"{self.name}_backward", self.slots.count, self.backward)
 
     def _compile_forward(self, kind: str, *, keep: bool) -> Any:

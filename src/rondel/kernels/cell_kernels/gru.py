@@ -8,7 +8,7 @@ from rondel.kernels.simd.vectors import sigmoid, tanh
 
 
 def forward(at: Operands, *, keep: bool) -> None:
-    """h' = n + z (h - n); kept: the gates after their activation, in the first three slots."""
+    """h' = n + z (h - n); `keep` stores the activated gates in the first three slots."""
     reset, update = sigmoid(at.gates.load(1)), sigmoid(at.gates.load(2))
     candidate = tanh(reset.fma(at.gates.load(3), at.gates.load(0)))
     at.h_next.store(update.fma(at.h.load() - candidate, candidate))
@@ -17,7 +17,7 @@ def forward(at: Operands, *, keep: bool) -> None:
 
 
 def backward(at: Operands) -> None:
-    """Gradients of the slots, and what reaches h past the matmul."""
+    """Gradients of the slots, and of h other than through the matmul."""
     candidate, reset, update, hidden_half = at.gates.load_all(4)
     d_h = at.d_h_next.load()
     d_candidate = d_h * (1.0 - update) * (1.0 - candidate * candidate)

@@ -8,7 +8,7 @@ from rondel.kernels.simd.vectors import sigmoid, tanh
 
 
 def forward(at: Operands, *, keep: bool) -> None:
-    """c' = f c + i g, h' = o tanh c'; kept: the gates after their activation, and tanh c'."""
+    """c' = f c + i g, h' = o tanh c'; `keep` stores the activated gates, and tanh c'."""
     i, f = sigmoid(at.gates.load(0)), sigmoid(at.gates.load(1))
     g, o = tanh(at.gates.load(2)), sigmoid(at.gates.load(3))
     memory = f.fma(at.c.load(), i * g)

@@ -14,7 +14,7 @@ ONE_GATE = Slots(count=1, input=(0,), hidden=(0,))
 
 
 def forward(at: Operands, *, activation: Callable[[Vector], Vector], keep: bool) -> None:
-    """h' = f(z); kept: h' in place of z."""
+    """h' = f(z); `keep` stores h' in place of z."""
     hidden = activation(at.gates.load())
     at.h_next.store(hidden)
     if keep:
@@ -30,9 +30,9 @@ def tanh_backward(at: Operands) -> None:
 def relu_backward(at: Operands) -> None:
     """Gradient of the gate."""
     hidden = at.gates.load()
-    builder, nothing = hidden.builder, v.constant(0.0)
-    on = builder.fcmp_ordered(">", hidden.value, nothing)
-    at.gates.store(Vector(builder, builder.select(on, at.d_h_next.load().value, nothing)))
+    builder, zero = hidden.builder, v.constant(0.0)
+    on = builder.fcmp_ordered(">", hidden.value, zero)
+    at.gates.store(Vector(builder, builder.select(on, at.d_h_next.load().value, zero)))
 
 
 cell_kernels.register("rnn")(

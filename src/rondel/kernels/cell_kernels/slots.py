@@ -1,4 +1,4 @@
-"""Where a cell's gates stand in memory, and its biases put there and back."""
+"""The memory layout of a cell's gates, and conversion of its biases to and from that layout."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rondel.kernels.simd.columns import PANEL, Array
+from rondel.kernels.simd.unit_groups import PANEL, Array
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slots:
-    """Where a cell's two matmuls add up, for 16 units: a slot has 16 numbers.
+    """Accumulators of a cell's two matmuls, for a group of 16 units: a slot has 16 numbers.
 
-    There is one for each gate, but two for a gate whose halves stay apart. Each matmul fills slots
-    that lie together, from its `begin` on; `input` and `hidden` say which gate (its place in the
-    weights) each of those is.
+    There is one slot for each gate, but two for a gate whose input and hidden halves are not summed
+    (the GRU's candidate). Each matmul fills adjacent slots, from its `begin` on; `input` and
+    `hidden` list the gates of those slots, by their index in the weights.
     """
 
     count: int
@@ -24,18 +24,18 @@ class Slots:
     input_begin: int = 0
     hidden_begin: int = 0
 
-    def bias(self, bias_ih: Array, bias_hh: Array, units: int) -> Array:
-        """What each slot starts from: (units, slots, 16)."""
+    def bias(self, bias_ih: Array, bias_hh: Array, groups: int) -> Array:
+        """Return the initial value of each slot: (groups, slots, 16)."""
         size = len(bias_ih) // len(self.input)
-        total = np.zeros((self.count, units * PANEL), np.float32)
+        total = np.zeros((self.count, groups * PANEL), np.float32)
         for slot, gate in enumerate(self.input, self.input_begin):
             total[slot, :size] += bias_ih[gate * size : (gate + 1) * size]
         for slot, gate in enumerate(self.hidden, self.hidden_begin):
             total[slot, :size] += bias_hh[gate * size : (gate + 1) * size]
-        return np.ascontiguousarray(total.reshape(self.count, units, PANEL).transpose(1, 0, 2))
+        return np.ascontiguousarray(total.reshape(self.count, groups, PANEL).transpose(1, 0, 2))
 
     def bias_gradients(self, totals: Array, size: int) -> tuple[Array, Array]:
-        """Gradients of both biases (G * H) from the slots' sums (units, slots, 16)."""
+        """Return gradients of both biases (G * H) from the slots' sums (groups, slots, 16)."""
         by_slot = totals.transpose(1, 0, 2).reshape(self.count, -1)[:, :size]
 
         def gradient(gates: tuple[int, ...], begin: int) -> Array:

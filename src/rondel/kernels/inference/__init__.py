@@ -1,1 +1,1 @@
-"""A recurrent stack run forward only: reading tokens, and streams that write."""
+"""Forward passes of a recurrent stack: over whole sequences, and streams that feed themselves."""

@@ -1,4 +1,4 @@
-"""Softmax and draw over a row of logits, as `rondel.generation` has them."""
+"""Softmax and draw over a row of logits, as in `rondel.generation`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.columns import BYTES, PANEL
 from rondel.kernels.simd.rows import largest_of_row, number_at
+from rondel.kernels.simd.unit_groups import BYTES, PANEL
 from rondel.kernels.simd.vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
 
 NO_DISTRIBUTION = -1
 
 
 def _sum(builder: Any, parts: list[Value]) -> Value:
-    """All lanes of some vectors, added up two by two."""
+    """Emit the sum of all lanes of some vectors, added pairwise."""
     total = parts[0]
     for part in parts[1:]:
         total = builder.fadd(total, part)
@@ -38,7 +38,7 @@ def _sum(builder: Any, parts: list[Value]) -> Value:
 def _weigh(
     _: Any, columns: Any, logits: Any, top: Any, temperature: Any, weights: Any, sums: Any
 ) -> Any:
-    """exp((logit - top) / temperature) of each, 0 where it is below e^-87; sums of every 16."""
+    """Write exp((logit - top) / temperature), 0 where it is below e^-87, and sums of every 16."""
     f, n, p = types.float32, types.intp, types.uintp
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
@@ -52,14 +52,14 @@ def _weigh(
         panel = builder.phi(INT64)
         panel.add_incoming(v.integer(0), before)
         first = builder.mul(panel, v.integer(PANEL))
-        lowest, nothing = v.constant(EXP_LOWEST), v.constant(0.0)
+        lowest, zero = v.constant(EXP_LOWEST), v.constant(0.0)
         parts = []
         for lane in range(0, PANEL, LANES):
             place = builder.add(first, v.integer(lane))
             x = (Vector(builder, v.load(builder, v.at(builder, logits, place))) - top) / temperature
-            # Not-a-number is kept, so that the sum tells of it.
+            # NaN is kept, so that the sum is NaN too.
             counts = builder.fcmp_unordered(">", x.value, lowest)
-            weight = builder.select(counts, exp(x).value, nothing)
+            weight = builder.select(counts, exp(x).value, zero)
             v.store(builder, weight, v.at(builder, weights, place))
             parts.append(weight)
         v.store(builder, _sum(builder, parts), v.at(builder, sums, panel))
@@ -75,10 +75,10 @@ def _weigh(
 
 @compiled
 def draw(logits: int, columns: int, temperature: float, uniform: float, scratch: int) -> int:
-    """A token of softmax(logits / temperature), by one uniform number and the inverse of the CDF.
+    """Draw a token from softmax(logits / temperature), by inverting the CDF at `uniform`.
 
-    A token of logit -inf is never drawn. `NO_DISTRIBUTION` if the logits are none. `scratch` has
-    room for `columns` and a sixteenth of that; columns past the vocabulary hold -inf.
+    A token of logit -inf is never drawn. Returns `NO_DISTRIBUTION` if the sum is not finite.
+    `scratch` holds `columns` numbers and a sixteenth of that; logits past the vocabulary are -inf.
     """
     top = largest_of_row(columns, logits)
     sums = scratch + BYTES * columns
@@ -109,7 +109,7 @@ def draw(logits: int, columns: int, temperature: float, uniform: float, scratch:
 
 @compiled
 def likeliest(logits: int, columns: int) -> int:
-    """The token of the largest logit, the first of several; `NO_DISTRIBUTION` if there is none."""
+    """Return the first token of the largest logit; `NO_DISTRIBUTION` if that is not finite."""
     best, chosen = -math.inf, NO_DISTRIBUTION
     for column in range(columns):
         value = float(number_at(logits + BYTES * column))

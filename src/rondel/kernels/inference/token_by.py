@@ -1,4 +1,4 @@
-"""How the next token of a stream is chosen. Needs no Numba."""
+"""`TokenBy`, apart from the kernels because it needs no Numba."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ class TokenBy(IntEnum):
     """How the next token of a stream is chosen."""
 
     CALLER = 0
-    """By the caller."""
+    """The caller sets it."""
     DRAW = 1
     """Drawn from the softmax of the logits divided by the temperature."""
     LIKELIEST = 2
     DRAW_IF_WORD_BEGINS = 3
-    """Drawn after a token that a word begins after; else the likeliest."""
+    """Drawn if a word begins after the last token, else the likeliest."""

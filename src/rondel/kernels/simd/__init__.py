@@ -1,1 +1,1 @@
-"""Vectors in registers: matrix products, 8-bit products, rows, packing and pointwise passes."""
+"""Vectors in registers: matmuls, 8-bit products, row operations, packing, pointwise functions."""

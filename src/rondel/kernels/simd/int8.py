@@ -1,4 +1,4 @@
-"""Products of 8-bit weights and 16-bit activations; see `int8_forms` for how they lie in memory."""
+"""Products of 8-bit weights and 16-bit activations; `int8_forms` describes their memory layout."""
 
 from __future__ import annotations
 
@@ -10,73 +10,72 @@ from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.columns import BYTES, PANEL, Columns, address_of
 from rondel.kernels.simd.int8_forms import (
     COLUMN,
     FORM,
+    K_PER_STEP,
     LARGEST_ACTIVATION,
-    TOGETHER,
     join_vectors,
     lanes_of,
 )
 from rondel.kernels.simd.rows import number_at, set_number
+from rondel.kernels.simd.unit_groups import BYTES, PANEL, Groups, address_of
 from rondel.kernels.simd.vectors import FLOAT, INT8, INT16, INT32, INT64, LANES, Value, Vector
 
 MOST_PANELS = 4
-AHEAD = 1024  # bytes of each panel that are asked for before they are read
+PREFETCH_DISTANCE = 1024  # bytes ahead of the reads of each panel
 
 
 class Matrix(NamedTuple):
-    """A packed matrix as kernels read it; its panels are in single precision if `start` is 0."""
+    """Addresses of a packed matrix; its panels are in single precision if `start` is 0."""
 
     panels: int
-    """Address, as are the others."""
     start: int
-    """What the integer sums start from: (panels, 16)."""
+    """Initial values of the integer sums: (panels, 16)."""
     scale: int
-    """What 1 of a weight stands for: (panels, 16)."""
+    """The value of an integer weight of 1: (panels, 16)."""
 
 
 class Activations(NamedTuple):
-    """Rows of activations in 16 bits."""
+    """Rows of activations quantised to 16 bits."""
 
     address: int
     row: int
     """Distance of rows in bytes."""
     scale: int
-    """Address of what 1 stands for in each row."""
+    """Address of the value of an integer 1 in each row."""
 
 
 @compiled
 def quantise_rows(
-    rows: int, units: int, x: Columns, largest: int, bounded: int, out: Activations
+    rows: int, groups: int, x: Groups, largest: int, bounded: int, out: Activations
 ) -> None:
-    """Write rows in 16 bits, at most ±`largest`; if `bounded`, x is known to be within ±1."""
+    """Quantise rows to 16 bits, at most ±`largest`; if `bounded`, x is known to be within ±1."""
     limit = np.float32(largest)
     for row in range(rows):
         source = address_of(x, 0, row)
         peak = np.float32(1.0)
         if bounded == 0:
-            peak = _largest_magnitude(units, source, x.unit)
+            peak = _largest_magnitude(groups, source, x.group)
         factor = np.float32(0.0)
         if peak > 0:
             factor = limit / peak
-        _quantise_row(units, source, x.unit, factor, out.address + row * out.row)
+        _quantise_row(groups, source, x.group, factor, out.address + row * out.row)
         set_number(out.scale + BYTES * row, peak / limit)
 
 
 @compiled
 def add_int8_product(
-    rows: int, units: int, x: Activations, w: Matrix, first: int, count: int, z: Columns
+    rows: int, groups: int, x: Activations, w: Matrix, first: int, count: int, z: Groups
 ) -> None:
-    """z += w x for `count` panels of w from the `first` on; z's units are those panels."""
-    panel_bytes = units * PANEL * PANEL
+    """z += w x for `count` panels of w from the `first` on; z's groups are those panels."""
+    panel_bytes = groups * PANEL * PANEL
     for done in range(0, count, MOST_PANELS):
         panel = first + done
         for row in range(rows):
             _add_tile(
                 min(MOST_PANELS, count - done),
-                units * (PANEL // TOGETHER),
+                groups * (PANEL // K_PER_STEP),
                 x.address + row * x.row,
                 w.panels + panel * panel_bytes,
                 panel_bytes,
@@ -84,13 +83,13 @@ def add_int8_product(
                 w.scale + BYTES * panel * PANEL,
                 number_at(x.scale + BYTES * row),
                 address_of(z, done, row),
-                z.unit,
+                z.group,
             )
 
 
 def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
-    """Emit z += scale * unit * (start + w x) for some panels."""
-    steps, x, w, w_panel, start, scale, unit, z, z_panel = arguments
+    """Emit z += scale * x_scale * (start + w x) for some panels."""
+    steps, x, w, w_panel, start, scale, x_scale, z, z_panel = arguments
     x, w, start, scale, z = (v.pointer(builder, place) for place in (x, w, start, scale, z))
     before, loop = builder.block, builder.append_basic_block("k")
     after = builder.append_basic_block("total")
@@ -103,14 +102,14 @@ def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
     for sums in running:
         for phi, zero in zip(sums, zeros, strict=True):
             phi.add_incoming(zero, before)
-    at_x = v.at(builder, x, builder.mul(step, v.integer(2 * TOGETHER)), INT8)
+    at_x = v.at(builder, x, builder.mul(step, v.integer(2 * K_PER_STEP)), INT8)
     activations = FORM.activations(builder, at_x)
-    row = builder.mul(step, v.integer(TOGETHER * PANEL))
+    row = builder.mul(step, v.integer(K_PER_STEP * PANEL))
     results = []
     for panel, sums in enumerate(running):
         offset = builder.add(row, builder.mul(w_panel, v.integer(panel)))
         place = v.at(builder, w, offset, INT8)
-        v.prefetch(builder, v.at(builder, place, v.integer(AHEAD), INT8))
+        v.prefetch(builder, v.at(builder, place, v.integer(PREFETCH_DISTANCE), INT8))
         results.append(FORM.step(builder, activations, place, list(sums)))
     following = builder.add(step, v.integer(1))
     step.add_incoming(following, builder.block)
@@ -119,7 +118,7 @@ def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
             phi.add_incoming(value, builder.block)
     builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
     builder.position_at_end(after)
-    unit = v.splat(builder, unit)
+    x_scale = v.splat(builder, x_scale)
     for panel, sums in enumerate(results):
         total = FORM.total(builder, sums)
         for lane in range(0, PANEL, LANES):
@@ -133,7 +132,7 @@ def _product(builder: Any, panels: int, arguments: list[Value]) -> None:
             factor = Vector(builder, v.load(builder, v.at(builder, scale, offset)))
             number = Vector(builder, builder.sitofp(part, v.VECTOR))
             old = Vector(builder, v.load(builder, place))
-            v.store(builder, number.fma(factor * Vector(builder, unit), old).value, place)
+            v.store(builder, number.fma(factor * Vector(builder, x_scale), old).value, place)
 
 
 @intrinsic
@@ -146,14 +145,14 @@ def _add_tile(
     w_panel: Any,
     start: Any,
     scale: Any,
-    unit: Any,
+    x_scale: Any,
     z: Any,
     z_panel: Any,
 ) -> Any:
-    """z[p, j] += scale[p, j] * unit * (w[p] x)[j] for one row x and up to four panels.
+    """z[p, j] += scale[p, j] * x_scale * (start[p, j] + (w[p] x)[j]), up to four panels p.
 
-    `steps` is k / 4, `w_panel` the distance of panels in bytes, `z_panel` in floats; `start` and
-    `scale` lie together, `unit` is what 1 stands for in the activations.
+    x is one row and `steps` its k / 4. `w_panel` is the distance of panels in bytes, `z_panel` in
+    floats; the panels of `start` and `scale` are contiguous.
     """
     n, p = types.intp, types.uintp
     signature = types.void(n, n, p, p, n, p, p, types.float32, p, n)
@@ -175,48 +174,48 @@ def _add_tile(
 
 
 @intrinsic
-def _quantise_row(_: Any, units: Any, source: Any, distance: Any, factor: Any, target: Any) -> Any:
-    """Activations of a row, x * factor, rounded; its columns of 16 lie `distance` floats apart."""
+def _quantise_row(_: Any, groups: Any, source: Any, distance: Any, factor: Any, target: Any) -> Any:
+    """Write a row as x * factor, rounded; its groups of 16 are `distance` floats apart."""
     signature = types.void(types.intp, types.uintp, types.intp, types.float32, types.uintp)
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
-        units, source, distance, factor, target = arguments
+        groups, source, distance, factor, target = arguments
         source, target = v.pointer(builder, source), v.pointer(builder, target)
         factor = Vector(builder, v.splat(builder, factor))
         before, loop = builder.block, builder.append_basic_block("units")
         after = builder.append_basic_block("after")
         builder.branch(loop)
         builder.position_at_end(loop)
-        unit = builder.phi(INT64)
-        unit.add_incoming(v.integer(0), before)
+        group = builder.phi(INT64)
+        group.add_incoming(v.integer(0), before)
         parts = []
         for lane in range(0, PANEL, LANES):
-            offset = builder.add(builder.mul(unit, distance), v.integer(lane))
+            offset = builder.add(builder.mul(group, distance), v.integer(lane))
             scaled = Vector(builder, v.load(builder, v.at(builder, source, offset))) * factor
             scaled = scaled.within(float(LARGEST_ACTIVATION))
             name = f"llvm.nearbyint.v{LANES}f32"
             whole = v.call(builder, name, v.VECTOR, scaled.value)
             parts.append(builder.fptosi(whole, ir.VectorType(INT32, LANES)))
-        row = v.at(builder, target, builder.mul(unit, v.integer(2 * PANEL)), INT8)
-        v.store(builder, _stored(builder, join_vectors(builder, parts)), row, align=1)
-        following = builder.add(unit, v.integer(1))
-        unit.add_incoming(following, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, units), loop, after)
+        row = v.at(builder, target, builder.mul(group, v.integer(2 * PANEL)), INT8)
+        v.store(builder, _pack_activations(builder, join_vectors(builder, parts)), row, align=1)
+        following = builder.add(group, v.integer(1))
+        group.add_incoming(following, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _stored(builder: Any, integers: Value) -> Value:
-    """Sixteen activations in the form that products take them in."""
+def _pack_activations(builder: Any, integers: Value) -> Value:
+    """Emit sixteen activations in the layout that `FORM` reads."""
     if FORM.offset == 0:
         return builder.trunc(integers, ir.VectorType(INT16, PANEL))
     moved = builder.add(integers, ir.Constant(COLUMN, [FORM.offset] * PANEL))
     high = builder.lshr(moved, ir.Constant(COLUMN, [8] * PANEL))
     fours = [
         builder.bitcast(
-            builder.trunc(part, ir.VectorType(INT8, PANEL)), ir.VectorType(INT32, TOGETHER)
+            builder.trunc(part, ir.VectorType(INT8, PANEL)), ir.VectorType(INT32, K_PER_STEP)
         )
         for part in (high, moved)
     ]
@@ -224,29 +223,29 @@ def _stored(builder: Any, integers: Value) -> Value:
 
 
 @intrinsic
-def _largest_magnitude(_: Any, units: Any, source: Any, distance: Any) -> Any:
-    """The largest absolute value of a row that lies in columns of 16."""
+def _largest_magnitude(_: Any, groups: Any, source: Any, distance: Any) -> Any:
+    """The largest absolute value of a row, whose groups of 16 are `distance` floats apart."""
     signature = types.float32(types.intp, types.uintp, types.intp)
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
-        units, source, distance = arguments
+        groups, source, distance = arguments
         source = v.pointer(builder, source)
         before, loop = builder.block, builder.append_basic_block("units")
         after = builder.append_basic_block("after")
         builder.branch(loop)
         builder.position_at_end(loop)
-        unit, largest = builder.phi(INT64), builder.phi(v.VECTOR)
-        unit.add_incoming(v.integer(0), before)
+        group, largest = builder.phi(INT64), builder.phi(v.VECTOR)
+        group.add_incoming(v.integer(0), before)
         largest.add_incoming(v.constant(0.0), before)
         result = Vector(builder, largest)
         for lane in range(0, PANEL, LANES):
-            offset = builder.add(builder.mul(unit, distance), v.integer(lane))
+            offset = builder.add(builder.mul(group, distance), v.integer(lane))
             value = Vector(builder, v.load(builder, v.at(builder, source, offset)))
             result = result.at_least(value.at_least(-value))
-        following = builder.add(unit, v.integer(1))
-        unit.add_incoming(following, builder.block)
+        following = builder.add(group, v.integer(1))
+        group.add_incoming(following, builder.block)
         largest.add_incoming(result.value, builder.block)
-        builder.cbranch(builder.icmp_signed("<", following, units), loop, after)
+        builder.cbranch(builder.icmp_signed("<", following, groups), loop, after)
         builder.position_at_end(after)
         name = f"llvm.vector.reduce.fmax.v{LANES}f32"
         return v.call(builder, name, FLOAT, result.value)

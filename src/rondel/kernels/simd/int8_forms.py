@@ -1,10 +1,10 @@
-"""Products of 8-bit weights and 16-bit activations, in 32-bit integers that are exact.
+"""Instructions and layouts for exact 32-bit sums of 8-bit weights times 16-bit activations.
 
 Weights lie in panels of 16 columns, four k of a column together: `w[p, k // 4, column, k % 4]`.
-Activations take 8 bytes for four k, in one of two forms that the processor at hand decides: four
-int16; or, where it multiplies bytes (VNNI), the four high bytes and then the four low ones of
-x + 32768, whose product is put right by a `start` of -32768 times the column's sum.
-Integers know no rounding, so every processor comes to the same.
+Four k of an activation take 8 bytes, in a layout that depends on the processor: four int16; or,
+where it multiplies bytes (VNNI), the four high bytes and then the four low bytes of x + 32768,
+whose product is corrected by a `start` of -32768 times the column's sum. Integer sums do not round,
+so every processor gives the same result.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from llvmlite import ir
 
 from rondel.kernels.compiling import features
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.columns import PANEL
+from rondel.kernels.simd.unit_groups import PANEL
 from rondel.kernels.simd.vectors import INT8, INT16, INT32, INT64, Value
 
-TOGETHER = 4  # k of a column
+K_PER_STEP = 4
 LARGEST_WEIGHT, LARGEST_ACTIVATION = 127, 32767
 
 COLUMN = ir.VectorType(INT32, PANEL)
@@ -27,41 +27,41 @@ Accumulators = list[Value]
 
 
 def largest_activation(depth: int) -> int:
-    """The largest activation whose products over `depth` k cannot overflow 32 bits."""
+    """Return the largest activation whose products over `depth` k cannot overflow 32 bits."""
     return min(LARGEST_ACTIVATION, (2**31 - 1) // (LARGEST_WEIGHT * depth))
 
 
 class Form(NamedTuple):
-    """How products are made: accumulators of a panel, one step of four k, their sum at the end."""
+    """How to multiply by a panel: its accumulators, one step of four k, and their final sum."""
 
     accumulators: list[ir.VectorType]
     activations: Callable[[Any, Value], list[Value]]
     step: Callable[[Any, list[Value], Value, Accumulators], Accumulators]
     total: Callable[[Any, Accumulators], Value]
     offset: int
-    """What is added to an activation, and taken off again by `start`."""
+    """Added to each activation; `start` subtracts it again."""
 
 
 def lanes_of(*indices: int) -> Value:
-    """Indices of lanes, as LLVM shuffles by them."""
+    """Return indices of lanes as LLVM's shuffle expects them."""
     return ir.Constant(ir.VectorType(INT32, len(indices)), list(indices))
 
 
-def _every(builder: Any, two: list[Value], first: int, step: int) -> Value:
-    """Lanes `first`, `first + step` … of two vectors, one after the other."""
+def _pick_lanes(builder: Any, two: list[Value], first: int, step: int) -> Value:
+    """Emit a vector of lanes `first`, `first + step` … of two vectors joined."""
     lanes = lanes_of(*range(first, 2 * two[0].type.count, step))
     return builder.shuffle_vector(*two, lanes)
 
 
 def join_vectors(builder: Any, parts: list[Value]) -> Value:
-    """Vectors one after the other, as one vector."""
+    """Emit the concatenation of vectors."""
     while len(parts) > 1:
-        parts = [_every(builder, parts[i : i + 2], 0, 1) for i in range(0, len(parts), 2)]
+        parts = [_pick_lanes(builder, parts[i : i + 2], 0, 1) for i in range(0, len(parts), 2)]
     return parts[0]
 
 
 def _by_bytes() -> Form:
-    """Sixteen columns of four bytes at once, once for the high bytes and once for the low."""
+    """Multiply sixteen columns of four bytes at once: first the high bytes, then the low ones."""
     vector, name = ir.VectorType(INT8, 64), "llvm.x86.avx512.vpdpbusd.512"
 
     def activations(builder: Any, x: Value) -> list[Value]:
@@ -83,10 +83,10 @@ def _by_bytes() -> Form:
 
 
 def _by_pairs(name: str, columns: int) -> Form:
-    """`columns` columns of four int16 at once, added up in pairs."""
-    weights = ir.VectorType(INT8, TOGETHER * columns)
+    """Multiply `columns` columns of four int16 at once, summed in pairs."""
+    weights = ir.VectorType(INT8, K_PER_STEP * columns)
     wide, pairs = (
-        ir.VectorType(INT16, TOGETHER * columns),
+        ir.VectorType(INT16, K_PER_STEP * columns),
         ir.VectorType(INT32, 2 * columns),
     )
 
@@ -97,7 +97,7 @@ def _by_pairs(name: str, columns: int) -> Form:
     def step(builder: Any, x: list[Value], w: Value, sums: Accumulators) -> Accumulators:
         results = []
         for part, total in enumerate(sums):
-            place = v.at(builder, w, v.integer(part * TOGETHER * columns), INT8)
+            place = v.at(builder, w, v.integer(part * K_PER_STEP * columns), INT8)
             loaded = builder.sext(v.load(builder, place, weights, align=1), wide)
             product = v.call(builder, name, pairs, loaded, x[0])
             results.append(builder.add(total, product))
@@ -105,9 +105,7 @@ def _by_pairs(name: str, columns: int) -> Form:
 
     def total(builder: Any, sums: Accumulators) -> Value:
         halves = [
-            builder.add(
-                _every(builder, sums[i : i + 2], 0, 2), _every(builder, sums[i : i + 2], 1, 2)
-            )
+            builder.add(*(_pick_lanes(builder, sums[i : i + 2], first, 2) for first in (0, 1)))
             for i in range(0, len(sums), 2)
         ]
         return join_vectors(builder, halves)
@@ -116,7 +114,7 @@ def _by_pairs(name: str, columns: int) -> Form:
 
 
 def _portable() -> Form:
-    """Four columns of four k at once, with nothing that only some processors have."""
+    """Multiply four columns of four k at once, with instructions that every processor has."""
     weights, wide = ir.VectorType(INT8, 16), ir.VectorType(INT32, 16)
 
     def activations(builder: Any, x: Value) -> list[Value]:
@@ -137,7 +135,7 @@ def _portable() -> Form:
     def total(builder: Any, sums: Accumulators) -> Value:
         joined = []
         for i in (0, 2):
-            quarters = [_every(builder, sums[i : i + 2], k, 4) for k in range(TOGETHER)]
+            quarters = [_pick_lanes(builder, sums[i : i + 2], k, 4) for k in range(K_PER_STEP)]
             left, right = builder.add(*quarters[:2]), builder.add(*quarters[2:])
             joined.append(builder.add(left, right))
         return join_vectors(builder, joined)
@@ -146,12 +144,12 @@ def _portable() -> Form:
 
 
 def _form() -> Form:
-    there = features()
-    if {"avx512vnni", "avx512bw"} <= there:
+    available = features()
+    if {"avx512vnni", "avx512bw"} <= available:
         return _by_bytes()
-    if "avx512bw" in there:
+    if "avx512bw" in available:
         return _by_pairs("llvm.x86.avx512.pmaddw.d.512", 8)
-    if "avx2" in there:
+    if "avx2" in available:
         return _by_pairs("llvm.x86.avx2.pmadd.wd", 4)
     return _portable()
 

@@ -12,13 +12,13 @@ from numba import types
 
 from rondel.kernels.compiling import call_of_exported, compiled, exported, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.columns import BYTES, PANEL
+from rondel.kernels.simd.unit_groups import BYTES, PANEL
 from rondel.kernels.simd.vectors import INT64, LANES, Value
 
-VECTORS = PANEL // LANES  # registers that a panel's row takes
+VECTORS = PANEL // LANES  # registers for a panel's row
 UNROLLED = 2
 
-# Rows that the registers hold beside so many panels: of AVX-512's 32 wide ones, or AVX2's 16.
+# The most rows of a tile, by its panels, that fit AVX-512's 32 registers or AVX2's 16.
 ROWS = {1: 8, 2: 8, 3: 8, 4: 6} if LANES == 16 else {1: 6, 2: 2, 3: 1, 4: 1}
 
 
@@ -48,7 +48,7 @@ class _Tile:
         return total
 
     def emit(self) -> None:
-        """The whole tile, from the builder's place on."""
+        """Emit the whole tile at the builder's position."""
         builder = self.builder
         before, loading = builder.block, builder.append_basic_block("load")
         outer = builder.append_basic_block("outer")
@@ -83,7 +83,7 @@ class _Tile:
             v.store(builder, value, where)
 
     def _inner(self, totals: list[Value], a: Value, b: Value) -> tuple[list[Value], Value]:
-        """All k of one block: `UNROLLED` at a time, then those that are left."""
+        """Emit all k of one block: `UNROLLED` at a time, then the rest."""
         builder = self.builder
         many = builder.and_(self.k_block, v.integer(-UNROLLED))
         totals, a, b = self._loop("main", many, UNROLLED, totals, a, b)
@@ -121,7 +121,7 @@ class _Tile:
         return results[3:], results[1], results[2]
 
     def _step(self, totals: list[Value], a: Value, b: Value) -> list[Value]:
-        """One k: an outer product of `rows` numbers and `panels` rows of 16."""
+        """Emit one k: an outer product of `rows` numbers and `panels` rows of 16."""
         builder = self.builder
         right = [
             v.load(builder, v.at(builder, b, self._sum((self.b_panel, panel), lane)))
@@ -190,7 +190,7 @@ _WIDE = LANES == 16
 
 @compiled
 def _panels_at_a_time(rows: int) -> int:
-    """How many panels go through the registers together: few rows leave room for more of them."""
+    """Return how many panels a tile has: few rows leave registers for more panels."""
     if _WIDE or rows == 1:
         return 4
     return 2 if rows == 2 else 1
@@ -222,11 +222,11 @@ def _multiply_tiles(
     c_panel: int,
     accumulate: int,
 ) -> None:
-    beside = _panels_at_a_time(rows)
-    # A group of panels stays in the nearest cache while all rows go past it.
+    most_panels = _panels_at_a_time(rows)
+    # These panels stay in the L1 cache while all rows are multiplied by them.
     first = 0
     while first < panels:
-        width = min(beside, panels - first)
+        width = min(most_panels, panels - first)
         most = _rows_at_a_time(width)
         tiles = (rows + most - 1) // most
         row = 0

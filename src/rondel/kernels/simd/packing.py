@@ -1,7 +1,7 @@
-"""Weights in the order in which kernels read them.
+"""Pack weights in the order in which the training kernels read them.
 
-G gates, H hidden size, K columns of a weight matrix (G * H, K). Units are padded to whole columns
-of 16 with zeros, which keep padded states at zero.
+G gates, H hidden size, K columns of a weight matrix (G * H, K). Units are padded with zeros to
+whole groups of 16, which keeps padded states at zero.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.simd.columns import BYTES, PANEL, Array
 from rondel.kernels.simd.rows import copy_row, transpose_square
+from rondel.kernels.simd.unit_groups import BYTES, PANEL, Array
 from rondel.kernels.simd.vectors import LANES
 
 Order = npt.NDArray[np.int64]
@@ -19,15 +19,15 @@ Order = npt.NDArray[np.int64]
 
 @compiled
 def pack_gates(
-    weight: Array, hidden_size: int, gates: Order, unit_begin: int, unit_end: int, panels: Array
+    weight: Array, hidden_size: int, gates: Order, group_begin: int, group_end: int, panels: Array
 ) -> None:
-    """For the way forward: panel `unit * len(gates) + s` has gate `gates[s]` of 16 units."""
+    """Pack for the forward pass: panel `group * len(gates) + s` holds a group's gate `gates[s]`."""
     depth = weight.shape[1]
-    for unit in range(unit_begin, unit_end):
-        width = min(PANEL, hidden_size - unit * PANEL)
+    for group in range(group_begin, group_end):
+        width = min(PANEL, hidden_size - group * PANEL)
         for slot in range(gates.size):
-            first = gates[slot] * hidden_size + unit * PANEL
-            panel = panels[unit * gates.size + slot]
+            first = gates[slot] * hidden_size + group * PANEL
+            panel = panels[group * gates.size + slot]
             squared = depth // LANES * LANES if width == PANEL else 0
             for j in range(0, PANEL, LANES):
                 for k in range(0, squared, LANES):
@@ -41,15 +41,15 @@ def pack_gates(
 
 @compiled
 def pack_gates_back(
-    weight: Array, hidden_size: int, gates: Order, unit_begin: int, unit_end: int, panels: Array
+    weight: Array, hidden_size: int, gates: Order, group_begin: int, group_end: int, panels: Array
 ) -> None:
-    """For the way back: panels of the matrix's own columns, k in the order of units and slots."""
+    """Pack for the backward pass: panels of the matrix's columns, k in order of groups, slots."""
     depth = weight.shape[1]
-    for unit in range(unit_begin, unit_end):
-        width = min(PANEL, hidden_size - unit * PANEL)
+    for group in range(group_begin, group_end):
+        width = min(PANEL, hidden_size - group * PANEL)
         for slot in range(gates.size):
-            first = gates[slot] * hidden_size + unit * PANEL
-            k = (unit * gates.size + slot) * PANEL
+            first = gates[slot] * hidden_size + group * PANEL
+            k = (group * gates.size + slot) * PANEL
             for panel in range(panels.shape[0]):
                 columns = min(PANEL, depth - panel * PANEL)
                 for j in range(width):

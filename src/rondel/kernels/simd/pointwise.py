@@ -1,8 +1,8 @@
-"""Compile the pointwise half of a step, from gates to the next state and back, written as vectors.
+"""Compile the pointwise half of a cell's step, and its gradient, written as vector arithmetic.
 
-A cell's body (see `rondel.kernels.cell_kernels`) is called once for each register's worth of a
-row, and emits code. What it makes is a function of addresses that the passes call for one unit at a
-time: one for each cell and direction, so that a pass is compiled once for all cells.
+A cell's body (see `rondel.kernels.cell_kernels`) emits code for one vector register of a row. It
+becomes a C function of addresses, one for each cell and direction, that the passes call for one
+group of 16 units at a time; so a pass is compiled once for all cells.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from numba import types
 
 from rondel.kernels.compiling import call_at_address, compile_now, intrinsic
 from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.columns import PANEL
+from rondel.kernels.simd.unit_groups import PANEL
 from rondel.kernels.simd.vectors import INT64, LANES, Value, Vector
 
 FORWARD = ("gates", "h", "h_next", "c", "c_next", "kept")
 BACKWARD = ("gates", "h", "c", "kept", "d_h_next", "d_h", "d_c")
-"""Names of the operands, in the order of a compiled function's addresses, which rows precede."""
+"""Names of the operands, in the order of the compiled function's arguments after `rows`."""
 
 
 class Operand:
-    """Numbers of one row that a body loads and stores, a register's worth at a time."""
+    """One operand of a body: one row, of which it loads and stores one vector register."""
 
     def __init__(self, builder: Any, pointer: Value, row: Value, width: int, lane: int) -> None:
         self._builder, self._pointer = builder, pointer
@@ -41,34 +41,34 @@ class Operand:
         return v.at(builder, self._pointer, offset)
 
     def load(self, slot: int = 0) -> Vector:
-        """Numbers of one slot."""
+        """Load from one slot."""
         return Vector(self._builder, v.load(self._builder, self._where(slot)))
 
     def store(self, value: Vector, slot: int = 0) -> None:
-        """Write numbers of one slot."""
+        """Store to one slot."""
         v.store(self._builder, value.value, self._where(slot))
 
     def load_all(self, slots: int) -> list[Vector]:
-        """Numbers of each of the first slots."""
+        """Load from each of the first `slots` slots."""
         return [self.load(slot) for slot in range(slots)]
 
     def store_all(self, *values: Vector) -> None:
-        """Write the first slots."""
+        """Store to the first slots."""
         for slot, value in enumerate(values):
             self.store(value, slot)
 
 
 class Operands:
-    """What a body works on: `gates` has a number of slots, everything else one.
+    """The operands of a body: `gates` has the cell's slots, every other operand has one.
 
-    Forward, `h` and `c` are the state before the step, `h_next` and `c_next` that after it (`c` is
-    the second state of a cell that has one, and may be in the same place as `c_next`). `kept` has
-    room for what backward needs beside the gates and states; where training keeps, gates stay as
-    forward leaves them.
+    Forward: `h` and `c` are the state before the step, `h_next` and `c_next` the state after it
+    (`c` is the second state of a cell that has one, and may share memory with `c_next`). `kept`
+    is memory for what backward needs besides gates and states. In training, backward reads `gates`
+    as forward leaves them.
 
-    Backward turns `gates` into their gradients, from `d_h_next`, that of the new h. It adds to
-    `d_h` what reaches the old h other than by the matmul. `d_c` holds the gradient of the new c,
-    and is to hold that of the old.
+    Backward: replaces `gates` by their gradients, given `d_h_next`, the gradient of the new h. Adds
+    to `d_h` the gradient of the old h that does not pass through the matmul. Replaces the gradient
+    of the new c, in `d_c`, by that of the old c.
     """
 
     gates: Operand
@@ -89,9 +89,9 @@ Body = Callable[[Operands], None]
 
 
 def compile_forward(name: str, slots: int, body: Body) -> Any:
-    """Compile a forward body over rows, or take it from the disk; the result's `address` is code.
+    """Compile a loop of a forward body over rows, or load it from the cache.
 
-    It is a C function for `call_forward`. `name` is to differ from that of every other body.
+    The result's `address` is for `call_forward`. No other body may have the same `name`.
     """
 
     def over_rows(
@@ -103,7 +103,7 @@ def compile_forward(name: str, slots: int, body: Body) -> Any:
 
 
 def compile_backward(name: str, slots: int, body: Body) -> Any:
-    """The same for a backward body and `call_backward`."""
+    """Compile a backward body for `call_backward`; otherwise as `compile_forward`."""
 
     def over_rows(
         _: Any,
@@ -133,7 +133,7 @@ def call_forward(
     c_next: Any,
     kept: Any,
 ) -> Any:
-    """Run a compiled forward body at an address of code."""
+    """Run the compiled forward body at address `code`."""
     return call_at_address(1 + len(FORWARD))
 
 
@@ -150,7 +150,7 @@ def call_backward(
     d_h: Any,
     d_c: Any,
 ) -> Any:
-    """Run a compiled backward body at an address of code."""
+    """Run the compiled backward body at address `code`."""
     return call_at_address(1 + len(BACKWARD))
 
 
@@ -167,9 +167,9 @@ def _backward(
 def _compile(
     template: Any, over_rows: Any, name: str, body: Body, operands: tuple[str, ...]
 ) -> Any:
-    # The intrinsic is a global of the function, not a closure: a closure is part of the key of
-    # cached code, and an intrinsic is a new one in each process. What it emits is in the name: the
-    # sum of the body's source, which may be in another package.
+    # The intrinsic is a global of the function, not a closure: a closure is part of the cache key,
+    # and an intrinsic is a new object in each process. The name has a checksum of the body's
+    # source instead, which may be in another package.
     function = FunctionType(template.__code__, {"over_rows": intrinsic(over_rows)}, name)
     function.__module__ = __name__
     written = body.func if isinstance(body, partial) else body
@@ -183,7 +183,7 @@ def _signature(operands: tuple[str, ...]) -> Any:
 
 
 def _loop(operands: tuple[str, ...], slots: int, body: Body) -> Callable[..., Value]:
-    """Code that runs a body on each row, a register's worth of it at a time."""
+    """Return a generator of code that runs a body on each row, one vector register at a time."""
     widths = [slots * PANEL if operand == "gates" else PANEL for operand in operands]
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:

@@ -1,6 +1,6 @@
-"""What kernels do to whole rows of numbers: copy, add, scale, and the exponentials of a softmax.
+"""Operations on whole rows: copy, add, scale, and the exponentials of a softmax.
 
-A count of columns is a multiple of `PANEL`.
+`columns`, the length of a row, is a multiple of `PANEL`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Body = Callable[[Any, Value, list[Value]], list[Vector]]
 
 
 def _over_columns(builder: Any, columns: Value, totals: list[Value], body: Body) -> list[Value]:
-    """A loop over a row: `body` gets the column and the running totals, and gives the new ones."""
+    """Emit a loop over a row: `body` returns new totals from the column and the running totals."""
     before, loop = builder.block, builder.append_basic_block("columns")
     after = builder.append_basic_block("after")
     builder.branch(loop)
@@ -40,7 +40,7 @@ def _over_columns(builder: Any, columns: Value, totals: list[Value], body: Body)
 
 
 def _across(builder: Any, vector: Value, join: Callable[[Value, Value], Value]) -> Value:
-    """One number of a vector's lanes, joined in their order."""
+    """Emit the reduction of a vector's lanes to one number, in their order."""
     lanes = [builder.extract_element(vector, ir.Constant(v.INT32, i)) for i in range(LANES)]
     total = lanes[0]
     for lane in lanes[1:]:
@@ -129,7 +129,7 @@ def scale_row(_: Any, columns: Any, row: Any, factor: Any) -> Any:
 
 @intrinsic
 def largest_of_row(_: Any, columns: Any, row: Any) -> Any:
-    """The largest number of a row; not-a-number may be passed over."""
+    """The largest number of a row; NaN may be ignored."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         where = v.pointer(builder, arguments[1])
@@ -150,7 +150,7 @@ def largest_of_row(_: Any, columns: Any, row: Any) -> Any:
 
 @intrinsic
 def exponentiate_row(_: Any, columns: Any, source: Any, target: Any, shift: Any) -> Any:
-    """target = exp(source - shift), and the sum of it; below a difference of -87, about 0."""
+    """target = exp(source - shift), about 0 where that is below exp(-87); return the sum."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         source, target = (v.pointer(builder, address) for address in arguments[1:3])
@@ -190,7 +190,7 @@ def set_number(_: Any, where: Any, value: Any) -> Any:
 
 @intrinsic
 def transpose_square(_: Any, source: Any, source_row: Any, target: Any, target_row: Any) -> Any:
-    """`LANES` rows of `LANES` numbers, transposed; the distances of rows are in floats."""
+    """Transpose `LANES` rows of `LANES` numbers; the distances of rows are in floats."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         source, target = (v.pointer(builder, arguments[i]) for i in (0, 2))
@@ -211,7 +211,7 @@ def transpose_square(_: Any, source: Any, source_row: Any, target: Any, target_r
 
 
 def _exchange(builder: Any, lines: list[Value], width: int) -> list[Value]:
-    """Swap the off-diagonal blocks of `width` lanes, in each pair of lines that far apart."""
+    """Swap the off-diagonal blocks of `width` lanes in each pair of lines `width` apart."""
 
     def choose(lanes: list[int]) -> Value:
         return ir.Constant(ir.VectorType(v.INT32, LANES), lanes)

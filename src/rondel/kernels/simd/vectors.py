@@ -1,7 +1,7 @@
-"""Vector arithmetic as LLVM code, for kernels that Numba's own loops are too slow for.
+"""Vector arithmetic as LLVM code, for kernels where Numba's loops are too slow.
 
-A kernel is an `@intrinsic` whose body is written with `Vector`s, which emit the instructions that
-their operators name. Vectors are as wide as the processor's registers.
+A kernel is an `@intrinsic` whose body is written with `Vector`s, whose operators emit the
+corresponding instructions. Vectors are as wide as the processor's registers.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ def integer(value: int) -> Value:
 
 
 def constant(value: float) -> Value:
-    """A vector of one number."""
+    """A constant vector with `value` in every lane."""
     return ir.Constant(VECTOR, [value] * LANES)
 
 
-def at(builder: Builder, pointer: Value, offset: Value, unit: Any = FLOAT) -> Value:
-    """A pointer `offset` elements on."""
-    return builder.gep(pointer, [offset], source_etype=unit)
+def at(builder: Builder, pointer: Value, offset: Value, element: Any = FLOAT) -> Value:
+    """Emit a pointer `offset` elements after another."""
+    return builder.gep(pointer, [offset], source_etype=element)
 
 
 def pointer(builder: Builder, address: Value) -> Value:
-    """An address (uintp) as a pointer."""
+    """Emit the conversion of an address (uintp) to a pointer."""
     return builder.inttoptr(address, POINTER)
 
 
 def load(builder: Builder, where: Value, type_: Any = VECTOR, align: int = 4) -> Value:
-    """What lies at a pointer."""
+    """Emit a load from a pointer."""
     return builder.load(where, align=align, typ=type_)
 
 
 def store(builder: Builder, value: Value, where: Value, align: int = 4) -> None:
-    """Write to a pointer."""
+    """Emit a store to a pointer."""
     builder.store(value, where, align=align)
 
 
 def splat(builder: Builder, scalar: Value, vector: Any = VECTOR) -> Value:
-    """A scalar in every lane."""
+    """Emit a vector with a scalar in every lane."""
     undefined = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(INT32, 0))
     lanes = ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count)
@@ -59,7 +59,7 @@ def splat(builder: Builder, scalar: Value, vector: Any = VECTOR) -> Value:
 
 
 def call(builder: Builder, name: str, result: Any, *arguments: Value) -> Value:
-    """A call of one of LLVM's own functions."""
+    """Emit a call of an LLVM intrinsic, or of a C function."""
     function = builder.module.globals.get(name) or ir.Function(
         builder.module, ir.FunctionType(result, [value.type for value in arguments]), name
     )
@@ -67,18 +67,18 @@ def call(builder: Builder, name: str, result: Any, *arguments: Value) -> Value:
 
 
 def fused_multiply_add(builder: Builder, x: Value, y: Value, z: Value) -> Value:
-    """x y + z, rounded once."""
+    """Emit x y + z, rounded once."""
     return call(builder, f"llvm.fma.v{x.type.count}f32", x.type, x, y, z)
 
 
 def prefetch(builder: Builder, where: Value) -> None:
-    """Ask for a line of memory that will be read soon."""
+    """Emit a prefetch of a cache line that will be read soon."""
     read, keep, data = (ir.Constant(INT32, value) for value in (0, 3, 1))
     call(builder, "llvm.prefetch.p0", ir.VoidType(), where, read, keep, data)
 
 
 class Vector:
-    """Numbers in the lanes of a register. Every operator is rounded as IEEE 754 has it."""
+    """The lanes of a register, in single precision. Every operator rounds as in IEEE 754."""
 
     def __init__(self, builder: Builder, value: Value) -> None:
         self.builder, self.value = builder, value
@@ -115,23 +115,23 @@ class Vector:
         return self._of(fused_multiply_add(self.builder, *values))
 
     def at_most(self, limit: Vector | float) -> Vector:
-        """The smaller of the two, in each lane; not-a-number stays as it is."""
+        """The smaller of the two, in each lane; NaN stays NaN."""
         value = self._as_value(limit)
         above = self.builder.fcmp_ordered(">", self.value, value)
         return self._of(self.builder.select(above, value, self.value))
 
     def at_least(self, limit: Vector | float) -> Vector:
-        """The larger of the two, in each lane; not-a-number stays as it is."""
+        """The larger of the two, in each lane; NaN stays NaN."""
         value = self._as_value(limit)
         below = self.builder.fcmp_ordered("<", self.value, value)
         return self._of(self.builder.select(below, value, self.value))
 
     def within(self, limit: float) -> Vector:
-        """Cut off at ± limit."""
+        """Clamp to ±limit."""
         return self.at_most(limit).at_least(-limit)
 
     def polynomial(self, coefficients: tuple[float, ...]) -> Vector:
-        """Horner's rule, the highest power's coefficient first."""
+        """Evaluate by Horner's rule, the highest power's coefficient first."""
         first, second, *rest = coefficients
         total = self.fma(first, second)
         for coefficient in rest:
@@ -139,10 +139,10 @@ class Vector:
         return total
 
 
-# A rational function of odd degree 13 over 6, fitted on ±7.9, past which tanh is 1 in single
-# precision: the coefficients of Eigen (Jacob & Guennebaud, MPL 2.0), which all of its users share.
+# A rational function of odd degree 13 over 6, fitted on ±7.9, beyond which tanh is 1 in single
+# precision: the coefficients are those of Eigen (Jacob & Guennebaud, MPL 2.0).
 TANH_LIMIT = 7.90531110763549805
-TANH_ABOVE = (
+TANH_NUMERATOR = (
     -2.76076847742355e-16,
     2.00018790482477e-13,
     -8.60467152213735e-11,
@@ -151,7 +151,7 @@ TANH_ABOVE = (
     6.37261928875436e-04,
     4.89352455891786e-03,
 )
-TANH_BELOW = (
+TANH_DENOMINATOR = (
     1.19825839466702e-06,
     1.18534705686654e-04,
     2.26843463243900e-03,
@@ -165,16 +165,16 @@ EXP_LOWEST = -87.0
 
 
 def reciprocal(x: Vector) -> Vector:
-    """1 / x to a unit or two in the last place, for numbers of ordinary size.
+    """1 / x to within 2 units in the last place, for normal numbers.
 
-    A division of wide registers takes as long as a dozen multiplications: where the processor has
-    an estimate of the reciprocal, a step of Newton's method makes it good.
+    A division of wide registers takes as long as a dozen multiplications: where the processor
+    estimates reciprocals, one Newton step refines the estimate.
     """
     builder = x.builder
     if LANES == 16:
-        nothing, all_lanes = constant(0.0), ir.Constant(INT16, -1)
+        zero, all_lanes = constant(0.0), ir.Constant(INT16, -1)
         name = "llvm.x86.avx512.rcp14.ps.512"
-        estimate = Vector(builder, call(builder, name, VECTOR, x.value, nothing, all_lanes))
+        estimate = Vector(builder, call(builder, name, VECTOR, x.value, zero, all_lanes))
     elif "avx2" in features():
         estimate = Vector(builder, call(builder, "llvm.x86.avx.rcp.ps.256", VECTOR, x.value))
     else:
@@ -186,12 +186,12 @@ def tanh(x: Vector) -> Vector:
     """Hyperbolic tangent, to a few units in the last place."""
     x = x.within(TANH_LIMIT)
     squared = x * x
-    above, below = squared.polynomial(TANH_ABOVE), squared.polynomial(TANH_BELOW)
-    return x * above * reciprocal(below)
+    numerator = squared.polynomial(TANH_NUMERATOR)
+    return x * numerator * reciprocal(squared.polynomial(TANH_DENOMINATOR))
 
 
 def sigmoid(x: Vector) -> Vector:
-    """1 / (1 + exp(-x)), by way of tanh."""
+    """1 / (1 + exp(-x)), computed from tanh."""
     return tanh(x * 0.5).fma(0.5, 0.5)
 
 
@@ -201,7 +201,7 @@ def relu(x: Vector) -> Vector:
 
 
 def exp(x: Vector) -> Vector:
-    """e to the x, for x up to 88; below -87 it stays at exp(-87), which is nothing beside 1."""
+    """e to the x, for x up to 88; below -87 it stays at exp(-87), which is negligible beside 1."""
     builder = x.builder
     x = x.at_least(EXP_LOWEST)
     whole_name = f"llvm.nearbyint.v{LANES}f32"

@@ -1,1 +1,1 @@
-"""Sharing work among threads: tasks, a barrier, and measuring which way is the fastest."""
+"""Sharing work among threads: tasks, a barrier, and an autotuner that picks the fastest split."""

@@ -1,7 +1,7 @@
-"""Choose how to split work among threads by measuring: the fastest split of late is used.
+"""Choose how to split work among threads by measurement: the fastest recent split is used.
 
-Two threads beside a busy process can be slower than one, and only a measurement shows it. What is
-computed does not depend on the split.
+Two threads beside a busy process can be slower than one, and only a measurement shows it. Results
+do not depend on the split.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# Measurements from one trial of the other splits to the next; doubled by each trial in vain.
+# Measurements between trials of the other splits; doubled by a trial that finds none faster.
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 4, 512
-# A trial has at least this many steps and lasts at least this long, so that waking a thread counts
-# for little; unless the caller has less to do at a time.
+# A trial has at least this many steps and lasts at least this long, so that the time to wake a
+# thread matters little, unless the caller asks for fewer steps.
 TRIAL_STEPS, TRIAL_SECONDS = 32, 0.004
 
 
 class Split(NamedTuple):
-    """`blocks` of rows, independent of each other, or `workers` that share out the units."""
+    """Either independent `blocks` of rows, or `workers` that share the units of each layer."""
 
     blocks: int
     workers: int
@@ -34,7 +34,7 @@ _workers_running = threading.Lock()
 def acquired(split: Split) -> Iterator[Split]:
     """Yield `split`, or `ALONE` while another run's workers use the team.
 
-    Workers wait for each other: those of two runs in one team could wait for ever.
+    Workers wait for each other: those of two runs in one team could deadlock.
     """
     if split.workers == 1:
         yield split
@@ -49,13 +49,13 @@ def acquired(split: Split) -> Iterator[Split]:
 
 @dataclass
 class _Timings:
-    """What is known of one kind of work."""
+    """Measurements of one kind of work."""
 
     seconds: dict[Split, float] = field(default_factory=dict)
-    """Of one step, when it was last measured."""
+    """Of one step, as last measured."""
     untried: list[Split] = field(default_factory=list)
     warmed_up: set[Split] = field(default_factory=set)
-    """Run once; not counted, since threads were started and code was loaded."""
+    """Splits run once; that run is not recorded, since it starts threads and loads code."""
     until_next_trial: int = SHORTEST_INTERVAL
     interval: int = SHORTEST_INTERVAL
 
@@ -69,7 +69,7 @@ class _Timings:
         best = min(self.seconds.values(), default=seconds)
         if split in self.untried:
             self.untried.remove(split)
-            # In vain: the next trial can wait longer. The machine has changed: try again sooner.
+            # If none is faster, wait longer; if one is, the machine's load has changed: try soon.
             if seconds > best:
                 self.interval = min(LONGEST_INTERVAL, 2 * self.interval)
             else:
@@ -90,7 +90,7 @@ class Autotuner:
         self._lock = threading.Lock()
 
     def choose(self, kind: Hashable, splits: Sequence[Split], steps: int) -> tuple[Split, int]:
-        """Return one of the splits, the simplest of which is first, and how many steps to run."""
+        """Return a split and how many steps to run with it; `splits` begin with the simplest."""
         if len(splits) == 1:
             return splits[0], steps
         with self._lock:
@@ -105,7 +105,7 @@ class Autotuner:
             return fastest, steps
 
     def record(self, kind: Hashable, split: Split, steps: int, seconds: float) -> None:
-        """Record how long so many steps of that kind of work took."""
+        """Record that `steps` of that kind of work took so many seconds."""
         if not _is_measurable(steps, seconds):
             return
         with self._lock:
@@ -114,5 +114,5 @@ class Autotuner:
 
 
 def _is_measurable(steps: int, seconds: float) -> bool:
-    """Whether the time of so many steps says more about them than about the overhead."""
+    """Whether the steps took long enough for overhead not to dominate their time."""
     return steps >= TRIAL_STEPS or seconds >= TRIAL_SECONDS

@@ -1,4 +1,4 @@
-"""Where the threads of one kernel wait for each other, without keeping a busy machine from work."""
+"""A barrier for the threads of one kernel: it spins for a short time, then yields."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rondel.kernels.compiling import compiled, intrinsic
 from rondel.kernels.simd import vectors as v
 from rondel.kernels.simd.vectors import INT32, INT64, Value
 
-# Looks before a thread gives its time to others: longer than a step of the others takes.
-PATIENCE = 100
+# Longer than the other threads need for a step.
+SPINS_BEFORE_YIELD = 100
 _PAUSES = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
 
 
 @intrinsic
-def _arrive(_: Any, place: Any) -> Any:
-    """Add 1 to the integer at an address; what it was before."""
+def _arrive(_: Any, counter: Any) -> Any:
+    """Add 1 to the integer at an address, atomically; return its old value."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         where = v.pointer(builder, arguments[0])
@@ -30,8 +30,8 @@ def _arrive(_: Any, place: Any) -> Any:
 
 
 @intrinsic
-def _arrived(_: Any, place: Any) -> Any:
-    """The integer at an address, as the other threads left it."""
+def _count_arrived(_: Any, counter: Any) -> Any:
+    """Read the integer at an address, atomically."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         return builder.load_atomic(v.pointer(builder, arguments[0]), "acquire", 8, typ=INT64)
@@ -41,7 +41,7 @@ def _arrived(_: Any, place: Any) -> Any:
 
 @intrinsic
 def _pause(_: Any) -> Any:
-    """Tell the processor that this thread waits."""
+    """Hint to the processor that this thread spins."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         if _PAUSES:
@@ -52,8 +52,8 @@ def _pause(_: Any) -> Any:
 
 
 @intrinsic
-def _give_way(_: Any) -> Any:
-    """Let the system run another thread, where it has a call for that."""
+def _yield_thread(_: Any) -> Any:
+    """Let the system run another thread, where it has `sched_yield`."""
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Value:
         if os.name == "posix":
@@ -64,13 +64,13 @@ def _give_way(_: Any) -> Any:
 
 
 @compiled
-def wait_for_all(place: int, members: int, round_number: int) -> None:
-    """Go on once every member has come here `round_number` times; counted at an address."""
-    _arrive(place)
-    looks = 0
-    while _arrived(place) < members * round_number:
-        looks += 1
-        if looks < PATIENCE:
+def wait_for_all(counter: int, workers: int, round_number: int) -> None:
+    """Return once all workers have called it `round_number` times; `counter` is an address."""
+    _arrive(counter)
+    spins = 0
+    while _count_arrived(counter) < workers * round_number:
+        spins += 1
+        if spins < SPINS_BEFORE_YIELD:
             _pause()
         else:
-            _give_way()
+            _yield_thread()

@@ -1,4 +1,4 @@
-"""Threads that share out tasks: plain Python threads, for kernels run without the lock."""
+"""Teams of Python threads that run tasks in parallel: kernels release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Task = Callable[[], object]
 
 
 class Team:
-    """So many threads, of which the caller's is one. Numba's own would not bear two callers."""
+    """So many threads, the caller's included. Numba's thread pool does not support two callers."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._others = ThreadPoolExecutor(threads - 1, "rondel") if threads > 1 else None
 
     def run(self, tasks: list[Task]) -> None:
-        """Do all tasks, each by whichever thread is free; raises what one of them raises.
+        """Run all tasks, each on whichever thread is free; raises what a task raises.
 
-        A task is to keep what it writes to: an interrupt may leave it at work after this returns.
+        A task must hold the arrays it writes: after an interrupt it may run on when this returns.
         """
         if self._others is None or len(tasks) == 1:
             for task in tasks:
@@ -39,7 +39,7 @@ class Team:
                 futures.append(self._others.submit(work))
             work()
         except BaseException:
-            # Interrupted: the others may be waiting for what this thread was to do.
+            # Interrupted: other workers may be waiting at a barrier for this thread's tasks.
             work()
             raise
         finally:
@@ -53,5 +53,5 @@ def _team(threads: int, process: int) -> Team:
 
 
 def team(threads: int) -> Team:
-    """The process's team of so many threads."""
+    """Return this process's team of so many threads."""
     return _team(threads, os.getpid())

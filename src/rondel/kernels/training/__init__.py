@@ -1,1 +1,1 @@
-"""A recurrent stack's training step: forward, back through time, gradients of the weights."""
+"""A recurrent stack's training step: forward, backward through time, gradients of the weights."""

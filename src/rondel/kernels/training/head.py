@@ -1,4 +1,4 @@
-"""The linear head with softmax and cross-entropy in one pass, for vocabularies of a small size.
+"""The linear head, softmax and cross-entropy in one pass, for small vocabularies.
 
 T steps, B batch rows, H hidden size, V vocabulary.
 """
@@ -11,7 +11,6 @@ import numpy as np
 
 from rondel.kernels.compiling import compiled
 from rondel.kernels.records import Records
-from rondel.kernels.simd.columns import BYTES, PANEL, Array, Columns, address_of, from_row
 from rondel.kernels.simd.matmul import Left, Panels, add_product, as_left, multiply
 from rondel.kernels.simd.rows import (
     add_row,
@@ -22,25 +21,26 @@ from rondel.kernels.simd.rows import (
     scale_row,
     set_number,
 )
+from rondel.kernels.simd.unit_groups import BYTES, PANEL, Array, Groups, address_of, from_row
 from rondel.kernels.training.forward import ROWS_AT_A_TIME
 from rondel.kernels.training.records import Tokens
 
-DEPTH = 256  # rows of a gradient's sums at a time
+DEPTH = 256  # rows summed at a time
 
 
 @compiled
 def head_loss(
     heads: Records, begin: int, rows: int, targets_TB: Tokens, scale: float, back: int
 ) -> float:
-    """The summed loss of a block of rows, in nats; a negative target does not count.
+    """Return the summed loss of a block of rows, in nats; negative targets do not count.
 
-    The logits' memory receives their gradients times `scale`, and `d_source`, if `back` is 1, those
-    of the head's input.
+    Writes the gradients, times `scale`: over the logits, and, if `back` is 1, those of the head's
+    input to `d_source`.
     """
     head = heads[0]
     width = head.panels * PANEL
-    logits = Columns(
-        address=head.logits + BYTES * head.steps * begin * width, unit=PANEL, row=width
+    logits = Groups(
+        address=head.logits + BYTES * head.steps * begin * width, group=PANEL, row=width
     )
     outputs = (head.steps + 1) * begin + rows
     source_first = outputs if head.source_is_states == 1 else head.steps * begin
@@ -51,7 +51,7 @@ def head_loss(
         for row in range(count):
             copy_row(width, head.bias, address_of(z, 0, row))
         x = from_row(head.source, source_first + first)
-        add_product(count, head.units, x, head.weight, head.panels, z)
+        add_product(count, head.groups, x, head.weight, head.panels, z)
         for row in range(count):
             step, i = divmod(first + row, rows)
             target = targets_TB[step, begin + i]
@@ -59,13 +59,13 @@ def head_loss(
         if back == 1:
             packed = Panels(address=head.weight_back, distance=width * PANEL)
             d_source = from_row(head.d_source, outputs + first)
-            multiply(count, head.units, as_left(z, head.panels, PANEL), packed, d_source, 0)
+            multiply(count, head.groups, as_left(z, head.panels, PANEL), packed, d_source, 0)
     return total
 
 
 @compiled
 def _cross_entropy(row: int, width: int, vocabulary: int, target: int, scale: float) -> float:
-    """One row's loss; its logits become their gradients."""
+    """Return one row's loss, and overwrite its logits with their gradients."""
     if target < 0:
         scale_row(width, row, np.float32(0.0))
         return 0.0
@@ -73,7 +73,7 @@ def _cross_entropy(row: int, width: int, vocabulary: int, target: int, scale: fl
     chosen = number_at(row + BYTES * target)
     total = exponentiate_row(width, row, row, largest)
     scale_row(width, row, np.float32(scale / total))
-    # What pads the last panel has no logit, and gets no gradient.
+    # The last panel's padding has no logits, so its gradients are 0.
     for column in range(vocabulary, width):
         set_number(row + BYTES * column, np.float32(0.0))
     place = row + BYTES * target
@@ -85,15 +85,15 @@ def _cross_entropy(row: int, width: int, vocabulary: int, target: int, scale: fl
 def head_gradient(
     heads: Records, rows: int, begin: int, end: int, runs: Records, out: Array, d_bias: Array
 ) -> None:
-    """Gradients of the head's matrix (panels * 16, units * 16) and bias, rows `begin` to `end`.
+    """Compute gradients of the head's matrix (panels * 16, groups * 16), rows `begin` to `end`.
 
-    `rows` are those of all logits; `runs` (`RowRun`) say which of the source belong to them.
+    Also of its bias. All logits have `rows` rows; `runs` (`RowRun`) match them to the source's.
     """
     head = heads[0]
     width = head.panels * PANEL
-    logits = Columns(address=head.logits + BYTES * begin, unit=PANEL, row=width)
-    target = Columns(
-        address=out.ctypes.data + BYTES * begin * out.shape[1], unit=PANEL, row=out.shape[1]
+    logits = Groups(address=head.logits + BYTES * begin, group=PANEL, row=width)
+    target = Groups(
+        address=out.ctypes.data + BYTES * begin * out.shape[1], group=PANEL, row=out.shape[1]
     )
     accumulate = 0
     for run in range(runs.size):
@@ -108,8 +108,8 @@ def head_gradient(
                 blocks=1,
             )
             source = address_of(head.source, 0, runs[run].other + done)
-            panels = Panels(address=source, distance=head.source.unit)
-            multiply(end - begin, head.units, transposed, panels, target, accumulate)
+            panels = Panels(address=source, distance=head.source.group)
+            multiply(end - begin, head.groups, transposed, panels, target, accumulate)
             accumulate = 1
     d_bias[begin:end] = 0
     for row in range(rows):

@@ -1,4 +1,4 @@
-"""The head's passes over a workspace: packed, its loss with the gradients, its own gradients.
+"""The head's part of a training step: packing, the loss with its gradients, weight gradients.
 
 T steps, B batch rows, H hidden size, V vocabulary.
 """
@@ -10,15 +10,15 @@ from functools import partial
 import numpy as np
 
 from rondel.kernels.records import Records, records
-from rondel.kernels.simd.columns import PANEL, Array, Columns, aligned, columns_of
 from rondel.kernels.simd.packing import pack_gates, pack_gates_back
+from rondel.kernels.simd.unit_groups import PANEL, Array, Groups, aligned, count_groups
 from rondel.kernels.threads.team import Task
 from rondel.kernels.training.head import head_gradient, head_loss
 from rondel.kernels.training.records import Head, Tokens
 from rondel.kernels.training.workspace import Workspace
 
 ONE_GATE = np.zeros(1, np.int64)
-# A padded logit, whose exponential is 0.
+# A padding logit, whose exponential is 0.
 NO_LOGIT = -1e30
 PANELS_A_TASK = 2
 
@@ -28,22 +28,22 @@ class HeadWorkspace:
 
     def __init__(self, work: Workspace, vocabulary: int) -> None:
         self.work, self.vocabulary = work, vocabulary
-        self.panels = columns_of(vocabulary)
+        self.panels = count_groups(vocabulary)
         shape = work.shape
-        width, depth = self.panels * PANEL, shape.units * PANEL
+        width, depth = self.panels * PANEL, shape.groups * PANEL
         self._weight = aligned(self.panels, depth, PANEL)
-        self._weight_back = aligned(shape.units, width, PANEL)
+        self._weight_back = aligned(shape.groups, width, PANEL)
         self._bias = aligned(width)
         self._bias[:] = NO_LOGIT
         self._logits = aligned(shape.steps * shape.batch, width)
 
     @property
     def rows(self) -> int:
-        """Rows of logits."""
+        """How many rows the logits have."""
         return len(self._logits)
 
     def prepare(self, weight_VH: Array, bias_V: Array) -> None:
-        """Pack the head."""
+        """Pack the head's weights."""
         size, panels = self.vocabulary, self.panels
         pack_gates(weight_VH, size, ONE_GATE, 0, panels, self._weight)
         pack_gates_back(weight_VH, size, ONE_GATE, 0, panels, self._weight_back)
@@ -52,26 +52,26 @@ class HeadWorkspace:
     def loss_block(
         self, begin: int, rows: int, targets_TB: Tokens, scale: float, *, back: bool
     ) -> float:
-        """A block's summed loss in nats; with `back`, the gradients of `scale` times the sum."""
+        """Return a block's summed loss in nats; with `back`, compute gradients times `scale`."""
         return head_loss(self.record(), begin, rows, targets_TB, scale, int(back))
 
     def record(self) -> Records:
-        """Where everything lies now; dropout moves the head's input."""
+        """Return the head's record, which changes with dropout: that moves the head's input."""
         work = self.work
         source, is_states = work.outputs
         return records(
             Head(
                 steps=work.shape.steps,
-                units=work.shape.units,
+                groups=work.shape.groups,
                 panels=self.panels,
                 vocabulary=self.vocabulary,
                 weight=self._weight.ctypes.data,
                 weight_back=self._weight_back.ctypes.data,
                 bias=self._bias.ctypes.data,
                 logits=self._logits.ctypes.data,
-                source=Columns.of(source),
+                source=Groups.of(source),
                 source_is_states=int(is_states),
-                d_source=Columns.of(work.d_h[-1]),
+                d_source=Groups.of(work.d_h[-1]),
             )
         )
 
@@ -83,11 +83,11 @@ class HeadGradients:
         self._head = head
         self._record = head.record()
         width = head.panels * PANEL
-        self._weight = np.empty((width, head.work.shape.units * PANEL), np.float32)
+        self._weight = np.empty((width, head.work.shape.groups * PANEL), np.float32)
         self._bias = np.empty(width, np.float32)
 
     def tasks(self) -> list[Task]:
-        """What there is to sum."""
+        """Return the tasks that compute the gradients."""
         panels = self._head.panels
         return [
             partial(self._sum_rows, begin * PANEL, min(begin + PANELS_A_TASK, panels) * PANEL)
@@ -102,10 +102,10 @@ class HeadGradients:
 
     @property
     def weight(self) -> Array:
-        """Of the matrix (V, H)."""
+        """The matrix's gradient (V, H)."""
         return self._weight[: self._head.vocabulary, : self._head.work.shape.hidden_size]
 
     @property
     def bias(self) -> Array:
-        """Of the bias (V,)."""
+        """The bias's gradient (V,)."""
         return self._bias[: self._head.vocabulary]

@@ -1,4 +1,4 @@
-"""The arrays of a recurrent stack's training step.
+"""The arrays of a recurrent stack's training step, reused from step to step.
 
 T steps, B batch rows, H hidden size, L layers, V vocabulary, E input size, G gates.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from rondel.kernels.cell_kernels import CellFields, CellKernel
 from rondel.kernels.records import Records, records
-from rondel.kernels.simd.columns import NOWHERE, PANEL, Array, Columns, aligned, columns_of
+from rondel.kernels.simd.unit_groups import NOWHERE, PANEL, Array, Groups, aligned, count_groups
 from rondel.kernels.training.records import Block, Layer, RowRun
 
 FEWEST_ROWS = 4
@@ -21,7 +21,7 @@ FEWEST_ROWS = 4
 
 @dataclass(frozen=True)
 class StackShape:
-    """What arrays a step takes. The input is tokens, of a `vocabulary`, or else numbers."""
+    """The sizes of a step. Its input is tokens of a `vocabulary`, or dense."""
 
     kernel: CellKernel
     num_layers: int
@@ -30,33 +30,33 @@ class StackShape:
     batch: int
     input_size: int
     vocabulary: int = 0
-    """0 for an input of numbers (T, B, E)."""
+    """0 for a dense input (T, B, E)."""
     embedded: bool = True
-    """Whether tokens have a vector (V, E); without, the first layer has a column for each."""
+    """Whether tokens have vectors (V, E); if not, the input is one-hot."""
     threads: int = 1
 
     @property
-    def units(self) -> int:
-        """Columns of 16 hidden units."""
-        return columns_of(self.hidden_size)
+    def groups(self) -> int:
+        """How many groups of 16 hold the hidden units."""
+        return count_groups(self.hidden_size)
 
     def blocks(self) -> list[Block]:
-        """The batch's rows, shared out among the threads."""
+        """Split the batch's rows among the threads."""
         count = max(1, min(self.threads, self.batch // FEWEST_ROWS))
         edges = [self.batch * i // count for i in range(count + 1)]
         return [Block(begin=begin, rows=end - begin) for begin, end in itertools.pairwise(edges)]
 
 
-UNITS_A_TASK = 4
+GROUPS_A_TASK = 4
 
 
-def unit_ranges(units: int) -> list[tuple[int, int]]:
-    """Units as `begin`, `end`: those that one task packs, or sums the gradients of."""
-    return [(begin, min(begin + UNITS_A_TASK, units)) for begin in range(0, units, UNITS_A_TASK)]
+def group_ranges(groups: int) -> list[tuple[int, int]]:
+    """Split groups into ranges (`begin`, `end`), one for each task."""
+    return [(i, min(i + GROUPS_A_TASK, groups)) for i in range(0, groups, GROUPS_A_TASK)]
 
 
 class Workspace:
-    """Arrays of one step. `forward` fills them, `backward` uses them up."""
+    """Arrays of one step. `forward` fills them; `backward` overwrites the gates."""
 
     def __init__(self, shape: StackShape) -> None:
         self.shape, self.slots = shape, shape.kernel.slots
@@ -64,18 +64,18 @@ class Workspace:
         self.block_records = records(*self.blocks)
         self.gates_of_input = np.array(self.slots.input, np.int64)
         self.gates_of_hidden = np.array(self.slots.hidden, np.int64)
-        layers, units, rows = shape.num_layers, shape.units, shape.steps * shape.batch
+        layers, groups, rows = shape.num_layers, shape.groups, shape.steps * shape.batch
         states = (shape.steps + 1) * shape.batch
         has_c, keeps = shape.kernel.has_c, shape.kernel.keeps
-        self.gates = aligned(layers, units, rows, self.slots.count * PANEL)
-        self.h = aligned(layers, units, states, PANEL)
-        self.c = aligned(layers, units, states, PANEL) if has_c else None
-        self.kept = aligned(layers, units, rows, PANEL) if keeps else None
-        self.d_h = aligned(layers, units, states, PANEL)
-        self.d_c = aligned(layers, units, shape.batch, PANEL)
+        self.gates = aligned(layers, groups, rows, self.slots.count * PANEL)
+        self.h = aligned(layers, groups, states, PANEL)
+        self.c = aligned(layers, groups, states, PANEL) if has_c else None
+        self.kept = aligned(layers, groups, rows, PANEL) if keeps else None
+        self.d_h = aligned(layers, groups, states, PANEL)
+        self.d_c = aligned(layers, groups, shape.batch, PANEL)
         self.masked: list[Array | None] = [None] * layers
         self._masks: Array | None = None
-        self._room_for_masked: Array | None = None
+        self._masked_memory: Array | None = None
         self._pack_arrays()
         self._input_arrays()
         self._row_runs()
@@ -84,32 +84,32 @@ class Workspace:
 
     def _pack_arrays(self) -> None:
         shape, slots = self.shape, self.slots
-        units, hidden = shape.units, len(slots.hidden)
+        groups, hidden = shape.groups, len(slots.hidden)
         inputs = len(slots.input)
-        depth = units * PANEL
+        depth = groups * PANEL
         layers = shape.num_layers
-        self.hidden_panels = aligned(layers, units * hidden, depth, PANEL)
-        self.hidden_panels_back = aligned(layers, units, units * hidden * PANEL, PANEL)
-        sizes = [columns_of(shape.input_size)] + [units] * (layers - 1)
-        self.input_panels = [aligned(units * inputs, size * PANEL, PANEL) for size in sizes]
-        self.input_panels_back = [aligned(size, units * inputs * PANEL, PANEL) for size in sizes]
-        self.bias = aligned(layers, units, slots.count, PANEL)
+        self.hidden_panels = aligned(layers, groups * hidden, depth, PANEL)
+        self.hidden_panels_back = aligned(layers, groups, groups * hidden * PANEL, PANEL)
+        sizes = [count_groups(shape.input_size)] + [groups] * (layers - 1)
+        self.input_panels = [aligned(groups * inputs, size * PANEL, PANEL) for size in sizes]
+        self.input_panels_back = [aligned(size, groups * inputs * PANEL, PANEL) for size in sizes]
+        self.bias = aligned(layers, groups, slots.count, PANEL)
 
     def _input_arrays(self) -> None:
-        """The first layer's input: columns of numbers, or the vectors of all tokens."""
+        """Allocate the first layer's input: a dense one, or the vectors of all tokens."""
         shape = self.shape
-        columns = columns_of(shape.input_size)
+        groups = count_groups(shape.input_size)
         if shape.vocabulary:
-            self.table = aligned(shape.units, shape.vocabulary, self.slots.count * PANEL)
+            self.table = aligned(shape.groups, shape.vocabulary, self.slots.count * PANEL)
             self.d_table = aligned(*self.table.shape)
-            self.source = aligned(columns, shape.vocabulary, PANEL)
-            self.d_source = aligned(columns, shape.vocabulary, PANEL)
+            self.source = aligned(groups, shape.vocabulary, PANEL)
+            self.d_source = aligned(groups, shape.vocabulary, PANEL)
         else:
-            self.source = aligned(columns, shape.steps * shape.batch, PANEL)
-            self.d_source = aligned(columns, (shape.steps + 1) * shape.batch, PANEL)
+            self.source = aligned(groups, shape.steps * shape.batch, PANEL)
+            self.d_source = aligned(groups, (shape.steps + 1) * shape.batch, PANEL)
 
     def _row_runs(self) -> None:
-        """Which rows a gradient's sums go over, beside those of the gates."""
+        """List the rows that match those of the gates, in each array that weights multiply."""
         steps = self.shape.steps
 
         def runs(others: Callable[[Block], int]) -> Records:
@@ -126,12 +126,12 @@ class Workspace:
         self.runs_of_vocabulary = records(RowRun(first=0, other=0, rows=self.shape.vocabulary))
 
     def source_of(self, layer: int) -> tuple[Array, bool]:
-        """A layer's input (units, rows, 16), and whether its rows are those of states."""
+        """Return a layer's input (groups, rows, 16), and whether it is in rows of states."""
         return (self.source, False) if layer == 0 else self._outputs_of(layer - 1)
 
     @property
     def outputs(self) -> tuple[Array, bool]:
-        """The last layer's output, as `source_of` has it."""
+        """The last layer's output (groups, rows, 16), and whether it is in rows of states."""
         return self._outputs_of(self.shape.num_layers - 1)
 
     def _outputs_of(self, layer: int) -> tuple[Array, bool]:
@@ -145,37 +145,37 @@ class Workspace:
             cell=cell,
             steps=shape.steps,
             batch=shape.batch,
-            units=shape.units,
+            groups=shape.groups,
             vocabulary=shape.vocabulary,
-            table=Columns.of(self.table) if first and shape.vocabulary else NOWHERE,
-            input_units=len(source),
-            source=Columns.of(source),
+            table=Groups.of(self.table) if first and shape.vocabulary else NOWHERE,
+            input_groups=len(source),
+            source=Groups.of(source),
             source_is_states=int(is_states),
-            d_source=NOWHERE if first else Columns.of(self.d_h[layer - 1]),
+            d_source=NOWHERE if first else Groups.of(self.d_h[layer - 1]),
             input_panels=self.input_panels[layer].ctypes.data,
             input_panels_back=self.input_panels_back[layer].ctypes.data,
             hidden_panels=self.hidden_panels[layer].ctypes.data,
             hidden_panels_back=self.hidden_panels_back[layer].ctypes.data,
             bias=self.bias[layer].ctypes.data,
-            gates=Columns.of(self.gates[layer]),
-            h=Columns.of(self.h[layer]),
-            c=NOWHERE if self.c is None else Columns.of(self.c[layer]),
-            kept=NOWHERE if self.kept is None else Columns.of(self.kept[layer]),
-            d_h=Columns.of(self.d_h[layer]),
-            d_c=Columns.of(self.d_c[layer]),
+            gates=Groups.of(self.gates[layer]),
+            h=Groups.of(self.h[layer]),
+            c=NOWHERE if self.c is None else Groups.of(self.c[layer]),
+            kept=NOWHERE if self.kept is None else Groups.of(self.kept[layer]),
+            d_h=Groups.of(self.d_h[layer]),
+            d_c=Groups.of(self.d_c[layer]),
             mask=NOWHERE,
             mask_steps=0,
             masked=NOWHERE,
         )
 
-    def ask_for_source_gradient(self, asked: bool) -> None:
-        """Whether `backward` goes on to an input of numbers."""
-        self.layers[0]["d_source"] = Columns.of(self.d_source) if asked else NOWHERE
+    def request_source_gradient(self, requested: bool) -> None:
+        """Set whether `backward` computes the gradient of a dense input."""
+        self.layers[0]["d_source"] = Groups.of(self.d_source) if requested else NOWHERE
 
     def set_masks(self, masks: Array | None) -> None:
-        """What each layer's output is multiplied by, (L, units, rows, 16); None for nothing.
+        """Set the factors of each layer's output, (L, groups, rows, 16); None for no dropout.
 
-        Rows are those of the gates, or the batch's if one mask serves all steps.
+        Rows are those of gates, or the batch's to use one mask for all steps.
         """
         if masks is None and self._masks is None:
             return
@@ -186,16 +186,16 @@ class Workspace:
                 self.masked[number] = None
             else:
                 masked = self._masked_arrays()[number]
-                layer["mask"] = Columns.of(masks[number])
+                layer["mask"] = Groups.of(masks[number])
                 layer["mask_steps"] = masks.shape[2] // shape.batch
-                layer["masked"] = Columns.of(masked)
+                layer["masked"] = Groups.of(masked)
                 self.masked[number] = masked
             source, is_states = self.source_of(number)
-            layer["source"] = Columns.of(source)
+            layer["source"] = Groups.of(source)
             layer["source_is_states"] = int(is_states)
         self._masks = masks
 
     def _masked_arrays(self) -> Array:
-        if self._room_for_masked is None:
-            self._room_for_masked = aligned(*self.gates.shape[:3], PANEL)
-        return self._room_for_masked
+        if self._masked_memory is None:
+            self._masked_memory = aligned(*self.gates.shape[:3], PANEL)
+        return self._masked_memory

@@ -1,4 +1,4 @@
-"""Streams that write: each goes on from its own last token, many at a step.
+"""The pass over streams that feed themselves: each step chooses the next token of each stream.
 
 B rows (streams), V vocabulary, H hidden size, L layers.
 """
@@ -27,64 +27,63 @@ from rondel.kernels.inference.step import (
 )
 from rondel.kernels.inference.token_by import TokenBy
 from rondel.kernels.records import Records, records
-from rondel.kernels.simd.columns import (
+from rondel.kernels.simd.unit_groups import (
     BYTES,
     CACHE_LINE,
     NOWHERE,
     PANEL,
     Array,
-    Columns,
+    Groups,
     aligned,
-    from_columns,
+    from_groups,
     from_row,
-    to_columns,
+    to_groups,
 )
 from rondel.kernels.threads.barrier import wait_for_all
 from rondel.kernels.threads.team import Task
 
 
 class StreamArrays(NamedTuple):
-    """What `write` reads and writes of all streams, the block's and others."""
+    """Arrays of all streams that `write_tokens` reads and writes."""
 
     tokens: Integers
     """Each stream's last token, (copies, streams)."""
     used: Integers
-    """How many uniform numbers each has used, (copies, streams)."""
+    """How many uniform numbers each stream has used, (copies, streams)."""
     modes: Integers
-    """A `TokenBy` each."""
+    """Each stream's `TokenBy`."""
     temperatures: npt.NDArray[np.float64]
     uniforms: npt.NDArray[np.float64]
     """(streams, steps)."""
     begins_word: npt.NDArray[np.bool_]
     """For each token, whether a word begins after it."""
     out: Integers
-    """(steps, streams): `NO_DISTRIBUTION` where the logits were none."""
+    """The chosen tokens, (steps, streams); `NO_DISTRIBUTION` where the logits are not finite."""
 
 
 @compiled
-def write(
+def write_tokens(
     runs: Records, layers: Records, worker: int, parity: int, place: int, streams: StreamArrays
 ) -> None:
-    """Write `len(out)` tokens of each of the run's B streams: those from `place` on.
+    """Write `len(out)` tokens of each of the run's B streams, which begin at index `place`.
 
-    The states of a step are in one of two places, and go to the other: `parity` says where they
-    begin. A stream alone is drawn for by every worker, each in a copy of its own; of several each
-    worker draws for some.
+    States are double-buffered: `parity` is the buffer of the first step's old states. If there is
+    one stream, every worker draws its token, in a copy; of several, each worker draws for some.
     """
     run = runs[0]
     workers, rows, count = run.workers, run.rows, run.layers
-    begin = share_begin(run.units, worker, workers)
-    end = share_begin(run.units, worker + 1, workers)
+    begin = share_begin(run.groups, worker, workers)
+    end = share_begin(run.groups, worker + 1, workers)
     panels = run.head.panels
     first = share_begin(panels, worker, workers)
     last = share_begin(panels, worker + 1, workers)
     scratch = scratch_of(run, worker)
     copy = 0
-    own_begin, own_end = (
+    row_begin, row_end = (
         share_begin(rows, worker, workers), share_begin(rows, worker + 1, workers)
     )  # fmt: skip
     if rows == 1:
-        copy, own_begin, own_end = worker, 0, 1
+        copy, row_begin, row_end = worker, 0, 1
     tokens = streams.tokens[copy, place:]
     gates = from_row(run.gates, 0)
     rounds = 0
@@ -105,7 +104,7 @@ def write(
         if workers > 1:
             rounds += 1
             wait_for_all(run.arrivals, workers, rounds)
-        for row in range(own_begin, own_end):
+        for row in range(row_begin, row_end):
             logits = run.head.logits + BYTES * row * panels * PANEL
             _choose(streams, copy, step, place + row, logits, panels * PANEL, scratch)
         if workers > 1 and rows > 1:
@@ -141,24 +140,24 @@ def _choose(
     streams.tokens[copy, stream] = max(token, 0)
 
 
-class Writing:
-    """Room for streams that write: so many places, of which the first few are in use."""
+class StreamBuffers:
+    """The arrays of up to `capacity` streams, of which the first few places are in use."""
 
     def __init__(
         self, model: PackedModel, capacity: int, threads: int, forbidden: int | None
     ) -> None:
         self._model, self.capacity, self.threads = model, capacity, threads
-        layers, units = model.num_layers, model.units
-        self._h = aligned(2, layers, units, capacity, PANEL)
-        self._c = aligned(layers, units, capacity, PANEL) if model.kernel.has_c else None
+        layers, groups = model.num_layers, model.groups
+        self._h = aligned(2, layers, groups, capacity, PANEL)
+        self._c = aligned(layers, groups, capacity, PANEL) if model.kernel.has_c else None
         self._states = States(
-            h=Columns.of(self._h[0, 0]),
+            h=Groups.of(self._h[0, 0]),
             h_step=self._h[0].size,
             h_layer=self._h[0, 0].size,
-            c=NOWHERE if self._c is None else Columns.of(self._c[0]),
+            c=NOWHERE if self._c is None else Groups.of(self._c[0]),
             c_layer=self._h[0, 0].size,
         )
-        self._gates = aligned(units, capacity, model.kernel.slots.count * PANEL)
+        self._gates = aligned(groups, capacity, model.kernel.slots.count * PANEL)
         self._scratch = aligned(threads, model.scratch_bytes(capacity), dtype=np.uint8)
         self._arrivals = np.zeros(CACHE_LINE, np.int64)
         self._logits = aligned(capacity, model.panels * PANEL)
@@ -173,16 +172,16 @@ class Writing:
     def put(
         self, place: int, state: Sequence[Array], token: int, mode: TokenBy, temperature: float
     ) -> None:
-        """Add a stream, with a state (L, 1, H) for each of the cell's states."""
+        """Write a stream to a place, with a state (L, 1, H) for each of the cell's states."""
         for layer in range(self._model.num_layers):
-            to_columns(state[0][layer], self._h[self._parity, layer], place)
+            to_groups(state[0][layer], self._h[self._parity, layer], place)
             if self._c is not None:
-                to_columns(state[1][layer], self._c[layer], place)
+                to_groups(state[1][layer], self._c[layer], place)
         self.tokens[0, place] = token
         self._modes[place], self._temperatures[place] = mode, temperature
 
     def move(self, source: int, target: int) -> None:
-        """Put one stream into the place of another, which is gone."""
+        """Move a stream to another place, overwriting the stream there."""
         self._h[:, :, :, target] = self._h[:, :, :, source]
         if self._c is not None:
             self._c[:, :, target] = self._c[:, :, source]
@@ -190,15 +189,15 @@ class Writing:
             array[target] = array[source]
 
     def state(self, place: int) -> tuple[Array, ...]:
-        """A copy of a stream's state before its last token, as `put` takes it."""
+        """Return a copy of a stream's state before its last token, as for `put`."""
         size = self._model.size
-        h = np.stack([from_columns(part, size, place, 1) for part in self._h[self._parity]])
+        h = np.stack([from_groups(part, size, place, 1) for part in self._h[self._parity]])
         if self._c is None:
             return (h,)
-        return h, np.stack([from_columns(part, size, place, 1) for part in self._c])
+        return h, np.stack([from_groups(part, size, place, 1) for part in self._c])
 
     def logits(self, place: int) -> Array:
-        """A stream's logits (V,) after its last step; the forbidden token's is -inf."""
+        """Return a stream's logits (V,) after its last step; the forbidden token's is -inf."""
         logits: Array = self._logits[place, : self._model.vocabulary].copy()
         return logits
 
@@ -211,10 +210,10 @@ class Writing:
         begins_word: npt.NDArray[np.bool_],
         out: Integers,
     ) -> list[Task]:
-        """The parts of `len(out)` steps of the first `rows` streams.
+        """Return the tasks of `len(out)` steps of the first `rows` streams.
 
-        Either the streams are shared out in blocks, which need not wait for each other, or the
-        units among workers, which run at the same time.
+        Either the streams are split into independent `blocks`, or the units among `workers`, whose
+        tasks must run at the same time.
         """
         self._arrivals[0] = 0
         self.tokens[1:] = self.tokens[0]
@@ -232,14 +231,14 @@ class Writing:
             begin, end = rows * number // blocks, rows * (number + 1) // blocks
             run = self._block(begin, end, workers, number)
             tasks += [
-                partial(write, run, self._model.layers, worker, self._parity, begin, streams)
+                partial(write_tokens, run, self._model.layers, worker, self._parity, begin, streams)
                 for worker in range(workers)
             ]
         self._parity = (self._parity + len(out)) % 2
         return tasks
 
     def _block(self, begin: int, end: int, workers: int, number: int) -> Records:
-        """The run of some of the streams, with scratch memory of its own."""
+        """Return the run of streams `begin` to `end`, with block `number`'s scratch memory."""
         key = begin, end, workers, number
         if key not in self._blocks:
             self._blocks[key] = records(
@@ -249,8 +248,8 @@ class Writing:
                     workers=workers,
                     states=replace(
                         self._states,
-                        h=Columns.of(self._h[0, 0, :, begin:]),
-                        c=NOWHERE if self._c is None else Columns.of(self._c[0, :, begin:]),
+                        h=Groups.of(self._h[0, 0, :, begin:]),
+                        c=NOWHERE if self._c is None else Groups.of(self._c[0, :, begin:]),
                     ),
                     gates=self._gates[:, begin:],
                     arrivals=self._arrivals,

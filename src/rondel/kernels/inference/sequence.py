@@ -1,4 +1,4 @@
-"""Reading tokens: whole sequences of several streams, layer by layer.
+"""The pass over whole sequences of tokens, of several streams, layer by layer.
 
 T steps, B rows (streams), V vocabulary, H hidden size, L layers.
 """
@@ -21,30 +21,30 @@ from rondel.kernels.inference.step import (
     state_at,
 )
 from rondel.kernels.records import Records, records
-from rondel.kernels.simd.columns import (
+from rondel.kernels.simd.unit_groups import (
     CACHE_LINE,
     NOWHERE,
     PANEL,
     Array,
-    Columns,
+    Groups,
     aligned,
-    from_columns,
+    from_groups,
     from_row,
-    to_columns,
+    to_groups,
 )
 from rondel.kernels.threads.barrier import wait_for_all
 
 
 @compiled
-def read(runs: Records, layers: Records, worker: int, tokens: Integers) -> None:
-    """Read tokens (T * B), layer by layer: states of every step, and logits if they are asked for.
+def read_sequence(runs: Records, layers: Records, worker: int, tokens: Integers) -> None:
+    """Compute every step's states for tokens (T * B), and logits if the run has memory for them.
 
-    All of a layer's input gates are one product; then the recurrence goes from step to step.
+    All of a layer's input gates are one product; its recurrence then goes step by step.
     """
     run = runs[0]
     workers, steps, rows, count = run.workers, run.steps, run.rows, run.layers
-    begin = share_begin(run.units, worker, workers)
-    end = share_begin(run.units, worker + 1, workers)
+    begin = share_begin(run.groups, worker, workers)
+    end = share_begin(run.groups, worker + 1, workers)
     scratch = scratch_of(run, worker)
     rounds = 0
     for number in range(count):
@@ -65,31 +65,31 @@ def read(runs: Records, layers: Records, worker: int, tokens: Integers) -> None:
             add_head(run, steps * rows, state_at(run, 1, count - 1), begin, end, scratch)
 
 
-class Reading:
-    """The arrays of one reading of T steps by B rows."""
+class SequenceBuffers:
+    """The arrays of one pass over T steps by B rows."""
 
     def __init__(
         self, model: PackedModel, steps: int, rows: int, workers: int, *, logits: bool
     ) -> None:
         self._model, self._steps, self._rows = model, steps, rows
-        layers, units = model.num_layers, model.units
+        layers, groups = model.num_layers, model.groups
         if rows == 1:
-            # One row's units lie together, so that a product reads them as one run of numbers.
-            self._h = aligned(layers, steps + 1, units * PANEL)
-            h = Columns(address=self._h.ctypes.data, unit=PANEL, row=units * PANEL)
-            h_step = units * PANEL
+            # One row's groups are contiguous, so that a product need not skip between them.
+            self._h = aligned(layers, steps + 1, groups * PANEL)
+            h = Groups(address=self._h.ctypes.data, group=PANEL, row=groups * PANEL)
+            h_step = groups * PANEL
         else:
-            self._h = aligned(layers, units, (steps + 1) * rows, PANEL)
-            h, h_step = Columns.of(self._h[0]), rows * PANEL
-        self._c = aligned(layers, units, rows, PANEL) if model.kernel.has_c else None
+            self._h = aligned(layers, groups, (steps + 1) * rows, PANEL)
+            h, h_step = Groups.of(self._h[0]), rows * PANEL
+        self._c = aligned(layers, groups, rows, PANEL) if model.kernel.has_c else None
         states = States(
             h=h,
             h_step=h_step,
             h_layer=self._h[0].size,
-            c=NOWHERE if self._c is None else Columns.of(self._c[0]),
-            c_layer=units * rows * PANEL,
+            c=NOWHERE if self._c is None else Groups.of(self._c[0]),
+            c_layer=groups * rows * PANEL,
         )
-        self._gates = np.empty((units, steps * rows, model.kernel.slots.count * PANEL), np.float32)
+        self._gates = np.empty((groups, steps * rows, model.kernel.slots.count * PANEL), np.float32)
         self._logits = np.empty((steps * rows if logits else 0, model.panels * PANEL), np.float32)
         self._arrivals = np.zeros(CACHE_LINE, np.int64)
         self._scratch = aligned(workers, model.scratch_bytes(steps * rows), dtype=np.uint8)
@@ -108,44 +108,44 @@ class Reading:
         )
 
     def begin(self, state: Sequence[Array]) -> None:
-        """Begin from a state (L, B, H) for each of the cell's states."""
+        """Set the initial state: (L, B, H) for each of the cell's states."""
         self._arrivals[0] = 0
         if self._rows == 1:
             self._h[:, 0, : self._model.size] = state[0][:, 0]
         for layer in range(self._model.num_layers):
             if self._rows != 1:
-                to_columns(state[0][layer], self._h[layer])
+                to_groups(state[0][layer], self._h[layer])
             if self._c is not None:
-                to_columns(state[1][layer], self._c[layer])
+                to_groups(state[1][layer], self._c[layer])
 
-    def read(self, worker: int, tokens: Integers) -> None:
-        """A worker's share of reading tokens (T * B)."""
-        read(self._run, self._model.layers, worker, tokens)
+    def run(self, worker: int, tokens: Integers) -> None:
+        """Run a worker's share of the pass over tokens (T * B)."""
+        read_sequence(self._run, self._model.layers, worker, tokens)
 
     def logits(self) -> Array:
-        """After each token (T, B, V), where they were asked for."""
+        """Return the logits (T, B, V) after each token."""
         logits_TBV = self._logits.reshape(self._steps, self._rows, -1)
         logits: Array = np.ascontiguousarray(logits_TBV[..., : self._model.vocabulary])
         return logits
 
     def outputs(self, layer: int = -1) -> Array:
-        """A layer's outputs after each token (T, B, H)."""
+        """Return a layer's outputs (T, B, H) after each token."""
         size = self._model.size
         if self._rows == 1:
-            alone: Array = self._h[layer, 1:, None, :size].copy()
-            return alone
+            outputs: Array = self._h[layer, 1:, None, :size].copy()
+            return outputs
         count = self._steps * self._rows
-        part = from_columns(self._h[layer], size, self._rows, count)
+        part = from_groups(self._h[layer], size, self._rows, count)
         return part.reshape(self._steps, self._rows, size)
 
     def last_state(self) -> tuple[Array, ...]:
-        """The state after the last step, (L, B, H) for each of the cell's states."""
+        """Return the state after the last step, (L, B, H) for each of the cell's states."""
         size = self._model.size
         if self._rows == 1:
             h = self._h[:, -1:, :size].copy()
         else:
             first = self._steps * self._rows
-            h = np.stack([from_columns(part, size, first, self._rows) for part in self._h])
+            h = np.stack([from_groups(part, size, first, self._rows) for part in self._h])
         if self._c is None:
             return (h,)
-        return h, np.stack([from_columns(part, size, 0, self._rows) for part in self._c])
+        return h, np.stack([from_groups(part, size, 0, self._rows) for part in self._c])
