@@ -1,4 +1,4 @@
-"""Every registered cell in torch: the step is the truth, in any chunking, and it speaks PyTorch."""
+"""Every registered cell in torch: layers and stacks in any chunking, and against torch.nn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ every_torch_cell = pytest.mark.parametrize(
 
 
 def inputs(cell: Cell, layers: int | None = None) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-    """A sequence, and a state that is not zero: that of a text under way."""
+    """A sequence, and a state that is not zero, as within a text."""
     generator = torch.Generator().manual_seed(3)
     x_TBE = torch.randn(T, B, E, generator=generator)
     shape = (B, H) if layers is None else (layers, B, H)
@@ -65,7 +65,7 @@ def assert_close(left: Any, right: Any, tolerance: float = 1e-5) -> None:
 
 
 @every_torch_cell
-def test_pytorchs_layer_the_stepped_one_and_numpy_agree(cell: Cell) -> None:
+def test_torch_layer_stepped_layer_and_numpy_agree(cell: Cell) -> None:
     fast, stepped = twins(cell)
     x_TBE, state = inputs(cell)
     arrays = LayerParameters(*(p.detach().numpy() for p in fast.parameters_by_name().values()))
@@ -100,7 +100,7 @@ def test_both_layers_have_the_same_gradients(cell: Cell) -> None:
 
 @pytest.mark.parametrize("build", [recurrent_layer, SteppedLayer])
 @every_cell
-def test_three_thirds_are_one_pass_of_a_layer(cell: Cell, build: Any) -> None:
+def test_three_chunks_equal_one_pass_of_a_layer(cell: Cell, build: Any) -> None:
     layer: RecurrentLayer = build(cell, E, H)
     x_TBE, state = inputs(cell)
     whole_TBH, last = layer(x_TBE, state)
@@ -115,7 +115,7 @@ def test_three_thirds_are_one_pass_of_a_layer(cell: Cell, build: Any) -> None:
 
 @pytest.mark.parametrize("layers", [1, 3])
 @every_cell
-def test_three_thirds_and_single_steps_are_one_pass_of_a_stack(cell: Cell, layers: int) -> None:
+def test_three_chunks_and_single_steps_equal_one_pass_of_a_stack(cell: Cell, layers: int) -> None:
     stack = RecurrentStack(cell, E, H, layers)
     x_TBE, begin = inputs(cell, layers)
     whole_TBH, last = stack(x_TBE, begin)
@@ -131,8 +131,8 @@ def test_three_thirds_and_single_steps_are_one_pass_of_a_stack(cell: Cell, layer
 
 
 @every_torch_cell
-def test_a_stack_is_the_many_layered_module_of_torch(cell: Cell) -> None:
-    """Its arrays go by the same names into torch.nn's own module, which then does the same."""
+def test_a_stack_equals_torchs_multi_layer_module(cell: Cell) -> None:
+    """Its arrays, under the same names, load into torch.nn's module, which then agrees with it."""
     stack = RecurrentStack(cell, E, H, 2)
     options = {"nonlinearity": cell.nonlinearity} if hasattr(cell, "nonlinearity") else {}
     module = getattr(torch.nn, type(cell).__name__)(E, H, 2, **options)
@@ -148,9 +148,7 @@ def test_a_stack_is_the_many_layered_module_of_torch(cell: Cell) -> None:
 
 @pytest.mark.parametrize("build", [recurrent_layer, SteppedLayer])
 @every_cell
-def test_parameters_start_in_their_bound_and_chosen_biases_as_chosen(
-    cell: Cell, build: Any
-) -> None:
+def test_parameters_start_within_the_bound_and_biases_as_chosen(cell: Cell, build: Any) -> None:
     if hasattr(cell, "forget_bias"):
         cell = dataclasses.replace(cell, forget_bias=1.5)  # type: ignore[type-var]
     layer = build(cell, E, H)
@@ -178,7 +176,7 @@ def test_parameters_start_in_their_bound_and_chosen_biases_as_chosen(
         ({"level": "char", "forget_bias": 1.0}, 1.0),
     ],
 )
-def test_the_forget_gate_of_an_lstm_starts_as_chosen(settings: dict[str, Any], bias: float) -> None:
+def test_the_forget_bias_of_an_lstm_starts_as_chosen(settings: dict[str, Any], bias: float) -> None:
     shape = {"hidden_size": H, "embedding_size": E, "num_layers": 2, "dropout": 0.0}
     config = resolve(
         Settings({**shape, **settings, "embedding_dropout": 0.0}), TextFacts(5, 10**6)
@@ -190,7 +188,7 @@ def test_the_forget_gate_of_an_lstm_starts_as_chosen(settings: dict[str, Any], b
 
 
 @pytest.mark.parametrize("name", cells)
-def test_a_cell_goes_through_everything(name: str, tmp_path: Path, coffee: str) -> None:
+def test_a_cell_trains_resumes_loads_and_samples(name: str, tmp_path: Path, coffee: str) -> None:
     settings: dict[str, Any] = {
         "cell": name,
         "num_layers": 2,

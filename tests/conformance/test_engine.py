@@ -1,4 +1,4 @@
-"""Every registered cell in the NumPy engine: the step is the truth, and it speaks PyTorch."""
+"""The NumPy engine of every registered cell: sequences against steps, and against PyTorch."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def tokens_TB():
 
 @pytest.fixture
 def state(engine):
-    """A state that is not zero: that of a text under way."""
+    """A state that is not zero, as within a text."""
     rng = np.random.default_rng(2)
     return tuple(
         rng.uniform(-0.9, 0.9, part.shape).astype(np.float32)
@@ -96,7 +96,7 @@ def state(engine):
 
 
 def assert_same(left, right):
-    """But for the order in which a BLAS adds up, which differs by processor and by shape."""
+    """Compare up to the order of a BLAS's sums, which differs by processor and by shape."""
     np.testing.assert_allclose(left, right, rtol=1e-5, atol=2e-6)
     assert left.dtype == right.dtype == np.float32
 
@@ -107,7 +107,7 @@ def assert_same_states(left, right):
         assert_same(one, other)
 
 
-def test_a_sequence_is_its_steps(engine, tokens_TB, state):
+def test_a_sequence_equals_its_steps(engine, tokens_TB, state):
     logits_TBV, last = engine.sequence(tokens_TB, state)
     assert logits_TBV.shape == (STEPS, BATCH, VOCAB)
     for t, tokens_B in enumerate(tokens_TB):
@@ -116,7 +116,7 @@ def test_a_sequence_is_its_steps(engine, tokens_TB, state):
     assert_same_states(state, last)
 
 
-def test_three_thirds_are_one_pass(engine, tokens_TB, state):
+def test_three_chunks_equal_one_pass(engine, tokens_TB, state):
     logits_TBV, last = engine.sequence(tokens_TB, state)
     parts = []
     for third_TB in np.split(tokens_TB, 3):
@@ -126,25 +126,25 @@ def test_three_thirds_are_one_pass(engine, tokens_TB, state):
     assert_same_states(state, last)
 
 
-def test_to_advance_is_a_sequence_without_logits(engine, tokens_TB, state):
+def test_advance_gives_the_state_of_sequence(engine, tokens_TB, state):
     assert_same_states(engine.advance(tokens_TB, state), engine.sequence(tokens_TB, state)[1])
 
 
-def test_all_layers_outputs_are_those_of_the_first_layers_alone(
+def test_layer_outputs_equal_those_of_stacks_of_the_first_layers(
     engine, config, weights, tokens_TB, state
 ):
     outputs_LTBH, last = engine.layer_outputs(tokens_TB, state)
     np.testing.assert_array_equal(outputs_LTBH[-1], engine.outputs(tokens_TB, state)[0])
     for count in range(1, config.num_layers + 1):
         alone = NumpyEngine(dataclasses.replace(config, num_layers=count), weights)
-        outputs_TBH, own = alone.outputs(tokens_TB, tuple(part[:count] for part in state))
+        outputs_TBH, end = alone.outputs(tokens_TB, tuple(part[:count] for part in state))
         np.testing.assert_array_equal(outputs_LTBH[count - 1], outputs_TBH)
-        for one, other in zip(own, last, strict=True):
+        for one, other in zip(end, last, strict=True):
             np.testing.assert_array_equal(one, other[:count])
 
 
-def test_a_constant_input_is_a_part_of_every_input(config, weights, tokens_TB, state):
-    """A stack that reads z beside each token, by the cell's own steps over both."""
+def test_a_constant_input_is_joined_to_every_input(config, weights, tokens_TB, state):
+    """A stack that reads z besides each token, against the cell's steps over both."""
     constant = 5
     rng = np.random.default_rng(3)
     z_BZ = rng.uniform(-1, 1, (BATCH, constant)).astype(np.float32)
@@ -166,19 +166,19 @@ def test_a_constant_input_is_a_part_of_every_input(config, weights, tokens_TB, s
         assert_same(outputs_BH, x)
 
 
-def test_a_batch_is_its_streams(engine, tokens_TB, state):
+def test_a_batch_equals_its_streams(engine, tokens_TB, state):
     logits_TBV, last = engine.sequence(tokens_TB, state)
     step_BV, _ = engine.step(tokens_TB[0], state)
     for b in range(BATCH):
         one = slice(b, b + 1)
-        own = tuple(part[:, one] for part in state)
-        logits, own_last = engine.sequence(tokens_TB[:, one], own)
+        begin = tuple(part[:, one] for part in state)
+        logits, end = engine.sequence(tokens_TB[:, one], begin)
         assert_same(logits, logits_TBV[:, one])
-        assert_same_states(own_last, tuple(part[:, one] for part in last))
-        assert_same(engine.step(tokens_TB[0, one], own)[0], step_BV[one])
+        assert_same_states(end, tuple(part[:, one] for part in last))
+        assert_same(engine.step(tokens_TB[0, one], begin)[0], step_BV[one])
 
 
-def test_what_goes_in_is_left_alone_and_what_came_out_stays(engine, tokens_TB, state):
+def test_calls_change_neither_their_input_nor_earlier_results(engine, tokens_TB, state):
     before = tuple(part.copy() for part in state)
     logits, after = engine.step(tokens_TB[0], state)
     kept = logits.copy(), tuple(part.copy() for part in after)
@@ -203,12 +203,12 @@ def test_a_text_starts_from_zeros(engine, config):
     [variant for variant in VARIANTS if hasattr(torch.nn, variant[0].upper())],
     ids="-".join,
 )
-def test_the_same_weights_in_torch_give_the_same(engine, config, weights, tokens_TB, state):
+def test_logits_and_states_equal_torchs(engine, config, weights, tokens_TB, state):
     options = {"nonlinearity": config.own["nonlinearity"]} if config.cell == "rnn" else {}
     inputs = config.embedding_size or VOCAB
     core = getattr(torch.nn, config.cell.upper())(inputs, HIDDEN, config.num_layers, **options)
-    own = {k.removeprefix("core."): torch.from_numpy(v) for k, v in weights.items() if "core." in k}
-    core.load_state_dict(own)
+    arrays = {k[5:]: torch.from_numpy(v) for k, v in weights.items() if k.startswith("core.")}
+    core.load_state_dict(arrays)
     table = weights.get("embedding.weight", np.eye(VOCAB, dtype=np.float32))
     head = weights["embedding.weight" if config.tie_weights else "head.weight"]
     parts = tuple(map(torch.from_numpy, state))
@@ -231,7 +231,7 @@ def test_every_torch_cell_is_compared():
 
 
 @pytest.mark.parametrize("cell", cells)
-def test_a_cell_without_a_kernel_runs_in_numpy_and_says_what_that_cannot(cell):
+def test_a_cell_without_a_kernel_runs_in_numpy_and_refuses_int8(cell):
     config, weights = random_model(cell)
     if has_kernel(build_cell(config)):
         assert not isinstance(build_engine(config, weights), NumpyEngine)

@@ -1,6 +1,6 @@
-"""Gradients: every cell's against numeric ones, and the reference's, derived by hand, as well.
+"""Gradients: every cell's against numeric ones, and the reference's against numeric and torch's.
 
-A cell may do without a reference; one that has it is held against it.
+A cell need not have a reference; one that has it must agree with it.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def batch(model: Model) -> tuple[Array, Array, State]:
 
 
 @pytest.mark.parametrize(("name", "nonlinearity"), list(variants()))
-def test_a_cells_own_gradients_are_its_numeric_ones(name: str, nonlinearity: str) -> None:
-    """What autograd makes of `pointwise`, by input, state and every parameter."""
+def test_a_cells_gradients_equal_numeric_ones(name: str, nonlinearity: str) -> None:
+    """Autograd's gradients through `pointwise`, by input, state and every parameter."""
     torch.manual_seed(4)
     layer = SteppedLayer(build_cell(model_config(cell=name, nonlinearity=nonlinearity)), 4, H)
     layer.double()
@@ -100,7 +100,7 @@ def test_gradients_equal_central_differences(
 
 
 class TorchModel(torch.nn.Module):
-    """The same model of torch's own modules, with the reference's parameters."""
+    """The same model built of torch's modules, with the reference's parameters."""
 
     def __init__(self, model: Model, name: str, nonlinearity: str) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ def test_loss_state_and_gradients_equal_torch(
 
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize(("name", "nonlinearity"), VARIANTS)
-def test_registered_cell_makes_the_reference_sequence(
+def test_registered_cell_equals_the_reference(
     name: str, nonlinearity: str, num_layers: int
 ) -> None:
     model = make_model(name, nonlinearity, num_layers, "embedding")
@@ -191,7 +191,7 @@ def test_registered_cell_makes_the_reference_sequence(
 
 
 @pytest.mark.parametrize("name", reference_cells())
-def test_chosen_biases_start_as_the_registered_cell_says(name: str) -> None:
+def test_initial_biases_equal_the_registered_cells(name: str) -> None:
     cell = build_cell(model_config(cell=name, hidden_size=H, forget_bias=1.5))
     parameters = initial_parameters(make_cell(name), V, H, 2, forget_bias=1.5)
     chosen = cell.initial_bias()

@@ -353,7 +353,9 @@ def test_without_gradients_nothing_is_kept_or_computed_for_backward(
     model = LanguageModel(config("lstm", "tanh"))
     batch, state = TensorBatch(*torch.randint(0, 23, (2, 5, 4))), model.initial_state(4)
     put_back: list[Any] = []
-    monkeypatch.setattr(compiled._kept, "put_back", lambda *workspace: put_back.append(workspace))
+    monkeypatch.setattr(
+        compiled._workspaces, "put_back", lambda *workspace: put_back.append(workspace)
+    )
     monkeypatch.setattr(compiled._LossStep, "_gradients", None)
     with torch.no_grad():
         model(batch.inputs, state)

@@ -1,4 +1,4 @@
-"""The NumPy reference at work: its invariants, its optimiser, and what it learns."""
+"""The NumPy reference: its parameters, invariants, optimiser and training, and its command."""
 
 from __future__ import annotations
 
@@ -84,21 +84,21 @@ def test_parameters_start_uniform_within_one_over_root_h_and_an_embedding_normal
         assert array.std() == pytest.approx(1 / 8 / 3**0.5, rel=0.2)
 
 
-def test_tied_weights_are_one_matrix_on_the_output_s_scale() -> None:
+def test_tied_weights_are_one_matrix_in_the_heads_range() -> None:
     parameters = initial_parameters(make_cell("rnn"), 90, 64, 1, 64, tie_weights=True)
     assert "head.weight" not in parameters
     assert parameters["embedding.weight"].shape == (90, 64)
     assert abs(parameters["embedding.weight"]).max() <= 1 / 8
 
 
-def test_seed_alone_decides_the_parameters() -> None:
+def test_parameters_depend_on_the_seed_only() -> None:
     cell = make_cell("lstm")
     first, same, other = (initial_parameters(cell, 11, 8, seed=seed) for seed in (4, 4, 5))
     assert all((first[key] == same[key]).all() for key in first)
     assert (first["core.weight_hh_l0"] != other["core.weight_hh_l0"]).any()
 
 
-# The step is the truth
+# Sequences, steps and batches
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -167,7 +167,7 @@ def test_rmsprop_equals_torch_over_twenty_steps(dtype: Any, tolerance: float) ->
         np.testing.assert_allclose(mine.mean_square[key], average, rtol=tolerance)
 
 
-def test_rmsprop_goes_on_from_its_saved_mean_square_bit_for_bit() -> None:
+def test_rmsprop_resumes_from_its_mean_square_bit_for_bit() -> None:
     rng = np.random.default_rng(2)
     gradients = [{"a": rng.normal(size=6)} for _ in range(6)]
     whole, halves = {"a": np.ones(6)}, {"a": np.ones(6)}
@@ -182,7 +182,7 @@ def test_rmsprop_goes_on_from_its_saved_mean_square_bit_for_bit() -> None:
     assert (whole["a"] == halves["a"]).all()
 
 
-def test_clip_by_value_touches_only_what_is_beyond_the_limit() -> None:
+def test_clip_by_value_changes_only_entries_beyond_the_limit() -> None:
     gradients = {"a": np.array([-9.0, 0.5, 3.0]), "b": np.array([[2.0]])}
     clip_by_value(gradients, 2)
     assert gradients["a"].tolist() == [-2, 0.5, 2]
@@ -211,7 +211,7 @@ def unigram_entropy(tokens_N: Array) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_training_on_prose_learns_more_than_the_letters_frequencies(name: str) -> None:
+def test_training_on_prose_beats_the_unigram_entropy(name: str) -> None:
     characters, tokens_N = as_tokens(PROSE[:6000])
     cell = make_cell(name)
     model = Model(cell, initial_parameters(cell, len(characters), 32))
@@ -222,7 +222,7 @@ def test_training_on_prose_learns_more_than_the_letters_frequencies(name: str) -
 
 
 def test_training_reads_every_stream_in_order_and_carries_the_state() -> None:
-    """One epoch of chunks, the rate too small to matter, has the loss of one unbroken pass."""
+    """With a negligible learning rate, an epoch's mean loss is that of one pass over the text."""
     tokens_N = np.random.default_rng(0).integers(0, 11, 3 * 20 + 1)
     model = small_model("lstm")
     losses = list(train(model, tokens_N, 1, batch_size=3, seq_length=7, learning_rate=1e-12))

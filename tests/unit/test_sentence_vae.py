@@ -127,7 +127,7 @@ def test_losses_are_sums_over_a_sentence_and_means_over_sentences() -> None:
     assert float(terms["kl"]) == pytest.approx(float(kl_BZ.sum(1).mean()), rel=1e-5)
     weighted = 0.25 * 2.0 * float(kl_BZ.mean(0).clamp(min=0.7).sum())
     assert float(terms["annealing"] + terms["kl"]) == pytest.approx(weighted, rel=1e-5)
-    assert model.told_of({"nll": 1, "kl": 2, "annealing": 3}) == [1, 2]
+    assert model.reported_terms({"nll": 1, "kl": 2, "annealing": 3}) == [1, 2]
 
 
 @pytest.mark.parametrize(

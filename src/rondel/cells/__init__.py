@@ -1,4 +1,4 @@
-"""Recurrent cells, one a file: what their gates are and how they make the next state."""
+"""Recurrent cells, one file for each: their gates, and how they compute the next state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ cells: Registry[type[Cell]] = Registry("cell", "rondel.cells")
 
 
 def build_cell(config: ModelConfig, name: str | None = None) -> Cell:
-    """The cell that `config` names, or the one called `name`, with its settings in `config`."""
+    """Build the cell that `config` names, or the one called `name`, with `config`'s settings."""
     cls = cells[name or config.cell]
     return cls(**{field: config.own[field] for field in settings_of(cls) if field in config.own})
 

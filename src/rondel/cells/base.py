@@ -1,4 +1,4 @@
-"""What a cell is: two matmuls and a pointwise function, written once for NumPy and for PyTorch.
+"""The base of all cells: two matmuls and a pointwise function, written once for NumPy and PyTorch.
 
 Shapes: T time, B batch, E input size, H hidden size, G number of gates. A cell's parameters are
 named and ordered as those of `torch.nn.LSTM`, `GRU` and `RNN`:
@@ -11,22 +11,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
-# A NumPy array or a torch tensor. The arithmetic of a cell is the same over both, so it is typed
-# by what it does rather than by what it is.
+# A NumPy array or a torch tensor: a cell's arithmetic is the same for both.
 Array = Any
 State = tuple[Array, ...]
 """One array (..., B, H) for each of a cell's state names, in their order."""
 
 
 class Pointwise(NamedTuple):
-    """What one step of a cell gives: the next state, and its gates after their activation."""
+    """The result of one step: the next state, and the activated gates."""
 
     state: State
     gates: tuple[Array, ...]
 
 
 class LayerParameters(NamedTuple):
-    """One layer's parameters, as a cell multiplies by them."""
+    """One layer's parameters."""
 
     weight_ih: Array
     weight_hh: Array
@@ -35,15 +34,14 @@ class LayerParameters(NamedTuple):
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array], layer: int, prefix: str = "") -> LayerParameters:
-        """Layer `layer`'s parameters out of arrays named as `torch.nn` names them."""
+        """Select layer `layer`'s parameters from arrays named as `torch.nn` names them."""
         return cls(*(arrays[f"{prefix}{name}_l{layer}"] for name in cls._fields))
 
 
 class Cell(ABC):
     """A recurrent cell. A subclass is a frozen dataclass; its fields are the cell's settings.
 
-    It says its gates and states and writes `pointwise`; steps and sequences follow from those.
-    The first state is the cell's output.
+    It names its gates and states and implements `pointwise`; steps and sequences follow from these.
     """
 
     gates: ClassVar[tuple[str, ...]]
@@ -54,49 +52,49 @@ class Cell(ABC):
 
     @classmethod
     def settings_types(cls) -> Mapping[str, type]:
-        """Its fields are settings of a model: see `rondel.settings.component`."""
+        """Declare its fields as settings of a model: see `rondel.settings.component`."""
         return {"model": cls}
 
     @classmethod
     def chosen_settings(cls, *, open_vocabulary: bool) -> Mapping[str, Any]:
-        """Its settings that go by the tokens of the text, where none are given: see `Tokenizer`."""
+        """Return defaults of settings that depend on the tokenizer (see `Tokenizer`)."""
         return {}
 
     @abstractmethod
     def pointwise(
         self, xp: Any, input_gates: Array, hidden_gates: Array, state: State
     ) -> Pointwise:
-        """The next state from the two halves of the gates' pre-activations.
+        """Compute the next state from the two halves of the gates' pre-activations.
 
         `xp` gives `sigmoid`, `tanh` and `relu`; `input_gates` and `hidden_gates` are (..., G*H),
         biases included; `state` holds arrays (..., H).
         """
 
     def initial_bias(self) -> dict[str, float]:
-        """Gates whose input bias starts at a chosen value (their hidden bias then starts at 0)."""
+        """Return initial input biases of gates by name; these gates' hidden biases start at 0."""
         return {}
 
     def gate_rows(self, gate: str, hidden_size: int) -> slice:
-        """The rows of a weight matrix that belong to `gate`."""
+        """Return the rows of a weight matrix that belong to `gate`."""
         first = self.gates.index(gate) * hidden_size
         return slice(first, first + hidden_size)
 
     def step(self, xp: Any, layer: LayerParameters, x_BE: Array, state: State) -> Pointwise:
-        """One step of one layer, from an input (B, E) and a state of arrays (B, H)."""
+        """Run one step of one layer, from an input (B, E) and a state of arrays (B, H)."""
         input_gates = x_BE @ layer.weight_ih.T + layer.bias_ih
         return self.recur(xp, layer, input_gates, state)
 
     def recur(self, xp: Any, layer: LayerParameters, input_gates: Array, state: State) -> Pointwise:
-        """One step whose input half (B, G*H) is known already, bias included."""
+        """Run one step, given the input half (B, G*H) of its gates, bias included."""
         hidden_gates = state[0] @ layer.weight_hh.T + layer.bias_hh
         return self.pointwise(xp, input_gates, hidden_gates, state)
 
     def sequence(
         self, xp: Any, layer: LayerParameters, x_TBE: Array, state: State
     ) -> tuple[list[Array], State]:
-        """A whole sequence of one layer: its T outputs (B, H) and the last state.
+        """Run a sequence through one layer; return its T outputs (B, H) and the last state.
 
-        The input half of the gates does not wait for the recurrence, so it is one large matmul.
+        The input half of the gates does not depend on the recurrence, so it is one large matmul.
         """
         input_gates_TBG = x_TBE @ layer.weight_ih.T + layer.bias_ih
         outputs = []
@@ -107,6 +105,6 @@ class Cell(ABC):
 
 
 def split_gates(gates: Array, count: int) -> list[Array]:
-    """Cut (..., G*H) into `count` arrays (..., H)."""
+    """Split gates (..., G*H) into `count` arrays (..., H)."""
     size = gates.shape[-1] // count
     return [gates[..., i * size : (i + 1) * size] for i in range(count)]

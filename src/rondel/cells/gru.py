@@ -12,7 +12,7 @@ from rondel.cells.base import Array, Cell, Pointwise, State, split_gates
 @cells.register("gru")
 @dataclass(frozen=True)
 class GRU(Cell):
-    """Reset r, update z and candidate n; h' = (1 - z) n + z h, as `torch.nn.GRU`.
+    """Reset r, update z and candidate n; h' = (1 - z) n + z h, as in `torch.nn.GRU`.
 
     ::
 

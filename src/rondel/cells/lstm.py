@@ -17,7 +17,7 @@ class LSTM(Cell):
     """Input i, forget f, candidate g, output o; c' = f c + i g, h' = o tanh c', as `torch.nn.LSTM`.
 
     The forget gate's bias starts at `forget_bias`: at 1 the cell remembers from the beginning
-    (Jozefowicz et al. 2015); training chooses by the level of the text where it is not told.
+    (Jozefowicz et al. 2015). Left out, training chooses it by the text's level.
     """
 
     forget_bias: float = setting(
@@ -30,7 +30,7 @@ class LSTM(Cell):
     @classmethod
     def chosen_settings(cls, *, open_vocabulary: bool) -> Mapping[str, Any]:
         """See `Cell.chosen_settings`."""
-        # A forget gate that starts open remembers longer, and learns characters more slowly:
+        # With an open forget gate a model remembers longer, but learns characters more slowly:
         # compare rondel train --corpus tinyshakespeare --steps 1500 with --forget-bias 1 and 0.
         return {"forget_bias": 1.0 if open_vocabulary else 0.0}
 

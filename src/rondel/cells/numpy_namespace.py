@@ -1,4 +1,4 @@
-"""The functions that cells ask for, over NumPy; `torch` itself has them by these names."""
+"""The functions that cells call, for NumPy; `torch` itself has them under the same names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ tanh = np.tanh
 
 
 def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + exp(-x)), by way of tanh, which does not overflow."""
+    """1 / (1 + exp(-x)), computed from tanh, which does not overflow."""
     half = x.dtype.type(0.5)
     result: Floats = half * np.tanh(half * x) + half
     return result

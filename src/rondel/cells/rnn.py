@@ -1,4 +1,4 @@
-"""The simple recurrent network (Elman 1990): one matmul a side and a squashing function."""
+"""The simple recurrent network (Elman 1990): two matmuls and an activation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rondel.settings.fields import setting
 @cells.register("rnn")
 @dataclass(frozen=True)
 class RNN(Cell):
-    """h' = f(W_ih x + b_ih + W_hh h + b_hh), f tanh or relu, as `torch.nn.RNN`."""
+    """h' = f(W_ih x + b_ih + W_hh h + b_hh), f tanh or relu, as in `torch.nn.RNN`."""
 
     nonlinearity: str = setting("tanh", "its activation", choices=("tanh", "relu"))
 

@@ -1,1 +1,1 @@
-"""What is trained, as PyTorch modules: they turn a batch into named losses."""
+"""Trainable models as PyTorch modules, which compute named losses of a batch."""

@@ -1,4 +1,4 @@
-"""What the training loop asks of a model, and no more."""
+"""The interface between the training loop and models."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ T = TypeVar("T")
 class TensorBatch(NamedTuple):
     """Inputs and targets (T, B) int64 on the model's device; a target of -1 does not count.
 
-    `following` are the tokens (R, B) that come after the inputs, as far as they are known; left
-    out, the last targets alone. For `leftward` see `rondel.data.batches.Batch`.
+    `following` are the known tokens (R, B) after the inputs; None for the last targets only. For
+    `leftward` see `rondel.data.batches.Batch`.
     """
 
     inputs: Tensor
@@ -31,7 +31,7 @@ class TensorBatch(NamedTuple):
 
 
 class Model(nn.Module):
-    """A trainable model. What it minimises is the sum of the terms that `losses` names.
+    """A trainable model. Training minimises the sum of the terms that `losses` returns.
 
     ::
 
@@ -39,8 +39,8 @@ class Model(nn.Module):
         sum(terms.values()).backward()
     """
 
-    told: ClassVar[tuple[str, ...]] = ()
-    """The terms whose sum is the loss that is told, and that a model is judged by; empty: all."""
+    reported: ClassVar[tuple[str, ...]] = ()
+    """The terms whose sum is the reported loss, also used for validation; empty: all."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -48,27 +48,27 @@ class Model(nn.Module):
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> ModelState:
-        """The state that a text starts from."""
+        """Return the state at the start of a text."""
 
     @abstractmethod
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """Named loss terms (scalars) of a batch, and the state to carry to the next one.
+        """Return named loss terms (scalars) of a batch, and the state for the next batch.
 
-        `step` counts updates from 0, for terms whose weight changes as training goes on.
+        `step` counts updates from 0, for terms whose weight changes during training.
         """
 
     @abstractmethod
     def named_arrays(self) -> dict[str, Tensor]:
-        """The parameters under the names they have in a model folder."""
+        """Return the parameters under their names in a model folder."""
 
-    def told_of(self, terms: Mapping[str, T]) -> list[T]:
-        """Those of the named terms that are told."""
-        return [term for name, term in terms.items() if name in self.told or not self.told]
+    def reported_terms(self, terms: Mapping[str, T]) -> list[T]:
+        """Select the terms of the reported loss."""
+        return [term for name, term in terms.items() if name in self.reported or not self.reported]
 
     def export(self) -> dict[str, npt.NDArray[np.float32]]:
-        """A copy of the parameters as arrays, named as in a model folder."""
+        """Return a copy of the parameters as arrays, named as in a model folder."""
         return {
             name: parameter.detach().to("cpu", torch.float32, copy=True).numpy()
             for name, parameter in self.named_arrays().items()

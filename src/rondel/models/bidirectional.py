@@ -1,11 +1,11 @@
 """The bidirectional model: predict each token from those before it and those after it.
 
-Two stacks that know nothing of each other, one reading with the text and one against it (Schuster
-& Paliwal 1997; for language models Mousa & Schuller 2017). What predicts a token is the one's
-output before it and the other's after it, so that no layer ever sees the token itself. The stack
-that reads with the text has a head of its own and is an ordinary language model, trained jointly.
+Two independent stacks, one reading the text forward and one backward (Schuster & Paliwal 1997; for
+language models Mousa & Schuller 2017). A token is predicted from the forward stack's output before
+it and the backward stack's output after it, so that no layer sees the token itself. The forward
+stack also has its own head: it is an ordinary language model, trained jointly.
 
-Shapes: T time, B batch, N tokens that are read, E embedding size, H hidden size, V vocabulary.
+Shapes: T time, B batch, N tokens read, E embedding size, H hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from rondel.settings import ModelConfig
 
 
 class BidirectionalModel(Model):
-    """A language model, a second stack that reads against the text, and a head over both.
+    """A language model, a second stack that reads backward, and a head over both.
 
     In a model folder the language model's arrays have their usual names; the second stack is
     `backward.…`, and the head is `join` (H, 2H) and a tanh, then `cloze` (V, H), whose matrix is
     the embedding with `tie_weights`.
 
-    The state is the language model's and then the second stack's. Across chunks each of the two can
-    be carried only the way it reads, so that is the way half of the streams go, and the other stack
-    starts from zeros at the far edge of the chunk: both learn to begin, and to go on for long.
+    The state is the language model's and then the second stack's. Only in its reading direction can
+    a stack's state be carried across chunks. So half of the streams go in each direction; in them,
+    the other stack starts each chunk from zeros. Both stacks train on zero and carried states.
     """
 
-    told: ClassVar[tuple[str, ...]] = ("cloze",)
+    reported: ClassVar[tuple[str, ...]] = ("cloze",)
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -56,37 +56,37 @@ class BidirectionalModel(Model):
             nn.init.zeros_(self.cloze.bias)
 
     def initial_state(self, batch_size: int) -> ModelState:
-        """Zeros, (L, B, H) for each state name of the one stack and then of the other."""
+        """Return zeros: (L, B, H) for each state name, first `causal`'s, then `reverse`'s."""
         return self.causal.initial_state(batch_size) + self.reverse.initial_state(batch_size)
 
     def forward(
         self, tokens_NB: Tensor, steps: int, state: ModelState
     ) -> tuple[Tensor, Tensor, ModelState]:
-        """What stands on either side of the first `steps + 1` of N > `steps` tokens.
+        """Return the context of the first `steps + 1` of N > `steps` tokens, on both sides.
 
-        Outputs of the stacks (steps + 1, B, H) before and after each of these tokens, and their
-        last states: after `steps` tokens of the one, after all but the first token of the other.
+        Outputs (steps + 1, B, H) of `causal` before and of `reverse` after each of these tokens,
+        and the last states: `causal` has read `steps` tokens, `reverse` all but the first.
         """
-        forth, back = _halves(state)
+        causal_state, reverse_state = _halves(state)
         x_NBE = self.causal.embed(tokens_NB)
-        ahead_TBH, forth_after = self.causal.core(x_NBE[:steps], forth)
-        behind_NBH, back_after = self.reverse(x_NBE[1:].flip(0), back)
-        before = torch.cat([_top(forth), ahead_TBH])
-        after = torch.cat([_top(back), behind_NBH]).flip(0)[: steps + 1]
-        return before, after, forth_after + back_after
+        causal_TBH, causal_last = self.causal.core(x_NBE[:steps], causal_state)
+        reverse_NBH, reverse_last = self.reverse(x_NBE[1:].flip(0), reverse_state)
+        before = torch.cat([_top(causal_state), causal_TBH])
+        after = torch.cat([_top(reverse_state), reverse_NBH]).flip(0)[: steps + 1]
+        return before, after, causal_last + reverse_last
 
     def cloze_logits(self, before: Tensor, after: Tensor) -> Tensor:
-        """Logits (…, V) of a token, from the outputs (…, H) before and after it."""
+        """Return logits (…, V) of a token, from the outputs (…, H) before and after it."""
         logits: Tensor = self.cloze(torch.tanh(self.join(torch.cat([before, after], -1))))
         return logits
 
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """`cloze` and `causal`: means of -log p of the targets, in nats per token.
+        """Return `cloze` and `causal`: means of -log p of the targets, in nats per token.
 
-        `cloze` is given both sides of each target, `causal` what is before it. The chunk's first
-        token is a target of `cloze` too in streams that go leftward.
+        `cloze` predicts from both sides of each target, `causal` from those before it. In leftward
+        streams the chunk's first token is a target of `cloze` too.
         """
         steps, streams = batch.inputs.shape
         before, after, last = self(_window(batch), steps, state)
@@ -96,11 +96,11 @@ class BidirectionalModel(Model):
             "cloze": _nll(self.cloze_logits(before, after), torch.cat([first_1B, batch.targets])),
             "causal": _nll(self.causal.head(before[1:]), batch.targets),
         }
-        forth, back = _halves(last)
-        kept = leftward_B[:, None].to(before.dtype)
+        causal_state, reverse_state = _halves(last)
+        leftward_B1 = leftward_B[:, None].to(before.dtype)
         return terms, (
-            *(part_LBH * (1 - kept) for part_LBH in forth),
-            *(part_LBH * kept for part_LBH in back),
+            *(part_LBH * (1 - leftward_B1) for part_LBH in causal_state),
+            *(part_LBH * leftward_B1 for part_LBH in reverse_state),
         )
 
     def named_arrays(self) -> dict[str, Tensor]:
@@ -119,16 +119,16 @@ def _halves(state: ModelState) -> tuple[StackState, StackState]:
 
 
 def _top(state: StackState) -> Tensor:
-    """The last layer's output (1, B, H) that a state began after."""
+    """Return the last layer's output (1, B, H) in a state."""
     return state[0][-1:]
 
 
 def _window(batch: TensorBatch) -> Tensor:
-    """The inputs and what follows them (N, B)."""
+    """Return the inputs and the tokens that follow them (N, B)."""
     if batch.following is not None:
         return torch.cat([batch.inputs, batch.following])
     last_1B = batch.targets[-1:]
-    # Where a stream has ended there is no target: any token will do, for nothing there is counted.
+    # A stream that has ended has no target. Any token will do, since it does not count.
     return torch.cat([batch.inputs, torch.where(last_1B == PADDING, batch.inputs[-1:], last_1B)])
 
 

@@ -42,24 +42,24 @@ class LanguageModel(Model):
         self.head = nn.Linear(config.hidden_size, config.vocab_size)
         self.embedding_dropout = Dropout(config.embedding_dropout, config.variational)
         if config.tie_weights and self.embedding is not None:
-            # An embedding's usual unit variance would make the first logits far too large.
+            # With an embedding's usual unit variance, the first logits would be far too large.
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
             nn.init.zeros_(self.head.bias)
             self.head.weight = self.embedding.weight
 
     def initial_state(self, batch_size: int) -> ModelState:
-        """Zeros, (L, B, H) for each state name."""
+        """Return zeros: (L, B, H) for each state name."""
         return self.core.initial_state(batch_size)
 
     def forward(self, tokens_TB: Tensor, state: ModelState) -> tuple[Tensor, ModelState]:
-        """Logits (T, B, V) of the token that follows each token, and the last state."""
+        """Return the next token's logits (T, B, V) after each token, and the last state."""
         outputs_TBH, state = self.core(self.embed(tokens_TB), state)
         return self.head(outputs_TBH), state
 
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """`nll`: mean negative log-likelihood, in nats per token. No gradient reaches the state."""
+        """Return `nll`, the mean negative log-likelihood in nats. The state gets no gradient."""
         if self._is_fused(state):
             nll, state = compiled.language_model_loss(
                 self.core.cell,
@@ -90,7 +90,7 @@ class LanguageModel(Model):
         return arrays
 
     def embed(self, tokens_TB: Tensor) -> Tensor:
-        """What the core reads for each token: (T, B, E), or (T, B, V) one-hot."""
+        """Return the core's input for each token: (T, B, E), or (T, B, V) one-hot."""
         if self.embedding is None:
             dtype = self.head.weight.dtype
             return functional.one_hot(tokens_TB, self.config.vocab_size).to(dtype)
@@ -98,7 +98,7 @@ class LanguageModel(Model):
         return embedded
 
     def _is_fused(self, state: ModelState) -> bool:
-        """Whether input, layers and head run as one: where the vocabulary is small, on a CPU."""
+        """Whether kernels compute the loss in one pass: on a CPU, for a small vocabulary."""
         return (
             self.config.vocab_size <= compiled.LARGEST_FUSED_VOCABULARY
             and not (self.training and self.embedding_dropout.probability)

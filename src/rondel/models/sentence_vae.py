@@ -1,8 +1,8 @@
-"""The sentence VAE: a sentence becomes a point, and a point a sentence.
+"""The sentence VAE: a variational autoencoder of sentences.
 
 Bowman, Vilnis, Vinyals, Dai, Jozefowicz & Bengio, "Generating sentences from a continuous space"
-(CoNLL 2016). An encoder reads a sentence into q(z|x) = N(mean, exp(log_variance)); a decoder, a
-language model whose first state comes from z, writes it back with teacher forcing.
+(CoNLL 2016). An encoder maps a sentence to q(z|x) = N(mean, exp(log_variance)); a decoder, a
+language model whose initial state comes from z, reconstructs it with teacher forcing.
 
 Shapes: T time, B sentences, Z latent size, D summary, E embedding size, S states, L layers, H
 hidden size, V vocabulary.
@@ -27,7 +27,7 @@ from rondel.settings import ModelConfig
 
 
 class Regularisation(NamedTuple):
-    """What is done for z to be used: see `rondel train --help` for each, and its source."""
+    """Settings that keep the decoder from ignoring z; `rondel train --help` gives their sources."""
 
     kl_annealing: str = "none"
     kl_annealing_steps: int = 1
@@ -36,28 +36,28 @@ class Regularisation(NamedTuple):
     free_bits: float = 0.0
 
     def weight(self, step: int) -> float:
-        """Of the KL term at a step."""
+        """Return the weight of the KL term at a step."""
         done = step / self.kl_annealing_steps
         if self.kl_annealing == "linear":
             return self.beta * min(1.0, done)
         if self.kl_annealing == "logistic":
             return self.beta / (1 + math.exp(-10 * (min(done, 4.0) - 0.5)))
         if self.kl_annealing == "cyclical":
-            # It rises for half of each cycle, and stays up for the other half.
+            # It rises for half of each cycle, then is constant.
             return self.beta * min(1.0, 2 * (done % 1.0))
         return self.beta
 
 
 class SentenceVAE(Model):
-    """An encoder, a language model for a decoder, and the maps between them and z.
+    """An encoder, a language model as decoder, and the linear maps between them and z.
 
     In a model folder the decoder's arrays have a language model's names; the encoder, which shares
     the embedding, is `encoder.…` (and `encoder_backward.…`, a second stack that reads a sentence
-    from its end); `latent.mean`, `latent.log_variance` (Z, D) and `latent.state` (S·L·H, Z) are
-    maps. The decoder's first state, all parts of it, is tanh of the last of these.
+    backward); `latent.mean`, `latent.log_variance` (Z, D) and `latent.state` (S·L·H, Z) are the
+    maps. The decoder's initial state is the tanh of `latent.state`'s output.
     """
 
-    told: ClassVar[tuple[str, ...]] = ("nll", "kl")
+    reported: ClassVar[tuple[str, ...]] = ("nll", "kl")
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -91,11 +91,11 @@ class SentenceVAE(Model):
         self.state = nn.Linear(latent.latent_size, states * config.num_layers * config.hidden_size)
 
     def initial_state(self, batch_size: int) -> ModelState:
-        """None: a sentence starts from its point."""
+        """Return no state: a sentence starts from its z."""
         return ()
 
     def encode(self, targets_TB: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, Z) of q(z|x), for sentences with their ends, padded (T, B)."""
+        """Return mean and log-variance (B, Z) of q(z|x), for padded sentences with their ends."""
         lengths_B = (targets_TB != PADDING).sum(0)
         tokens_TB = targets_TB.clamp(min=0)
         columns_B = torch.arange(len(lengths_B), device=targets_TB.device)
@@ -107,15 +107,15 @@ class SentenceVAE(Model):
             inputs_TBE = self.decoder.embed(tokens_TB)
             assert isinstance(encoder, RecurrentStack)
             outputs_TBH, _ = encoder(inputs_TBE, encoder.initial_state(len(lengths_B)))
-            # At each sentence's own end: what comes after it is padding.
+            # The output at each sentence's end; later outputs are of padding.
             summaries.append(outputs_TBH[lengths_B - 1, columns_B])
         summary_BD = torch.cat(summaries, dim=1)
         return self.mean(summary_BD), self.log_variance(summary_BD)
 
     def decode(self, inputs_TB: Tensor, z_BZ: Tensor, dropped: float = 0.0) -> Tensor:
-        """The decoder's outputs (T, B, H) after each of its inputs, from points z.
+        """Return the decoder's outputs (T, B, H) after each of its inputs, from z.
 
-        With the probability `dropped`, an input but the first is all zeros.
+        Inputs other than the first are replaced by zeros with probability `dropped`.
         """
         config = self.config
         parts_BSLH = torch.tanh(self.state(z_BZ)).reshape(
@@ -135,28 +135,28 @@ class SentenceVAE(Model):
     def negative_log_likelihoods(
         self, batch: TensorBatch, z_BZ: Tensor, dropped: float = 0.0
     ) -> Tensor:
-        """-ln p(x|z) (B,) in nats, summed over each sentence's own tokens, its end included."""
+        """Return -ln p(x|z) (B,) in nats, summed over each sentence's tokens, its end included."""
         outputs_TBH = self.decode(batch.inputs, z_BZ, dropped)
-        own_TB = batch.targets != PADDING
-        # No product for padding: over a large vocabulary the head is most of the work.
-        logits_NV = self.decoder.head(outputs_TBH[own_TB]).float()
-        nll_N = functional.cross_entropy(logits_NV, batch.targets[own_TB], reduction="none")
-        nll_TB = torch.zeros(own_TB.shape, dtype=nll_N.dtype, device=nll_N.device)
-        return nll_TB.masked_scatter(own_TB, nll_N).sum(0)
+        valid_TB = batch.targets != PADDING
+        # Skip padding: over a large vocabulary the head is most of the work.
+        logits_NV = self.decoder.head(outputs_TBH[valid_TB]).float()
+        nll_N = functional.cross_entropy(logits_NV, batch.targets[valid_TB], reduction="none")
+        nll_TB = torch.zeros(valid_TB.shape, dtype=nll_N.dtype, device=nll_N.device)
+        return nll_TB.masked_scatter(valid_TB, nll_N).sum(0)
 
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """`nll`, `kl`, and `annealing`, what the objective has beyond the negative ELBO.
+        """Return `nll`, `kl`, and `annealing`, the objective minus the negative ELBO.
 
         In nats per sentence: sums over a sentence, means over sentences.
         """
         mean_BZ, log_variance_BZ = self.encode(batch.targets)
         z_BZ = draw(mean_BZ, log_variance_BZ)
-        chosen = self.regularisation
-        nll = self.negative_log_likelihoods(batch, z_BZ, chosen.word_dropout).mean()
+        settings = self.regularisation
+        nll = self.negative_log_likelihoods(batch, z_BZ, settings.word_dropout).mean()
         kl_Z = kl_of(mean_BZ, log_variance_BZ).mean(0)
-        weighted = chosen.weight(step) * kl_Z.clamp(min=chosen.free_bits).sum()
+        weighted = settings.weight(step) * kl_Z.clamp(min=settings.free_bits).sum()
         kl = kl_Z.sum()
         return {"nll": nll, "kl": kl, "annealing": weighted - kl}, ()
 
@@ -176,11 +176,11 @@ class SentenceVAE(Model):
 def draw(
     mean_BZ: Tensor, log_variance_BZ: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """A point of each q(z|x), by the reparameterisation of Kingma & Welling (2014)."""
+    """Draw z from each q(z|x), by the reparameterisation of Kingma & Welling (2014)."""
     noise_BZ = torch.randn(mean_BZ.shape, generator=generator).to(mean_BZ)
     return mean_BZ + (0.5 * log_variance_BZ).exp() * noise_BZ
 
 
 def kl_of(mean_BZ: Tensor, log_variance_BZ: Tensor) -> Tensor:
-    """KL(q(z|x) || N(0, I)) in nats, number by number (B, Z)."""
+    """Return KL(q(z|x) || N(0, I)) in nats, for each dimension of z (B, Z)."""
     return 0.5 * (log_variance_BZ.exp() + mean_BZ.square() - 1 - log_variance_BZ)

@@ -1,1 +1,1 @@
-"""Recurrent stacks, dropouts and heads over PyTorch; of use to any sequence task."""
+"""Recurrent stacks and dropout in PyTorch, for any sequence task."""

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-# Of larger vocabularies, the logits of a batch are better not all held at once.
+# For larger vocabularies, the logits of a batch take too much memory to hold at once.
 LARGEST_FUSED_VOCABULARY = 1024
 PARAMETERS_A_LAYER = len(LayerParameters._fields)
 
 
 def applies(cell: Cell, *tensors: Tensor) -> bool:
-    """Whether the kernels can take the place of `torch.nn`'s layers here, for all these tensors."""
+    """Whether kernels can replace `torch.nn`'s layers for this cell and all these tensors."""
     return (
         all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
         and all(t.numel() for t in tensors)
@@ -41,13 +41,13 @@ def applies(cell: Cell, *tensors: Tensor) -> bool:
 
 
 class Masks(NamedTuple):
-    """Dropout of each layer's output: how probable, and whether one mask serves all steps."""
+    """Dropout of each layer's output: its probability, and whether all steps share one mask."""
 
     probability: float
     variational: bool
 
 
-_kept = Workspaces()
+_workspaces = Workspaces()
 
 
 def _arrays(tensors: Sequence[Tensor]) -> list[Floats]:
@@ -86,12 +86,12 @@ def _layers(parameters: Sequence[Tensor]) -> list[LayerParameters]:
 
 
 def _gradient(array: Floats) -> Tensor:
-    """A tensor in memory of its own, since the workspace's is used again."""
+    """Copy a gradient out of the workspace, whose memory is reused."""
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def _check_state(parameters: Sequence[Tensor], batch: int, state: Sequence[Tensor]) -> None:
-    """Raise `ValueError` for a state of other sizes; kernels would read what lies beside it."""
+    """Raise `ValueError` for a state of another shape: kernels would read out of bounds."""
     shape = (len(parameters) // PARAMETERS_A_LAYER, batch, parameters[1].shape[1])
     for part in state:
         if part.shape != shape:
@@ -99,7 +99,7 @@ def _check_state(parameters: Sequence[Tensor], batch: int, state: Sequence[Tenso
 
 
 def _check_tokens(tokens_TB: Tensor, targets_TB: Tensor, vocabulary: int) -> None:
-    """Raise as PyTorch's own layers do for tokens that are not in the vocabulary."""
+    """Raise as PyTorch's layers do for tokens that are not in the vocabulary."""
     if tokens_TB.shape != targets_TB.shape:
         raise ValueError(f"tokens {tuple(tokens_TB.shape)}, targets {tuple(targets_TB.shape)}")
     if tokens_TB.min() < 0 or max(tokens_TB.max(), targets_TB.max()) >= vocabulary:
@@ -107,7 +107,7 @@ def _check_tokens(tokens_TB: Tensor, targets_TB: Tensor, vocabulary: int) -> Non
 
 
 def draw_masks(work: Workspace, masks: Masks | None) -> None:
-    """Draw the masks of all layers' outputs with PyTorch's generator, or take them off."""
+    """Draw the masks of all layers' outputs with PyTorch's generator; None removes them."""
     if masks is None or masks.probability == 0:
         work.set_masks(None)
         return
@@ -136,7 +136,7 @@ class _Stack(torch.autograd.Function):
         state, parameters = tensors[:count], tensors[count:]
         steps, batch, _ = x_TBE.shape
         shape = _shape(cell, parameters, steps, batch, 0, True)
-        work: Workspace = _kept.take(shape) or Workspace(shape)
+        work: Workspace = _workspaces.take(shape) or Workspace(shape)
         work.request_source_gradient(ctx.needs_input_grad[3])
         crew = team(shape.threads)
         tasks = passes.prepare(work, _layers(parameters), None)
@@ -155,7 +155,7 @@ class _Stack(torch.autograd.Function):
         if back and any(ctx.needs_input_grad):
             ctx.work, ctx.shape, ctx.count = work, shape, count
         else:
-            _kept.put_back(shape, work)
+            _workspaces.put_back(shape, work)
         return out_TBH, *last
 
     @staticmethod
@@ -165,7 +165,7 @@ class _Stack(torch.autograd.Function):
         from rondel.kernels.training import passes
         from rondel.kernels.training.weight_gradients import Gradients
 
-        work, shape = _used_up(ctx), ctx.shape
+        work, shape = _take_workspace(ctx), ctx.shape
         crew = team(shape.threads)
         d_out = _arrays([d_out_TBH])[0]
         d_last = [None if d is None else _arrays([d])[0] for d in d_state]
@@ -183,12 +183,12 @@ class _Stack(torch.autograd.Function):
             passes.source_gradient(work, d_x.numpy())
         d_first = [torch.from_numpy(part) for part in passes.state_gradient(work)]
         d_layers = [_gradient(part) for i in range(shape.num_layers) for part in sums.layer(i)]
-        _kept.put_back(shape, work)
+        _workspaces.put_back(shape, work)
         return None, None, None, d_x, None, *d_first, *d_layers
 
 
-def _used_up(ctx: Any) -> Any:
-    """The workspace of a pass, which serves one way back."""
+def _take_workspace(ctx: Any) -> Any:
+    """Take a forward pass's workspace, for its only backward pass."""
     work, ctx.work = ctx.work, None
     if work is None:
         raise RuntimeError(
@@ -204,15 +204,15 @@ def run_stack(
     state: Sequence[Tensor],
     masks: Masks | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Outputs (T, B, H) of the last layer, and the last state, (L, B, H) for each state name.
+    """Return outputs (T, B, H) of the last layer, and the last state, (L, B, H) for each name.
 
-    `parameters` are `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of one layer after the other.
-    Gradients reach x, the state and the parameters.
+    `parameters` are `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of each layer in turn. x, the
+    state and the parameters get gradients.
     """
     if x_TBE.shape[2] != parameters[0].shape[1]:
         raise ValueError(f"the input is {parameters[0].shape[1]} wide, not {x_TBE.shape[2]}")
     _check_state(parameters, x_TBE.shape[1], state)
-    # Told here, since a function's own `forward` runs without gradients in any case.
+    # Passed as an argument, since gradients are always disabled within `forward`.
     out_TBH, *last = _Stack.apply(  # type: ignore[no-untyped-call]
         torch.is_grad_enabled(), cell, masks, x_TBE, len(state), *state, *parameters
     )
@@ -258,7 +258,7 @@ class _Loss(torch.autograd.Function):
 
 
 class _LossStep:
-    """A language model's loss and its gradients in one go: no thread waits but at the ends."""
+    """A language model's loss and gradients in one pass; threads wait only before and after it."""
 
     def __init__(
         self,
@@ -276,7 +276,7 @@ class _LossStep:
         steps, batch = tokens_TB.shape
         self.shape = _shape(cell, parameters, steps, batch, vocabulary, embedded)
         self._key = ("loss", self.shape)
-        kept = _kept.take(self._key)
+        kept = _workspaces.take(self._key)
         if kept is None:
             work = Workspace(self.shape)
             kept = work, HeadWorkspace(work, vocabulary)
@@ -296,7 +296,7 @@ class _LossStep:
         *,
         back: bool,
     ) -> tuple[Tensor, list[Tensor], list[Tensor | None]]:
-        """The mean loss, the last state, and the gradients of embedding, head and layers."""
+        """Return the mean loss, the last state, and gradients of embedding, head and layers."""
         from rondel.kernels.training import passes
 
         work, targets = self.work, targets_TB.numpy()
@@ -311,7 +311,7 @@ class _LossStep:
         mean = sum(totals) / scored if scored else float("nan")
         last = [torch.from_numpy(part) for part in passes.last_state(work)]
         gradients = self._gradients(embedding is not None) if back else []
-        _kept.put_back(self._key, (work, self.head))
+        _workspaces.put_back(self._key, (work, self.head))
         return torch.tensor(mean, dtype=torch.float32), last, gradients
 
     def _pass_blocks(
@@ -356,10 +356,10 @@ def language_model_loss(
     state: Sequence[Tensor],
     masks: Masks | None = None,
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Mean negative log-likelihood of the targets in nats, and the last state.
+    """Return the mean negative log-likelihood of the targets in nats, and the last state.
 
-    Targets of -1 do not count. Without an embedding the input is one-hot. Gradients reach the
-    parameters, and not the state: backpropagation is truncated here.
+    Targets of -1 do not count. Without an embedding the input is one-hot. The parameters get
+    gradients; the state gets none, since backpropagation is truncated here.
     """
     _check_tokens(tokens_TB, targets_TB, len(head_VH))
     _check_state(parameters, tokens_TB.shape[1], state)

@@ -1,4 +1,4 @@
-"""Dropout, with one mask for each step or one for all steps of a sequence."""
+"""Dropout, with a mask for each step, or one for all steps of a sequence."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch.nn import functional
 class Dropout(nn.Module):
     """Drops elements of x (T, B, H) with probability `probability` while training.
 
-    With `variational`, what is dropped at one step is dropped at all of them (Gal & Ghahramani
-    2016), anew for each sequence of the batch and each call.
+    With `variational`, all steps of a sequence share one mask (Gal & Ghahramani 2016), drawn for
+    each sequence of the batch and each call.
     """
 
     def __init__(self, probability: float, variational: bool = False) -> None:
@@ -18,7 +18,7 @@ class Dropout(nn.Module):
         self.probability, self.variational = probability, variational
 
     def forward(self, x_TBH: Tensor) -> Tensor:
-        """x with some elements zero and the others scaled so that the mean stays."""
+        """Return x with dropped elements zero, and the others scaled to keep the mean."""
         if not self.training or self.probability == 0:
             return x_TBH
         if not self.variational:

@@ -1,4 +1,4 @@
-"""One recurrent layer: PyTorch's own where it has the cell, the cell's arithmetic where not.
+"""One recurrent layer: PyTorch's where it has the cell, else the cell's own arithmetic.
 
 Shapes: T time, B batch, E input size, H hidden size.
 """
@@ -36,25 +36,25 @@ TORCH_LAYERS: dict[type[Cell], Callable[[Cell, int, int], nn.RNNBase]] = {
 
 
 class RecurrentLayer(nn.Module):
-    """One layer of a cell; the state goes in and comes out."""
+    """One layer of a cell; the state is passed in and returned."""
 
     @abstractmethod
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
-        """`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`."""
+        """Return `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`."""
 
     @abstractmethod
     def forward(self, x_TBE: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """Outputs (T, B, H) and the last state."""
+        """Return outputs (T, B, H) and the last state."""
 
 
 def recurrent_layer(cell: Cell, input_size: int, hidden_size: int) -> RecurrentLayer:
-    """The fastest layer there is for a cell, initialised."""
+    """Build the fastest layer for a cell, initialised."""
     build = TorchLayer if type(cell) in TORCH_LAYERS else SteppedLayer
     return build(cell, input_size, hidden_size)
 
 
 class TorchLayer(RecurrentLayer):
-    """A layer of `torch.nn.LSTM`, `GRU` or `RNN` with the state as this project carries it."""
+    """A layer of `torch.nn.LSTM`, `GRU` or `RNN`, with the state as `RecurrentLayer` has it."""
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -62,11 +62,11 @@ class TorchLayer(RecurrentLayer):
         initialise(cell, self.parameters_by_name(), hidden_size)
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
-        """`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`."""
+        """See `RecurrentLayer.parameters_by_name`."""
         return {name: getattr(self.rnn, f"{name}_l0") for name in LayerParameters._fields}
 
     def forward(self, x_TBE: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """Outputs (T, B, H) and the last state."""
+        """See `RecurrentLayer.forward`."""
         before = tuple(part_BH[None].contiguous() for part_BH in state)
         output_TBH, after = self.rnn(x_TBE, before if len(before) > 1 else before[0])
         parts = after if isinstance(after, tuple) else (after,)
@@ -74,7 +74,7 @@ class TorchLayer(RecurrentLayer):
 
 
 class SteppedLayer(RecurrentLayer):
-    """A layer of any registered cell, one step after another."""
+    """A layer of any registered cell, run step by step."""
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -87,18 +87,18 @@ class SteppedLayer(RecurrentLayer):
         initialise(cell, self.parameters_by_name(), hidden_size)
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:
-        """`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh`."""
+        """See `RecurrentLayer.parameters_by_name`."""
         return {name: getattr(self, name) for name in LayerParameters._fields}
 
     def forward(self, x_TBE: Tensor, state: LayerState) -> tuple[Tensor, LayerState]:
-        """Outputs (T, B, H) and the last state."""
+        """See `RecurrentLayer.forward`."""
         layer = LayerParameters(**self.parameters_by_name())
         outputs, state = self.cell.sequence(torch, layer, x_TBE, state)
         return torch.stack(outputs), state
 
 
 def initialise(cell: Cell, parameters: dict[str, nn.Parameter], hidden_size: int) -> None:
-    """Uniform in ±1/sqrt(H), as `torch.nn` does, but for the biases that the cell chooses."""
+    """Draw parameters from ±1/sqrt(H), as `torch.nn` does; set the biases that the cell chooses."""
     bound = 1 / math.sqrt(hidden_size)
     with torch.no_grad():
         for parameter in parameters.values():

@@ -1,4 +1,4 @@
-"""The recurrent core: layers on one another, with dropout on what each of them puts out.
+"""The recurrent stack: layers, each with dropout on its output.
 
 Shapes: T time, B batch, E input size, H hidden size, L layers.
 """
@@ -23,8 +23,8 @@ StackState = tuple[Tensor, ...]
 class RecurrentStack(nn.Module):
     """`num_layers` layers of one cell.
 
-    `dropout` acts on the output of every layer, the last one's included, and never on the
-    recurrence (Zaremba et al. 2014); with `variational` one mask serves all steps.
+    `dropout` acts on the output of every layer, including the last, but not on the recurrence
+    (Zaremba et al. 2014); with `variational`, all steps share one mask.
 
     ::
 
@@ -48,13 +48,13 @@ class RecurrentStack(nn.Module):
         self.dropout = Dropout(dropout, variational)
 
     def initial_state(self, batch_size: int) -> StackState:
-        """Zeros, where the parameters are."""
+        """Return zeros on the parameters' device."""
         shape = (len(self.layers), batch_size, self.hidden_size)
         device = next(self.parameters()).device
         return tuple(torch.zeros(shape, device=device) for _ in self.cell.states)
 
     def forward(self, x_TBE: Tensor, state: StackState) -> tuple[Tensor, StackState]:
-        """Outputs (T, B, H) of the last layer, and the last state of all layers."""
+        """Return outputs (T, B, H) of the last layer, and the last state of all layers."""
         parameters = self.flat_parameters()
         if compiled.applies(self.cell, x_TBE, *state, *parameters):
             return compiled.run_stack(self.cell, parameters, x_TBE, state, self.masks())
@@ -66,7 +66,7 @@ class RecurrentStack(nn.Module):
         return x, tuple(torch.stack(parts) for parts in zip(*after, strict=True))
 
     def flat_parameters(self) -> list[nn.Parameter]:
-        """`weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of one layer after the other."""
+        """Return `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` of each layer in turn."""
         return [
             parameter
             for layer in self._layers()
@@ -74,13 +74,13 @@ class RecurrentStack(nn.Module):
         ]
 
     def masks(self) -> compiled.Masks | None:
-        """The dropout that is to be applied now; None while not training."""
+        """Return the dropout to apply; None without dropout, or while not training."""
         if not self.training or self.dropout.probability == 0:
             return None
         return compiled.Masks(self.dropout.probability, self.dropout.variational)
 
     def named_arrays(self) -> dict[str, Tensor]:
-        """The parameters as `torch.nn`'s many-layered modules name them: `weight_ih_l0` …"""
+        """Return the parameters as `torch.nn`'s multi-layer modules name them: `weight_ih_l0` …"""
         return {
             f"{name}_l{number}": parameter
             for number, layer in enumerate(self._layers())

@@ -1,4 +1,4 @@
-"""Workspaces of the compiled kernels that are free to be used again."""
+"""A pool of the compiled kernels' workspaces, for reuse."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ KEPT = 4
 
 
 class Workspaces:
-    """One of each of the shapes used most recently. Safe for several threads at once."""
+    """One free workspace for each of the most recently used shapes. Thread-safe."""
 
     def __init__(self) -> None:
         self._free: OrderedDict[Hashable, Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, key: Hashable) -> Any | None:
-        """The workspace of that shape, which is the caller's until it is put back."""
+        """Remove and return the workspace of a shape; None if none is free."""
         with self._lock:
             return self._free.pop(key, None)
 
     def put_back(self, key: Hashable, workspace: Any) -> None:
-        """Keep a workspace for the next one who asks for its shape."""
+        """Return a workspace to the pool; the least recently used may be dropped."""
         with self._lock:
             self._free[key] = workspace
             self._free.move_to_end(key)

@@ -1,4 +1,4 @@
-"""Recurrent language models in bare NumPy, to be read as `cells`, then `model`, then `train`."""
+"""Recurrent language models in plain NumPy; read `cells`, then `model`, then `train`."""
 
 from rondel.reference.cells import make_cell
 from rondel.reference.model import Model, initial_parameters

@@ -1,4 +1,4 @@
-"""`python -m rondel.reference book.txt`: learn a text character by character, and write more."""
+"""`python -m rondel.reference book.txt`: train a character-level model on a text, and sample it."""
 
 import argparse
 from pathlib import Path

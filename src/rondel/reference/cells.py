@@ -1,8 +1,8 @@
-"""The three cells: a step forwards, and right under it the same step backwards.
+"""The three cells: a forward step, and directly below it the same step's backward pass.
 
-A step is given its gates before their activation in two halves (B, G*H), from_x = W_ih x + b_ih
-and from_h = W_hh h + b_hh. It returns the next state and `backward`, which turns the gradient of
-that state into those of `from_x`, of `from_h`, and of the old state but for its use in `from_h`.
+A step takes the gates' pre-activations in two halves (B, G*H), from_x = W_ih x + b_ih and
+from_h = W_hh h + b_hh. It returns the next state and `backward`, which computes from the gradient
+of that state those of `from_x`, of `from_h`, and of the old state other than through `from_h`.
 Everywhere, `d_a` is dloss/da and has the shape of `a`.
 """
 
@@ -18,7 +18,7 @@ Backward = Callable[[State], tuple[Array, Array, State]]
 
 
 class Cell(NamedTuple):
-    """Names of gates, in the order of their rows in the weights; names of states; a step."""
+    """Gate names, in the order of their rows in the weights; state names; the step."""
 
     gates: tuple[str, ...]
     states: tuple[str, ...]
@@ -26,7 +26,7 @@ class Cell(NamedTuple):
 
 
 def sigmoid(a: Array) -> Array:
-    """s = 1 / (1 + exp(-a)), by way of tanh, which cannot overflow. Its slope is s (1 - s)."""
+    """s = 1 / (1 + exp(-a)), computed from tanh, which cannot overflow; ds/da = s (1 - s)."""
     return np.asarray(0.5 * np.tanh(0.5 * a) + 0.5)
 
 
@@ -42,14 +42,14 @@ def rnn(from_x: Array, from_h: Array, state: State, relu: bool) -> tuple[State, 
 
 
 def gru(from_x: Array, from_h: Array, state: State) -> tuple[State, Backward]:
-    """h' = (1 - z) n + z h, where n = tanh(x_n + r h_n) (Cho et al. 2014; r placed as in torch)."""
+    """h' = (1 - z) n + z h, n = tanh(x_n + r h_n) (Cho et al. 2014; r after the matmul)."""
     (h,), (x_r, x_z, x_n), (h_r, h_z, h_n) = state, np.split(from_x, 3, 1), np.split(from_h, 3, 1)
     r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
     n = np.tanh(x_n + r * h_n)
 
     def backward(d_state: State) -> tuple[Array, Array, State]:
         (d_h,) = d_state
-        d_n = d_h * (1 - z) * (1 - n * n)  # what reaches n, then back through its tanh
+        d_n = d_h * (1 - z) * (1 - n * n)  # of n, then through its tanh
         d_z, d_r = d_h * (h - n) * z * (1 - z), d_n * h_n * r * (1 - r)
         return np.hstack([d_r, d_z, d_n]), np.hstack([d_r, d_z, d_n * r]), (d_h * z,)
 
@@ -75,7 +75,7 @@ def lstm(from_x: Array, from_h: Array, state: State) -> tuple[State, Backward]:
 
 
 def make_cell(name: str, nonlinearity: str = "tanh") -> Cell:
-    """The cell called rnn, gru or lstm; `nonlinearity`, tanh or relu, is the rnn's."""
+    """Return the cell rnn, gru or lstm; `nonlinearity` is the rnn's activation, tanh or relu."""
     return {
         "rnn": Cell(("hidden",), ("h",), lambda x, h, s: rnn(x, h, s, nonlinearity == "relu")),
         "gru": Cell(("reset", "update", "candidate"), ("h",), gru),

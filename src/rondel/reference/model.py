@@ -1,9 +1,9 @@
-"""Layers of cells between tokens and logits, and backpropagation through time.
+"""The language model: embedding, layers of cells and a head; backpropagation through time.
 
 Shapes: T time, B streams, V vocabulary, E embedding, H hidden size, L layers, G gates of the cell.
 Parameters are named and ordered as torch.nn's:
 
-    embedding.weight (V, E)      left out for one-hot input, and then E is V
+    embedding.weight (V, E)      left out for one-hot input, where E is V
     core.weight_ih_l0 (G*H, E)   core.weight_hh_l0 (G*H, H)   core.bias_ih_l0, bias_hh_l0 (G*H,)
     ... and the same for the layers l1, l2 ..., where E is H
     head.weight (V, H)           left out if tied to the embedding     head.bias (V,)
@@ -23,7 +23,7 @@ def initial_parameters(
     cell: Cell, vocab_size: int, hidden_size: int, num_layers: int = 1, embedding_size: int = 0,
     tie_weights: bool = False, forget_bias: float = 1.0, seed: int = 1,
 ) -> Parameters:  # fmt: skip
-    """float32, random as torch.nn's: uniform in ±1/sqrt(H); an embedding not tied is normal."""
+    """Draw float32 parameters as torch.nn does: ±1/sqrt(H) uniform; untied embeddings normal."""
     rows, head = len(cell.gates) * hidden_size, "embedding.weight" if tie_weights else "head.weight"
     width = hidden_size if tie_weights else embedding_size or vocab_size
     shapes = {head: (vocab_size, hidden_size), "head.bias": (vocab_size,)}
@@ -41,19 +41,19 @@ def initial_parameters(
 
 
 class Model(NamedTuple):
-    """A cell and its parameters. The state goes in and comes out; nothing is kept here."""
+    """A cell and its parameters. The state is passed in and returned; the model keeps none."""
 
     cell: Cell
     parameters: Parameters
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros: one array (L, B, H) for each of the cell's states."""
+        """Return zeros: one array (L, B, H) for each of the cell's states."""
         weights = [array for name, array in self.parameters.items() if "weight_hh" in name]
         shape = (len(weights), batch_size, weights[0].shape[1])
         return tuple(np.zeros(shape, weights[0].dtype) for _ in self.cell.states)
 
     def forward(self, x_TB: Array, state: State) -> tuple[Array, State, list[Any]]:
-        """Logits (T, B, V) after each token, the next state, and what the way back will need."""
+        """Return logits (T, B, V) after each token, the next state, and values for backward."""
         p, saved, ends = self.parameters, [], []
         one_hot = np.equal.outer(x_TB, np.arange(len(p["head.bias"]))).astype(p["head.bias"].dtype)
         inputs = p["embedding.weight"][x_TB] if "embedding.weight" in p else one_hot
@@ -61,7 +61,7 @@ class Model(NamedTuple):
             weight_hh, bias_hh = p[f"core.weight_hh_l{layer}"], p[f"core.bias_hh_l{layer}"]
             now = tuple(part_LBH[layer] for part_LBH in state)
             hiddens, steps = [now[0]], []
-            # The inputs of all times are known, so that this half of the gates is one matmul.
+            # The inputs of all steps are known, so this half of the gates is one matmul.
             for from_x in inputs @ p[f"core.weight_ih_l{layer}"].T + p[f"core.bias_ih_l{layer}"]:
                 now, backward = self.cell.step(from_x, now[0] @ weight_hh.T + bias_hh, now)
                 hiddens.append(now[0])
@@ -76,7 +76,7 @@ class Model(NamedTuple):
     def loss_and_gradients(
         self, x_TB: Array, y_TB: Array, state: State
     ) -> tuple[float, Parameters, State]:
-        """Mean nats per token of `y_TB` after `x_TB`, its gradients (by parameter), new state."""
+        """Return mean nats per token of targets `y_TB`, gradients by parameter, the new state."""
         logits_TBV, next_state, (*saved, (outputs, head)) = self.forward(x_TB, state)
         p, (loss, d_logits) = self.parameters, cross_entropy(logits_TBV, y_TB)
         d = {"head.bias": d_logits.sum((0, 1)), head: np.tensordot(d_logits, outputs, SUM_OVER_TB)}
@@ -86,7 +86,7 @@ class Model(NamedTuple):
             d_from_x, d_from_h = np.empty((2, *x_TB.shape, len(weight_hh)), weight_hh.dtype)
             d_now = tuple(np.zeros_like(part_LBH[layer]) for part_LBH in state)
             for t in reversed(range(len(steps))):
-                # h_t is used twice, by the layer above and by step t + 1: its gradients add up.
+                # h_t is used twice, by the layer above and by step t + 1: the gradients add.
                 d_from_x[t], d_from_h[t], d_now = steps[t]((d_now[0] + d_outputs[t], *d_now[1:]))
                 d_now = (d_now[0] + d_from_h[t] @ weight_hh, *d_now[1:])
             d[f"core.weight_ih_l{layer}"] = np.tensordot(d_from_x, inputs, SUM_OVER_TB)
@@ -94,14 +94,14 @@ class Model(NamedTuple):
             d[f"core.bias_ih_l{layer}"] = d_from_x.sum((0, 1))
             d[f"core.bias_hh_l{layer}"] = d_from_h.sum((0, 1))
             d_outputs = d_from_x @ p[f"core.weight_ih_l{layer}"]
-        if "embedding.weight" in p:  # each place a token stands at adds to that token's row
+        if "embedding.weight" in p:  # each occurrence of a token adds to its row
             d.setdefault("embedding.weight", np.zeros_like(p["embedding.weight"]))
             np.add.at(d["embedding.weight"], x_TB, d_outputs)
         return loss, d, next_state
 
 
 def cross_entropy(logits_TBV: Array, y_TB: Array) -> tuple[float, Array]:
-    """Mean of -log softmax(logits)[y] in nats; its gradient, (softmax - one-hot of y) / (T B)."""
+    """Return mean -log softmax(logits)[y] in nats; its gradient (softmax - one_hot(y)) / (T B)."""
     scores = logits_TBV - logits_TBV.max(-1, keepdims=True)  # the same softmax, without overflow
     log_p = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
     picked, d_logits = (*np.indices(y_TB.shape), y_TB), np.exp(log_p)

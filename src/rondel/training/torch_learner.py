@@ -70,7 +70,7 @@ class TorchLearner:
         self._scaler.unscale_(self.optimizer)
         norm = self._clip()
         values = {name: term.item() for name, term in terms.items()}
-        result = StepResult(sum(self.model.told_of(values)), values, norm)
+        result = StepResult(sum(self.model.reported_terms(values)), values, norm)
         if self._may_update(result):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -115,7 +115,7 @@ class TorchLearner:
             with autocast(self.device, self.config.precision):
                 terms, state = self.model.losses(tensors, state, self.updates)
             if scored:
-                total += scored * float(torch.stack(self.model.told_of(terms)).sum())
+                total += scored * float(torch.stack(self.model.reported_terms(terms)).sum())
             count += scored
         return total / count
 
