@@ -16,7 +16,7 @@ from rondel.cli import cli
 from rondel.data.batches import Batch, Cursor, stream_batches
 from rondel.data.facts import TextFacts
 from rondel.engine import NumpyEngine
-from rondel.engine.cell_kernels import has_kernel
+from rondel.engine.kernel_lookup import has_kernel
 from rondel.settings import RunConfig, Settings
 from rondel.settings.fields import settings_of
 from rondel.training.learner import Learner

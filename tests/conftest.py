@@ -64,8 +64,8 @@ def own_run(trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _nothing_told_of_compiling() -> Iterator[None]:
-    """Commands run in this process say nothing of kernels, which any test may be first to need."""
+def _no_compiling_notice() -> Iterator[None]:
+    """Suppress the notice in this process, where any test may be the first to compile a kernel."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rondel.kernels.when_compiling", lambda tell: None)
+        patch.setattr("rondel.kernels.when_compiling", lambda listener: None)
         yield

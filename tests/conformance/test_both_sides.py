@@ -1,4 +1,4 @@
-"""Every cell and level from both sides: no leak, any chunking, any batch, and torch as NumPy."""
+"""Bidirectional models of every cell and level: no leak, chunking, batches, torch against NumPy."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_no_level_sees_the_token_it_predicts(level: str) -> None:
 
 
 class Everything:
-    """Gives the logits themselves."""
+    """Return the logits unchanged."""
 
     def __init__(self, vocab_size: int) -> None:
         self.width = vocab_size
@@ -117,7 +117,9 @@ def test_torch_and_numpy_agree(cell: str, nonlinearity: str, num_layers: int, in
 
 @every_depth
 @every_cell
-def test_a_text_in_any_chunks_is_the_same(cell: str, nonlinearity: str, num_layers: int) -> None:
+def test_scores_do_not_depend_on_the_chunking(
+    cell: str, nonlinearity: str, num_layers: int
+) -> None:
     engine = random_engine(shape(VOCAB, nonlinearity, cell=cell, num_layers=num_layers))
     ids = tokens()[:, 0]
     expected = -np.take_along_axis(
@@ -130,7 +132,7 @@ def test_a_text_in_any_chunks_is_the_same(cell: str, nonlinearity: str, num_laye
 
 @every_depth
 @every_cell
-def test_a_batch_is_its_texts(cell: str, nonlinearity: str, num_layers: int) -> None:
+def test_a_batch_equals_its_texts(cell: str, nonlinearity: str, num_layers: int) -> None:
     engine = random_engine(shape(VOCAB, nonlinearity, cell=cell, num_layers=num_layers))
     texts = [tokens(count, seed=count)[:, 0] for count in (9, 1, 0, 24, 5, 17)]
     for text, (forward, backward) in zip(texts, engine.outputs(texts), strict=True):
@@ -148,7 +150,7 @@ def test_a_batch_is_its_texts(cell: str, nonlinearity: str, num_layers: int) -> 
 
 @pytest.mark.parametrize("level", tokenizers)
 @every_cell
-def test_what_is_told_of_a_text_is_the_sum_over_its_tokens(
+def test_the_loss_of_a_text_is_the_sum_over_its_tokens(
     cell: str, nonlinearity: str, level: str
 ) -> None:
     model = random_text_model(cell, nonlinearity, level=level)
@@ -162,7 +164,7 @@ def test_what_is_told_of_a_text_is_the_sum_over_its_tokens(
 
 
 @every_cell
-def test_the_causal_half_is_a_language_model_of_its_own(cell: str, nonlinearity: str) -> None:
+def test_the_causal_half_is_a_language_model(cell: str, nonlinearity: str) -> None:
     model = random_model(shape(VOCAB, nonlinearity, cell=cell), scale=1.5)
     causal = model.causal
     alone = {name: array.detach() for name, array in causal.named_arrays().items()}
@@ -193,7 +195,7 @@ def test_scores_of_both_sides_sum_to_the_text(level: str, by: str) -> None:
 
 
 @pytest.mark.parametrize("level", tokenizers)
-def test_its_causal_half_scores_as_the_language_model_it_is(level: str) -> None:
+def test_the_causal_half_scores_as_a_language_model(level: str) -> None:
     model = random_text_model(level=level)
     table = model.score(TEXT, unit="nats", start="skip", causal=True)
     assert np.nansum(table["surprisal_nats"]) == pytest.approx(model.evaluate(TEXT).nats, abs=1e-4)

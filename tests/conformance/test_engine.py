@@ -14,7 +14,7 @@ from _settings import model_config
 from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import LayerParameters
 from rondel.engine import NumpyEngine, StackConfig, build_engine, build_stack, numpy_engine
-from rondel.engine.cell_kernels import has_kernel
+from rondel.engine.kernel_lookup import has_kernel
 from rondel.errors import InputError
 from rondel.settings import ModelConfig
 

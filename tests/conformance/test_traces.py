@@ -15,7 +15,7 @@ from _settings import text_config
 from rondel.cells import numpy_namespace
 from rondel.cells.base import LayerParameters
 from rondel.engine.sentence_vae import encoder_config
-from rondel.engine.stack import StackConfig
+from rondel.engine.stack_config import StackConfig
 from rondel.inspection import trace as tracing
 from rondel.inspection.ablation import clamped, surprisals
 from rondel.inspection.stack_tracks import BLOCK, STATES

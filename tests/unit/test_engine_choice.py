@@ -17,8 +17,8 @@ import rondel
 from rondel.cells import build_cell
 from rondel.cells.lstm import LSTM
 from rondel.engine import NumpyEngine, build_engine
-from rondel.engine.cell_kernels import has_kernel
 from rondel.engine.compiled_engine import CompiledEngine
+from rondel.engine.kernel_lookup import has_kernel
 from rondel.errors import InputError, SlowerWarning
 from rondel.kernels.threads.autotuner import (
     ALONE,

@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("numba")
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.inference.records import Run
+from rondel.kernels.inference.run_records import Run
 from rondel.kernels.records import layout_of, records
 from rondel.kernels.simd.unit_groups import Groups, address_of, aligned
-from rondel.kernels.training.records import Layer
+from rondel.kernels.training.layer_records import TrainingLayer
 
-SCHEMAS = [Run, Layer]
+SCHEMAS = [Run, TrainingLayer]
 
 
 class Inner(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 
 from rondel.engine.probability import (
     argmax,
-    chosen,
+    gather,
     largest,
     log_softmax,
     log_sum_exp,
@@ -36,7 +36,7 @@ def test_batched_distributions_equal_single_ones_bit_for_bit():
         assert (log_softmax(logits_TBV)[t, b] == log_softmax(alone)).all()
         assert nll(logits_TBV, targets_TB)[t, b] == nll(alone, target)
     assert softmax(logits_TBV).dtype == np.float32
-    expected = -chosen(log_softmax(logits_TBV), targets_TB)
+    expected = -gather(log_softmax(logits_TBV), targets_TB)
     np.testing.assert_allclose(nll(logits_TBV, targets_TB), expected, rtol=1e-5)
     np.testing.assert_allclose(log_sum_exp(log_softmax(logits_TBV)), 0, atol=1e-12)
 

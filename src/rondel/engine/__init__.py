@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from rondel import kernels
 from rondel.engine.base import Engine, EngineState, Floats, Stack
-from rondel.engine.cell_kernels import has_kernel
+from rondel.engine.kernel_lookup import has_kernel
 from rondel.engine.numpy_engine import NumpyEngine, NumpyStack
-from rondel.engine.stack import StackConfig, StackWeights
+from rondel.engine.stack_config import StackConfig, StackWeights
 from rondel.errors import InputError, RondelError, SlowerWarning, warn_of
 from rondel.settings import ModelConfig
 from rondel.threads import MOST_THREADS

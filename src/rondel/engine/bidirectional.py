@@ -12,7 +12,7 @@ import numpy as np
 from rondel.engine import build_engine, build_stack
 from rondel.engine.base import EngineState, Floats, Ids, Stack
 from rondel.engine.head import Head
-from rondel.engine.stack import StackConfig
+from rondel.engine.stack_config import StackConfig
 from rondel.settings import ModelConfig
 
 LARGEST_BATCH = 16_384

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import EngineState, Floats, Ids, TokenBy
-from rondel.engine.cell_kernels import kernel_of
 from rondel.engine.head import Head
+from rondel.engine.kernel_lookup import kernel_of
 from rondel.engine.numpy_engine import LARGEST_TABLE
 from rondel.engine.probability import NOT_FINITE, require_finite
-from rondel.engine.stack import StackConfig, StackWeights
+from rondel.engine.stack_config import StackConfig, StackWeights
 from rondel.errors import ModelFolderError
 from rondel.kernels.inference.packed_model import PackedModel
 from rondel.kernels.inference.sequence import SequenceBuffers
@@ -262,7 +262,7 @@ class CompiledStreams:
 
 
 def possible_splits(model: PackedModel, rows: int, threads: int) -> list[Split]:
-    """List the ways to split a step of so many rows among threads, the simplest first."""
+    """List the ways to split a step of `rows` rows among threads, the simplest first."""
     splits = [ALONE]
     if threads > 1 and rows * model.weights_a_step > SMALLEST_SHARED:
         splits += [Split(1, min(threads, model.groups))] if model.groups > 1 else []

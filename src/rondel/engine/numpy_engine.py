@@ -13,7 +13,7 @@ from rondel.cells import State, numpy_namespace
 from rondel.cells.base import LayerParameters
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.head import Head
-from rondel.engine.stack import StackConfig, StackWeights
+from rondel.engine.stack_config import StackConfig, StackWeights
 from rondel.settings import ModelConfig
 
 # The largest table of all tokens' input gates: beyond it, the matmul costs less than the memory.

@@ -75,7 +75,7 @@ def nll(logits: Logits, targets: Ids) -> Doubles:
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     totals = np.exp(shifted).sum(axis=-1, dtype=np.float64)
-    result: Doubles = np.log(totals) - chosen(shifted, targets).astype(np.float64)
+    result: Doubles = np.log(totals) - gather(shifted, targets).astype(np.float64)
     return result
 
 
@@ -86,7 +86,7 @@ def log_sum_exp(values: Doubles) -> Doubles:
     return total
 
 
-def chosen(values: npt.NDArray[Precision], tokens: Ids) -> npt.NDArray[Precision]:
+def gather(values: npt.NDArray[Precision], tokens: Ids) -> npt.NDArray[Precision]:
     """Return the values (...) of `tokens` (...), from values (..., V)."""
     result: npt.NDArray[Precision] = np.take_along_axis(values, tokens[..., None], axis=-1)[..., 0]
     return result

@@ -14,7 +14,7 @@ import numpy as np
 from rondel.cells import build_cell
 from rondel.engine import build_engine, build_stack
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.stack import StackConfig, StackWeights
+from rondel.engine.stack_config import StackConfig, StackWeights
 from rondel.kinds.sentence_vae import LatentSettings
 from rondel.settings import ModelConfig
 

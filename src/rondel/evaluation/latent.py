@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rondel.checked import Natural, Positive, checked
 from rondel.engine.base import Floats, Ids
-from rondel.engine.probability import chosen, log_sum_exp
+from rondel.engine.probability import gather, log_sum_exp
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.batch_reading import Watch, unwatched
@@ -188,5 +188,5 @@ def negative_log_likelihoods(
     for logits_NV, targets_N in zip(logits_TNV, targets_TN, strict=True):
         rows = np.flatnonzero(targets_N != PADDING)
         logits = logits_NV[rows].astype(np.float64)
-        total_N[rows] += log_sum_exp(logits) - chosen(logits, targets_N[rows])
+        total_N[rows] += log_sum_exp(logits) - gather(logits, targets_N[rows])
     return total_N

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from rondel.engine.probability import Ids, Logits, chosen, nll, require_finite
+from rondel.engine.probability import Ids, Logits, gather, nll, require_finite
 
 Measured = npt.NDArray[np.float64]
 
@@ -55,7 +55,7 @@ class Prediction:
             shifted = logits_TBV - logits_TBV.max(axis=-1, keepdims=True)
             weights = np.exp(shifted)
             totals = weights.sum(axis=-1, dtype=np.float64)
-            target = chosen(shifted, targets_TB)
+            target = gather(shifted, targets_TB)
             nats = require_finite(np.log(totals) - target)
             expected = np.einsum("...v,...v->...", weights, shifted, dtype=np.float64)
         entropy = np.log(totals) - expected / totals

@@ -20,7 +20,7 @@ from rondel.engine.sentence_vae import (
     encoder_config,
     encoder_prefixes,
 )
-from rondel.engine.stack import StackConfig
+from rondel.engine.stack_config import StackConfig
 from rondel.inspection.stack_tracks import StackTracer, Weights
 from rondel.inspection.text_reader import OneWayReader, known_ids
 from rondel.text.one_sentence import end_id

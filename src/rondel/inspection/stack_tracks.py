@@ -15,7 +15,7 @@ from rondel.cells import Cell, numpy_namespace
 from rondel.cells.base import State
 from rondel.engine import build_stack
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.stack import StackConfig, StackWeights
+from rondel.engine.stack_config import StackConfig, StackWeights
 
 Weights = Mapping[str, npt.NDArray[Any]]
 

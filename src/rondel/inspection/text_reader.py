@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rondel.engine.base import Floats, Ids
-from rondel.engine.stack import StackConfig
+from rondel.engine.stack_config import StackConfig
 from rondel.errors import InputError
 from rondel.inspection.stack_tracks import StackTracer, Weights
 from rondel.settings import ModelConfig

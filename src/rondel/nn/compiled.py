@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rondel.cells import Cell
 from rondel.cells.base import LayerParameters
-from rondel.engine.cell_kernels import has_kernel, kernel_of
+from rondel.engine.kernel_lookup import has_kernel, kernel_of
 from rondel.nn.workspaces import Workspaces
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _layers(parameters: Sequence[Tensor]) -> list[LayerParameters]:
 
 
 def _gradient(array: Floats) -> Tensor:
-    """Copy a gradient out of the workspace, whose memory is reused."""
+    """Return a gradient in memory outside the workspace, which is reused."""
     return torch.from_numpy(np.ascontiguousarray(array))
 
 

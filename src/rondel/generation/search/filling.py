@@ -23,7 +23,7 @@ import numpy.typing as npt
 from rondel.checked import check_fields
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.bidirectional import BidirectionalEngine
-from rondel.engine.probability import Doubles, chosen, largest, log_softmax
+from rondel.engine.probability import Doubles, gather, largest, log_softmax
 from rondel.errors import InputError
 from rondel.generation.sampling.sampler import draw, stream_rng
 from rondel.generation.search.gaps import Part, put_together, split_at_gaps
@@ -241,7 +241,7 @@ class _Fillers:
         tops_TBH, _ = self.engine.before(tokens_TB, state)
         total_B = np.zeros(width)
         for tops_BH, tokens_B in zip(tops_TBH, tokens_TB, strict=True):
-            total_B += chosen(log_softmax(self.engine.causal_logits(tops_BH)), tokens_B)
+            total_B += gather(log_softmax(self.engine.causal_logits(tops_BH)), tokens_B)
         return total_B
 
     def _known(self, logits_BV: Floats) -> Doubles:
@@ -283,7 +283,7 @@ def _finished(
     after = np.concatenate([back_NH[1:], edge_1H])
     total = 0.0
     for gap in filled.gaps:
-        total += float(chosen(log_softmax(engine.logits(before[gap], after[gap])), ids[gap]).sum())
+        total += float(gather(log_softmax(engine.logits(before[gap], after[gap])), ids[gap]).sum())
     fillings = [filled.tokens[gap] for gap in filled.gaps]
     return Filled(
         put_together(tokenizer, parts, fillings),

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.probability import Doubles, chosen, largest, log_softmax
+from rondel.engine.probability import Doubles, gather, largest, log_softmax
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation.latent import draw_latents
@@ -199,7 +199,7 @@ class _Search:
             logits_TBV, state = self.engine.decoder.sequence(after_TB, state)
             predicting = [logits_BV, *logits_TBV[:-1]]
             for logits, tokens_B in zip(predicting, after_TB, strict=True):
-                scores_B += chosen(log_softmax(logits), tokens_B)
+                scores_B += gather(log_softmax(logits), tokens_B)
             logits_BV = logits_TBV[-1]
         return [
             _Beam(

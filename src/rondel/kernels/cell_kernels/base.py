@@ -41,7 +41,7 @@ class CellKernel:
     forward: Callable[..., None]
     backward: Body
     has_c: bool = False
-    """Whether there is a second state, `c`, beside `h`."""
+    """Whether there is a second state, `c`, besides `h`."""
     keeps: bool = False
     """Whether `backward` needs `at.kept` besides gates and states."""
     bounded: bool = True

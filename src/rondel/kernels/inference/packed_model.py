@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.cell_kernels import CellKernel
-from rondel.kernels.inference.records import Head, Layer, Run, Scratch, States
+from rondel.kernels.inference.run_records import InferenceHead, InferenceLayer, Run, Scratch, States
 from rondel.kernels.records import records
 from rondel.kernels.simd.int8 import Matrix
 from rondel.kernels.simd.int8_forms import FORM, LARGEST_WEIGHT, largest_activation
@@ -156,8 +156,8 @@ class PackedModel:
             padded[forbidden] = -np.inf
         return padded
 
-    def _layer(self, number: int) -> Layer:
-        return Layer(
+    def _layer(self, number: int) -> InferenceLayer:
+        return InferenceLayer(
             table=self._table.ctypes.data if number == 0 and self._table is not None else 0,
             bias=self._bias[number].ctypes.data,
             input_groups=self._input_groups if number == 0 else self.groups,
@@ -217,7 +217,7 @@ class PackedModel:
             states=states,
             gates=Groups.of(gates),
             embedding=0 if self._embedding is None else self._embedding.ctypes.data,
-            head=Head(
+            head=InferenceHead(
                 panels=self.panels,
                 weight=_addresses(self._head),
                 bias=head_bias.ctypes.data,

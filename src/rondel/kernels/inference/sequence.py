@@ -11,7 +11,7 @@ import numpy as np
 
 from rondel.kernels.compiling import compiled
 from rondel.kernels.inference.packed_model import Integers, PackedModel
-from rondel.kernels.inference.records import States
+from rondel.kernels.inference.run_records import States
 from rondel.kernels.inference.step import (
     add_head,
     begin_gates,

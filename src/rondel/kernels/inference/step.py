@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.inference.records import Layer, Run
+from rondel.kernels.inference.run_records import InferenceLayer, Run
 from rondel.kernels.simd.int8 import Activations, Matrix, add_int8_product, quantise_rows
 from rondel.kernels.simd.matmul import add_product
 from rondel.kernels.simd.pointwise import call_forward
@@ -85,7 +85,7 @@ def _add_gates(
 @compiled
 def begin_gates(
     run: Run,
-    layer: Layer,
+    layer: InferenceLayer,
     number: int,
     below: Groups,
     rows: int,
@@ -122,7 +122,7 @@ def begin_gates(
 @compiled
 def recur(
     run: Run,
-    layer: Layer,
+    layer: InferenceLayer,
     number: int,
     h: Groups,
     h_next: Groups,

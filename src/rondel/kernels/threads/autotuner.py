@@ -105,7 +105,7 @@ class Autotuner:
             return fastest, steps
 
     def record(self, kind: Hashable, split: Split, steps: int, seconds: float) -> None:
-        """Record that `steps` of that kind of work took so many seconds."""
+        """Record that `steps` steps of that kind of work took `seconds`."""
         if not _is_measurable(steps, seconds):
             return
         with self._lock:

@@ -12,7 +12,7 @@ Task = Callable[[], object]
 
 
 class Team:
-    """So many threads, the caller's included. Numba's thread pool does not support two callers."""
+    """A number of threads, the caller's included. Numba's pool does not support two callers."""
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
@@ -53,5 +53,5 @@ def _team(threads: int, process: int) -> Team:
 
 
 def team(threads: int) -> Team:
-    """Return this process's team of so many threads."""
+    """Return this process's team of `threads` threads."""
     return _team(threads, os.getpid())

@@ -8,7 +8,7 @@ from rondel.kernels.simd.matmul import Panels, as_left, multiply
 from rondel.kernels.simd.pointwise import call_backward
 from rondel.kernels.simd.unit_groups import PANEL, Groups, address_of, from_row, slots_of
 from rondel.kernels.training.forward import ROWS_AT_A_TIME, apply_mask, gates_row, states_row
-from rondel.kernels.training.records import Layer
+from rondel.kernels.training.layer_records import TrainingLayer
 
 
 @compiled
@@ -61,7 +61,7 @@ def table_source_gradient(layers: Records, d_table: Groups, d_source: Groups) ->
 
 
 @compiled
-def _source_gradient(layer: Layer, rows: int, gates: Groups, d_source: Groups) -> None:
+def _source_gradient(layer: TrainingLayer, rows: int, gates: Groups, d_source: Groups) -> None:
     """Compute gradients of a dense input from those of the gates."""
     cell = layer.cell
     _multiply_back(

@@ -8,19 +8,19 @@ from rondel.kernels.simd.matmul import add_product
 from rondel.kernels.simd.pointwise import call_forward
 from rondel.kernels.simd.rows import copy_row, multiply_row
 from rondel.kernels.simd.unit_groups import BYTES, PANEL, Groups, address_of, from_row, slots_of
-from rondel.kernels.training.records import Layer, Tokens
+from rondel.kernels.training.layer_records import Tokens, TrainingLayer
 
 ROWS_AT_A_TIME = 96
 
 
 @compiled
-def gates_row(layer: Layer, begin: int) -> int:
+def gates_row(layer: TrainingLayer, begin: int) -> int:
     """Return a block's first row among the gates."""
     return layer.steps * begin
 
 
 @compiled
-def states_row(layer: Layer, begin: int) -> int:
+def states_row(layer: TrainingLayer, begin: int) -> int:
     """Return a block's first row among the states: the initial state."""
     return (layer.steps + 1) * begin
 
@@ -40,7 +40,7 @@ def forward(layers: Records, begin: int, rows: int, tokens_TB: Tokens) -> None:
 
 
 @compiled
-def _step(layer: Layer, begin: int, rows: int, step: int, tokens_TB: Tokens) -> None:
+def _step(layer: TrainingLayer, begin: int, rows: int, step: int, tokens_TB: Tokens) -> None:
     """Run one step of one layer, whose gates hold the input half already if there is no table."""
     cell, width = layer.cell, layer.cell.slots * PANEL
     before = states_row(layer, begin) + step * rows
@@ -65,7 +65,7 @@ def _step(layer: Layer, begin: int, rows: int, step: int, tokens_TB: Tokens) -> 
 
 
 @compiled
-def _block_input_gates(layer: Layer, begin: int, rows: int) -> None:
+def _block_input_gates(layer: TrainingLayer, begin: int, rows: int) -> None:
     """Compute the input half of a block's gates, at all steps, from a dense input."""
     total, first = layer.steps * rows, gates_row(layer, begin)
     source_first = first + layer.source_is_states * (begin + rows)
@@ -82,7 +82,7 @@ def _block_input_gates(layer: Layer, begin: int, rows: int) -> None:
 
 @compiled
 def _input_gates(
-    layer: Layer, rows: int, source: Groups, gates: Groups, begin: int, end: int
+    layer: TrainingLayer, rows: int, source: Groups, gates: Groups, begin: int, end: int
 ) -> None:
     """Compute the input half of gates, biases included, of groups `begin` to `end`."""
     cell, width = layer.cell, layer.cell.slots * PANEL
@@ -105,7 +105,7 @@ def fill_table(layers: Records, begin: int, end: int) -> None:
 
 
 @compiled
-def apply_mask(layer: Layer, begin: int, rows: int, source: Groups, target: Groups) -> None:
+def apply_mask(layer: TrainingLayer, begin: int, rows: int, source: Groups, target: Groups) -> None:
     """Multiply a block's outputs by the mask; `source` and `target` begin at step 0's."""
     mask = from_row(layer.mask, layer.mask_steps * begin)
     for group in range(layer.groups):

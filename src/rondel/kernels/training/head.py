@@ -23,7 +23,7 @@ from rondel.kernels.simd.rows import (
 )
 from rondel.kernels.simd.unit_groups import BYTES, PANEL, Array, Groups, address_of, from_row
 from rondel.kernels.training.forward import ROWS_AT_A_TIME
-from rondel.kernels.training.records import Tokens
+from rondel.kernels.training.layer_records import Tokens
 
 DEPTH = 256  # rows summed at a time
 

@@ -14,7 +14,7 @@ from rondel.kernels.simd.packing import pack_gates, pack_gates_back
 from rondel.kernels.simd.unit_groups import PANEL, Array, Groups, aligned, count_groups
 from rondel.kernels.threads.team import Task
 from rondel.kernels.training.head import head_gradient, head_loss
-from rondel.kernels.training.records import Head, Tokens
+from rondel.kernels.training.layer_records import Tokens, TrainingHead
 from rondel.kernels.training.workspace import Workspace
 
 ONE_GATE = np.zeros(1, np.int64)
@@ -60,7 +60,7 @@ class HeadWorkspace:
         work = self.work
         source, is_states = work.outputs
         return records(
-            Head(
+            TrainingHead(
                 steps=work.shape.steps,
                 groups=work.shape.groups,
                 panels=self.panels,

@@ -16,7 +16,7 @@ from rondel.kernels.simd.unit_groups import PANEL, Array, from_groups, to_groups
 from rondel.kernels.threads.team import Task
 from rondel.kernels.training.backward import backward, to_states
 from rondel.kernels.training.forward import fill_table, forward
-from rondel.kernels.training.records import NO_TOKENS, Tokens
+from rondel.kernels.training.layer_records import NO_TOKENS, Tokens
 from rondel.kernels.training.workspace import Workspace, group_ranges
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from rondel.kernels.simd.unit_groups import (
 )
 from rondel.kernels.threads.team import Task
 from rondel.kernels.training.backward import table_source_gradient
-from rondel.kernels.training.records import NO_TOKENS, Tokens
+from rondel.kernels.training.layer_records import NO_TOKENS, Tokens
 from rondel.kernels.training.workspace import Workspace, group_ranges
 
 # Rows and panels of a block of the product: as many as the L2 cache holds.

@@ -14,7 +14,7 @@ import numpy as np
 from rondel.kernels.cell_kernels import CellFields, CellKernel
 from rondel.kernels.records import Records, records
 from rondel.kernels.simd.unit_groups import NOWHERE, PANEL, Array, Groups, aligned, count_groups
-from rondel.kernels.training.records import Block, Layer, RowRun
+from rondel.kernels.training.layer_records import Block, RowRun, TrainingLayer
 
 FEWEST_ROWS = 4
 
@@ -138,10 +138,10 @@ class Workspace:
         masked = self.masked[layer]
         return (self.h[layer], True) if masked is None else (masked, False)
 
-    def _layer(self, layer: int, cell: CellFields) -> Layer:
+    def _layer(self, layer: int, cell: CellFields) -> TrainingLayer:
         shape, first = self.shape, layer == 0
         source, is_states = self.source_of(layer)
-        return Layer(
+        return TrainingLayer(
             cell=cell,
             steps=shape.steps,
             batch=shape.batch,

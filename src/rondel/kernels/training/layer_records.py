@@ -45,7 +45,7 @@ class RowRun(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class TrainingLayer:
     """One layer of a pass. Panels and biases are addresses; what is missing is `NOWHERE`."""
 
     cell: CellFields
@@ -84,7 +84,7 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class TrainingHead:
     """The layer from outputs to logits, and their loss."""
 
     steps: int

@@ -13,7 +13,7 @@ from rondel.kernels.simd.unit_groups import Groups
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class InferenceLayer:
     """One layer's weights."""
 
     table: int
@@ -27,7 +27,7 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class InferenceHead:
     """The layer from states to logits."""
 
     panels: int
@@ -81,6 +81,6 @@ class Run:
     """Of one layer at a time: (groups, T * B, slots * 16)."""
     embedding: int
     """Address of the tokens' vectors (V, input groups * 16), where there is no table."""
-    head: Head
+    head: InferenceHead
     largest_activation: int
     scratch: Scratch

@@ -23,7 +23,7 @@ from rondel.values import shown
 class StackConfig:
     """The shape of a stack that reads tokens.
 
-    With a `constant_size`, its first layer reads so many numbers besides each token, the same at
+    With a `constant_size`, its first layer reads that many numbers besides each token, the same at
     every step: what they add to that layer's gates is the last array of the state (1, B, G*H), so
     that code which selects, repeats or stores states handles them too.
     """
