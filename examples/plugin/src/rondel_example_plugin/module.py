@@ -15,7 +15,7 @@ from rondel.models.language_model import LanguageModel
 class QuietModule(LanguageModel):
     """Adds the last layer's mean square (activation regularisation; Merity et al. 2017)."""
 
-    told: ClassVar[tuple[str, ...]] = ("nll",)
+    reported: ClassVar[tuple[str, ...]] = ("nll",)
 
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
