@@ -26,7 +26,7 @@ ASKED = [Request("THE", GenerationSettings(length=5, seed=seed)) for seed in ran
 
 
 def submit(handoff: Handoff | ModelThread, *, whole: bool = False) -> Ticket:
-    return handoff.submit(ASKED, seconds=PATIENCE, whole=whole)
+    return handoff.submit(ASKED, whole=whole)
 
 
 async def read_whole(thread: ModelThread, *, whole: bool = False) -> list[Output]:
@@ -45,15 +45,14 @@ def writing(*, broken: bool = False) -> Iterator[ModelThread]:
     if broken:
         model[1]["core.weight_hh_l0"][:] = np.nan
     metrics = ModelMetrics(Metrics(), "tiny")
-    thread = ModelThread(
-        "tiny", build_engine(*model), TOKENIZER, capacity=2, max_queue=4, metrics=metrics
-    )
+    limits = {"capacity": 2, "max_queue": 4, "seconds": PATIENCE}
+    thread = ModelThread("tiny", build_engine(*model), TOKENIZER, **limits, metrics=metrics)
     yield thread
     thread.stop()
 
 
 def test_outputs_are_taken_in_by_the_loop_in_their_order() -> None:
-    handoff = Handoff(most=3)
+    handoff = Handoff(3, PATIENCE)
 
     def write() -> None:
         received = handoff.receive(wait=True)
@@ -77,7 +76,7 @@ def test_outputs_are_taken_in_by_the_loop_in_their_order() -> None:
 
 
 def test_it_takes_no_more_texts_than_there_is_room_for() -> None:
-    handoff = Handoff(most=5)
+    handoff = Handoff(5, PATIENCE)
 
     async def fill() -> None:
         submit(handoff)
@@ -92,7 +91,7 @@ def test_it_takes_no_more_texts_than_there_is_room_for() -> None:
 
 
 def test_what_is_cancelled_is_said_once_and_nothing_is_waited_for_at_the_end() -> None:
-    handoff = Handoff(most=9)
+    handoff = Handoff(9, PATIENCE)
 
     async def leave() -> Ticket:
         ticket = submit(handoff)

@@ -9,7 +9,7 @@ import pytest
 from _sentence_vae import LONGEST, random_vae
 
 from rondel.errors import InputError
-from rondel.generation.latent import draw_latents
+from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.search.filling import FillSettings
 from rondel.generation.search.imputation import SAMPLES, impute
 

@@ -19,6 +19,7 @@ from rondel.generation import latent
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
 from rondel.generation.listing import SampleList
+from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.scheduler import CAPACITY
 from rondel.generation.search.filling import FillSettings
 from rondel.generation.search.imputation import Imputed, impute
@@ -144,7 +145,7 @@ class SentenceVAE(Model):
         self, count: Positive, seed: Natural | None = None, first: Natural = 0
     ) -> Floats:
         """Points (N, Z) drawn from N(0, I)."""
-        return latent.draw_latents(seed, count, self.latents.latent_size, first)
+        return draw_latents(seed, count, self.latents.latent_size, first)
 
     def reconstruct(
         self, sentence: str, count: Positive = 1, **settings: Unpack[DecodingKeywords]

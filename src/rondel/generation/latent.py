@@ -17,15 +17,12 @@ from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation.generate import write_as_asked
 from rondel.generation.prime import Start
-from rondel.generation.sampling.sampler import stream_rng
+from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.settings import GenerationSettings
 from rondel.generation.stream import Request
 from rondel.text.one_sentence import END, end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.values import shown
-
-# Kept apart from the streams that tokens are drawn from: those are (seed, index).
-LATENT_DRAWS = 1 << 32
 
 Numbers = npt.NDArray[np.float64]
 
@@ -39,12 +36,6 @@ class Step(NamedTuple):
     share: float
     text: str
     again: bool
-
-
-def draw_latents(seed: int | None, count: int, size: int, first: int = 0) -> Floats:
-    """Points (N, Z) of N(0, I): numbers `first` and following of a seed, however many are asked."""
-    rows = [stream_rng(seed, LATENT_DRAWS + first + n).standard_normal(size) for n in range(count)]
-    return np.array(rows, np.float32).reshape(count, size)
 
 
 def decode(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
 from rondel.serving.answers import Streaming
-from rondel.serving.completions import Answer, clean
-from rondel.serving.requests import read_request, submit
+from rondel.serving.completions import Answer, begin_answer, clean
 from rondel.serving.service import Service
 from rondel.serving.wire import LARGEST_INT, CompletionRequest
 
@@ -39,22 +37,18 @@ async def write(
     """Write text, prime and all, as plain text; a browser that asks for nothing gets the page."""
     if not request.query_params and "text/html" in request.headers.get("accept", ""):
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
-    arrived = time.perf_counter()
     service: Service = request.app.state.service
-    served = service.find(model)
     body = CompletionRequest(
+        model=model,
         prompt=prime or None,
         max_tokens=n,
         temperature=temperature,
         seed=seed,
         mode=MODES[sample_mode],
-        echo=served.model.reads_prompts,
+        echo=service.find(model).model.reads_prompts,
     )
-    asked = await read_request(service, served, body)
-    ticket = submit(service, served, asked, whole=False)
-    answer = Answer(service, served, asked, ticket, arrived)
-    request.state.log = answer.log
-    return Streaming(_texts(answer), "text/plain; charset=utf-8", ticket.cancel)
+    answer = await begin_answer(request, body, whole=False)
+    return Streaming(_texts(answer), "text/plain; charset=utf-8", answer.cancel)
 
 
 async def _texts(answer: Answer) -> AsyncGenerator[bytes, None]:

@@ -19,7 +19,7 @@ from rondel.serving.answers import Json, Streaming, json_parts, unless_gone
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.errors import refusal_of
 from rondel.serving.handoff import Ticket
-from rondel.serving.requests import Asked, read_request, submit
+from rondel.serving.requests import Asked, read_request
 from rondel.serving.service import Served, Service
 from rondel.serving.wire import CompletionRequest
 
@@ -34,20 +34,26 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 @router.post("/v1/completions", response_model=None, openapi_extra=in_schema(CompletionRequest))
 async def complete(body: CompletionBody, request: Request) -> Response:
     """Write texts that go on from prompts, or tell how likely the prompts are."""
+    answer = await begin_answer(request, body, whole=not body.stream)
+    if body.stream:
+        usage = body.stream_options is not None and body.stream_options.include_usage
+        return Streaming(answer.events(usage=usage), "text/event-stream", answer.cancel)
+    try:
+        return Json(await unless_gone(request, answer.whole()))
+    finally:
+        answer.cancel()
+
+
+async def begin_answer(request: Request, body: CompletionRequest, *, whole: bool) -> Answer:
+    """Have written what a body asks for. Raises `Refusal`, `InputError` or `Busy`."""
     arrived = time.perf_counter()
     service: Service = request.app.state.service
     served = service.find(body.model)
     asked = await read_request(service, served, body)
-    ticket = submit(service, served, asked, whole=not body.stream)
+    ticket = served.thread.submit(asked.requests, whole=whole)
     answer = Answer(service, served, asked, ticket, arrived)
     request.state.log = answer.log
-    if body.stream:
-        usage = body.stream_options is not None and body.stream_options.include_usage
-        return Streaming(answer.events(usage=usage), "text/event-stream", ticket.cancel)
-    try:
-        return Json(await unless_gone(request, answer.whole()))
-    finally:
-        ticket.cancel()
+    return answer
 
 
 class Answer:
@@ -57,7 +63,7 @@ class Answer:
         self, service: Service, served: Served, asked: Asked, ticket: Ticket, arrived: float
     ) -> None:
         self._service, self._served = service, served
-        self._asked, self._ticket = asked, ticket
+        self._asked, self._ticket, self.cancel = asked, ticket, ticket.cancel
         self._arrived = arrived
         self._head = {
             "id": f"cmpl-{uuid.uuid4().hex}",

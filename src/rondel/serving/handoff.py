@@ -63,10 +63,13 @@ class Ticket:
 
 
 class Handoff:
-    """Between the event loop, which submits, and a thread that writes: up to `most` texts."""
+    """Between the event loop, which submits, and a thread that writes: up to `most` texts.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    They are to be written within so many `seconds`.
+    """
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
         self._changed = threading.Condition()
         self._submitted: list[Ticket] = []
         self._cancelled: set[Ticket] = set()
@@ -77,9 +80,9 @@ class Handoff:
 
     # The event loop's side.
 
-    def submit(self, requests: Sequence[Request], *, seconds: float, whole: bool) -> Ticket:
-        """Have texts written, in so many seconds at the most. Raises `Busy` if there is no room."""
-        ticket = Ticket(requests, whole, time.monotonic() + seconds, self)
+    def submit(self, requests: Sequence[Request], *, whole: bool) -> Ticket:
+        """Have texts written. Raises `Busy` if there is no room for them."""
+        ticket = Ticket(requests, whole, time.monotonic() + self._seconds, self)
         with self._changed:
             if self.load + len(requests) > self._most:
                 raise Busy(max(1, math.ceil(self._pause_between)))

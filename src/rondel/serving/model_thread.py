@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from rondel.engine import Engine
 from rondel.generation.scheduler import Fairness, Scheduler
 from rondel.generation.stream import Output, Request
-from rondel.serving.handoff import Handoff, Ticket
+from rondel.serving.handoff import Busy, Handoff, Ticket
 from rondel.serving.metrics import ModelMetrics
 from rondel.text.tokenizers import Tokenizer
 
@@ -41,7 +41,10 @@ class _Client:
 
 
 class ModelThread:
-    """The thread that writes with a model: `capacity` texts at a time, `max_queue` may wait."""
+    """The thread that writes with a model: `capacity` texts at a time, `max_queue` may wait.
+
+    A text that is not finished `seconds` after it was submitted ends where it is.
+    """
 
     def __init__(
         self,
@@ -51,18 +54,23 @@ class ModelThread:
         *,
         capacity: int,
         max_queue: int,
+        seconds: float,
         metrics: ModelMetrics,
     ) -> None:
         self._engine, self._tokenizer, self._capacity = engine, tokenizer, capacity
         self._metrics = metrics
-        self._handoff = Handoff(capacity + max_queue)
+        self._handoff = Handoff(capacity + max_queue, seconds)
         self._reset()
         self._thread = threading.Thread(target=self._run, name=f"model-{name}", daemon=True)
         self._thread.start()
 
-    def submit(self, requests: Sequence[Request], *, seconds: float, whole: bool) -> Ticket:
+    def submit(self, requests: Sequence[Request], *, whole: bool) -> Ticket:
         """See `Handoff.submit`."""
-        return self._handoff.submit(requests, seconds=seconds, whole=whole)
+        try:
+            return self._handoff.submit(requests, whole=whole)
+        except Busy:
+            self._metrics.refused.inc()
+            raise
 
     def stop(self) -> None:
         """End the thread; what is under way is not finished."""

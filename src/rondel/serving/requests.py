@@ -1,4 +1,8 @@
-"""What a client asks to have written: checked, and made into requests for a model's thread."""
+"""What a client asks to have written: checked, and made into requests for a model's thread.
+
+What a field may be is in `wire.py`. What this server and this model can do with all of them is
+checked here, before anything is submitted: what is submitted is not refused any more.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,10 @@ from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.generation.stream import Request
 from rondel.kinds import kind_of
 from rondel.serving.errors import LONGEST_SHOWN, Refusal
-from rondel.serving.handoff import Busy, Ticket
 from rondel.serving.service import Served, Service
 from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
 from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of
 
-DEFAULT_LENGTH = 16
-"""As OpenAI's interface has it."""
 PIECES_A_PROMPT, PIECES_A_SENTENCE = 20, 100
 """What a prompt or a sentence's point costs, however short, as pieces of text do."""
 
@@ -45,14 +46,13 @@ class Asked:
 
 async def read_request(service: Service, served: Served, body: CompletionRequest) -> Asked:
     """What a request asks for. Raises `Refusal` or `InputError` for what cannot be done."""
-    length = DEFAULT_LENGTH if body.max_tokens is None else body.max_tokens
     texts = len(body.prompt or [""]) * body.n
     if texts > MOST_TEXTS:
         raise Refusal(f"{texts} texts are asked for; at most {MOST_TEXTS} at a time", param="n")
-    check_tokens(service, texts, length)
+    check_tokens(service, texts, body.max_tokens)
     if body.best_of not in (None, body.n):
         raise Refusal("best_of can only be n, since texts are not ranked", param="best_of")
-    settings = settings_of(body, length)
+    settings = settings_of(body, body.max_tokens)
     read = kind_of(served.model.config).read_request
     asked: Asked = await read(service, served, body, settings)
     return asked
@@ -124,16 +124,6 @@ def _beginnings(prompts: Sequence[str | Ids], n: int) -> Iterator[tuple[str | Id
 def _texts_of(prompts: Sequence[str | Ids]) -> list[str]:
     """Prompts for the log, each different one once."""
     return list(dict.fromkeys(p if isinstance(p, str) else str(p) for p in prompts))
-
-
-def submit(service: Service, served: Served, asked: Asked, *, whole: bool) -> Ticket:
-    """Have it written. Raises `Busy`."""
-    try:
-        seconds = service.settings.request_seconds
-        return served.thread.submit(asked.requests, seconds=seconds, whole=whole)
-    except Busy:
-        served.metrics.refused.inc()
-        raise
 
 
 def check_tokens(service: Service, texts: int, length: int) -> None:

@@ -149,6 +149,7 @@ class Service:
             model.tokenizer,
             capacity=settings.batch_size,
             max_queue=settings.max_queue,
+            seconds=settings.request_seconds,
             metrics=metrics,
         )
         created = int(read.stat().st_mtime)

@@ -189,7 +189,7 @@ class CompletionRequest(WritingRequest):
         description="Text to go on from, or its token ids, or several of either. Left out or "
         "empty: the model begins as its own text does.",
     )
-    max_tokens: int | None = Field(16, ge=0, le=LARGEST_INT, description="Tokens to write.")
+    max_tokens: int = Field(16, ge=0, le=LARGEST_INT, description="Tokens to write.")
     n: int = Field(1, ge=1, le=MOST_TEXTS, description="Texts to write for each prompt.")
     logprobs: int | None = Field(
         None,

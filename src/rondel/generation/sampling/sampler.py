@@ -1,12 +1,12 @@
 """From logits to a token: the rules, the mode, and the one place that draws.
 
-Shapes: V vocabulary, N tokens so far.
+Shapes: V vocabulary, N tokens so far or points, Z latent size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,14 @@ from rondel.engine.probability import Logits, argmax, unnormalized
 from rondel.errors import InputError
 from rondel.generation.sampling.rules import active_rules
 from rondel.generation.sampling.rules.temperature import Temperature
-from rondel.generation.settings import GenerationSettings
 from rondel.text.tokenizers import Tokenizer
+
+if TYPE_CHECKING:
+    from rondel.generation.settings import GenerationSettings
+
+
+# Kept apart from the streams that tokens are drawn from: those are (seed, index).
+LATENT_DRAWS = 1 << 32
 
 
 def stream_rng(seed: int | None, index: int = 0) -> np.random.Generator:
@@ -39,6 +45,12 @@ def draw(logits: Logits, rng: np.random.Generator) -> int:
     # The total is at least 1 and the uniform number at most 1 - 2**-53, so that their product
     # rounds below the total; the first sum that is greater has grown there, by a weight above 0.
     return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
+
+
+def draw_latents(seed: int | None, count: int, size: int, first: int = 0) -> Floats:
+    """Points (N, Z) of N(0, I): numbers `first` and following of a seed, however many are asked."""
+    rows = [stream_rng(seed, LATENT_DRAWS + first + n).standard_normal(size) for n in range(count)]
+    return np.array(rows, np.float32).reshape(count, size)
 
 
 class History:

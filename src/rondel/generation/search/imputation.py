@@ -21,7 +21,7 @@ from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.probability import Doubles, gather, largest, log_softmax
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.generation.latent import draw_latents
+from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.search.filling import FillSettings, barred_tokens
 from rondel.generation.search.gaps import Part, put_together, split_at_gaps
 from rondel.text.one_sentence import END, end_id, shown

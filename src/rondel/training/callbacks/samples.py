@@ -8,8 +8,9 @@ from rondel.artifact import Artifact
 from rondel.engine import NumpyEngine
 from rondel.engine.sentence_vae import SentenceVAEEngine
 from rondel.generation.generate import generate
-from rondel.generation.latent import decode, draw_latents
+from rondel.generation.latent import decode
 from rondel.generation.opening import opening_of
+from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.settings import GenerationSettings
 from rondel.kinds import kind_of
 from rondel.kinds.sentence_vae import LatentSettings
