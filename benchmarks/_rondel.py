@@ -93,7 +93,7 @@ class Kernels:
         import torch
 
         from rondel.models.base import TensorBatch
-        from rondel.models.language_model import LanguageModel
+        from rondel.models.language_model_module import LanguageModel
 
         torch.set_num_threads(threads)
         torch.manual_seed(1)
@@ -156,7 +156,7 @@ def write_model(folder: Path, shape: Shape) -> None:
     """A model folder with weights drawn at random, and a vocabulary of as many characters."""
     import torch
 
-    from rondel.models.language_model import LanguageModel
+    from rondel.models.language_model_module import LanguageModel
 
     torch.manual_seed(1)
     config = configured(shape).model

@@ -171,7 +171,7 @@ def post_chunks(port: int, count: int) -> int:
 
 def write_word_model(folder: Path) -> None:
     """A word model with weights drawn at random."""
-    from rondel.models.language_model import LanguageModel
+    from rondel.models.language_model_module import LanguageModel
 
     text = "the cat and the dog ' - saw, it's said; and\n\n the end " * 2
     tokenizer = WordTokenizer.train(text, WordSettings())

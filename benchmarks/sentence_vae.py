@@ -32,7 +32,7 @@ from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import ScoringSettings
 from rondel.text.corpora import corpora
 from rondel.text.reading import read_text
-from rondel.training.callbacks.metrics import METRICS, read_metrics
+from rondel.training.callbacks.metrics_file import METRICS, read_metrics
 
 HELD_OUT = 0.1
 COLLAPSING = {"kl_annealing": "none", "word_dropout": 0.0, "free_bits": 0.0}

@@ -12,8 +12,8 @@ from _settings import text_config
 from rondel import Model
 from rondel.api.load import model_of
 from rondel.artifact import Artifact
-from rondel.engine.bidirectional import BidirectionalEngine
-from rondel.models.bidirectional import BidirectionalModel
+from rondel.engine.bidirectional_engine import BidirectionalEngine
+from rondel.models.bidirectional_module import BidirectionalModel
 from rondel.settings import ModelConfig
 from rondel.text.tokenizers import train_tokenizer
 

@@ -19,7 +19,7 @@ from _both import (
 )
 from _runs import variants
 
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.evaluation.cloze import pseudo_log_likelihoods, read_cloze
 from rondel.evaluation.measures import Surprisal
 from rondel.text.tokenizers import tokenizers

@@ -16,7 +16,7 @@ import rondel
 from rondel.cells import build_cell, cells, numpy_namespace
 from rondel.cells.base import Cell, LayerParameters
 from rondel.data.facts import TextFacts
-from rondel.models.language_model import LanguageModel
+from rondel.models.language_model_module import LanguageModel
 from rondel.nn.layers import (
     TORCH_LAYERS,
     RecurrentLayer,

@@ -14,7 +14,7 @@ from _settings import text_config
 
 from rondel.cells import numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.engine.sentence_vae import encoder_config
+from rondel.engine.sentence_vae_engine import encoder_config
 from rondel.engine.stack_config import StackConfig
 from rondel.inspection import trace as tracing
 from rondel.inspection.ablation import clamped, surprisals

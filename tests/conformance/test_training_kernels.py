@@ -18,7 +18,7 @@ from torch.testing import assert_close
 from rondel import kernels
 from rondel.cells import build_cell
 from rondel.models.base import TensorBatch
-from rondel.models.language_model import LanguageModel
+from rondel.models.language_model_module import LanguageModel
 from rondel.nn import compiled
 from rondel.nn.stack import RecurrentStack
 from rondel.reference.cells import make_cell

@@ -18,7 +18,7 @@ from typing import Any
 import rondel
 from rondel.artifact import is_model
 from rondel.settings import Settings
-from rondel.training.callbacks.metrics import MetricsFile, read_metrics
+from rondel.training.callbacks.metrics_file import MetricsFile, read_metrics
 from rondel.training.loop import fit
 from rondel.training.start import begin, resume
 

@@ -42,7 +42,7 @@ from rondel.cli import cli
 from rondel.errors import RondelError
 from rondel.settings.toml import read_run_config
 from rondel.text.corpora import corpora
-from rondel.training.callbacks.metrics import METRICS, MetricsFile, read_metrics
+from rondel.training.callbacks.metrics_file import METRICS, MetricsFile, read_metrics
 from rondel.training.callbacks.plot import draw_losses
 from rondel.training.loop import fit
 from rondel.training.run import CHANGEABLE

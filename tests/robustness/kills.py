@@ -22,7 +22,7 @@ from _processes import rondel, running
 
 from rondel import load
 from rondel.text.corpora import corpora
-from rondel.training.callbacks.metrics import read_metrics
+from rondel.training.callbacks.metrics_file import read_metrics
 
 SMALL = (
     *("--hidden-size", "32", "--batch-size", "8", "--threads", "1"),

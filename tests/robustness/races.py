@@ -31,7 +31,7 @@ from rondel.cli import train as _preloaded  # noqa: F401
 from rondel.text.corpora import corpora
 from rondel.training import numpy_learner, start  # noqa: F401
 from rondel.training.callbacks import plot, standard
-from rondel.training.callbacks.metrics import read_metrics
+from rondel.training.callbacks.metrics_file import read_metrics
 
 SIZES = (6, 7)
 STEPS = 24

@@ -19,7 +19,7 @@ from _processes import ENVIRONMENT, HANG, TINY, Refuse, contents, rondel, runnin
 
 import rondel as package
 from rondel import load
-from rondel.training.callbacks.metrics import read_metrics
+from rondel.training.callbacks.metrics_file import read_metrics
 
 # A constant rate, so that a run's steps are the same whatever its limit.
 LONG = (

@@ -30,7 +30,7 @@ def test_overwrite_spares_what_others_put_there(
 
 
 def test_a_dollar_in_a_run_s_name_is_a_dollar(tmp_path: Path, coffee: str) -> None:
-    from rondel.training.callbacks.metrics import MetricsFile
+    from rondel.training.callbacks.metrics_file import MetricsFile
     from rondel.training.callbacks.plot import LossPlot
 
     run = train(tmp_path / "a$^{$b", coffee, (LossPlot(), MetricsFile()))
@@ -38,7 +38,7 @@ def test_a_dollar_in_a_run_s_name_is_a_dollar(tmp_path: Path, coffee: str) -> No
 
 
 def test_a_run_s_name_may_be_no_utf_8(tmp_path: Path, coffee: str) -> None:
-    from rondel.training.callbacks.metrics import MetricsFile
+    from rondel.training.callbacks.metrics_file import MetricsFile
     from rondel.training.callbacks.plot import LossPlot
 
     run = train(tmp_path / os.fsdecode(b"caf\xe9"), coffee, (LossPlot(), MetricsFile()))

@@ -17,7 +17,7 @@ import rondel as api
 from rondel import artifact
 from rondel.data.batches import PADDING, Batch, Cursor, chunks_per_epoch, stream_batches
 from rondel.engine import NumpyEngine
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.evaluation.cloze import pseudo_log_likelihoods
 from rondel.models.base import TensorBatch

@@ -17,7 +17,7 @@ import rondel as public
 from rondel import artifact
 from rondel.errors import InputError
 from rondel.training.callbacks import Callback
-from rondel.training.callbacks.metrics import MetricsFile, read_metrics
+from rondel.training.callbacks.metrics_file import MetricsFile, read_metrics
 from rondel.training.callbacks.plot import draw_losses
 from rondel.training.learner import StepResult
 from rondel.training.loop import fit

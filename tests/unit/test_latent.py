@@ -11,7 +11,7 @@ from _sentence_vae import LONGEST, SENTENCES, random_vae
 
 from rondel.cells import build_cell, numpy_namespace
 from rondel.cells.base import LayerParameters
-from rondel.engine.sentence_vae import encoder_config, encoder_prefixes
+from rondel.engine.sentence_vae_engine import encoder_config, encoder_prefixes
 from rondel.engine.stack_config import StackConfig
 from rondel.errors import InputError
 from rondel.generation.latent import path

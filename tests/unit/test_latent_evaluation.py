@@ -12,8 +12,8 @@ from _sentence_vae import SENTENCES, random_vae
 from rondel.api.sentence_vae import SentenceVAE
 from rondel.data.batches import PADDING
 from rondel.errors import InputError
-from rondel.evaluation.latent import negative_log_likelihoods
-from rondel.models.sentence_vae import SentenceVAE as TorchVAE
+from rondel.evaluation.elbo import negative_log_likelihoods
+from rondel.models.sentence_vae_module import SentenceVAE as TorchVAE
 from rondel.text.one_sentence import sentence_ids
 
 

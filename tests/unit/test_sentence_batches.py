@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rondel.data.batches import PADDING, Cursor
-from rondel.data.sentences import Sentences, batches_per_epoch, sentence_batches
+from rondel.data.sentence_batches import Sentences, batches_per_epoch, sentence_batches
 
 END = 3
 DRAW = np.random.default_rng(0)

@@ -16,11 +16,11 @@ from torch.nn import functional
 
 import rondel as package
 from rondel.data.batches import PADDING
-from rondel.data.sentences import Sentences
-from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.data.sentence_batches import Sentences
+from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.models.base import TensorBatch
-from rondel.models.sentence_vae import Regularisation, SentenceVAE, draw, kl_of
+from rondel.models.sentence_vae_module import Regularisation, SentenceVAE, draw, kl_of
 from rondel.settings.fields import settings_of
 from rondel.text.tokenizers import tokenizers
 from rondel.training.sentence_vae_learner import importance_weighted, mutual_information

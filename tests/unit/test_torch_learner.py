@@ -15,7 +15,7 @@ from rondel.data.batches import PADDING, Batch
 from rondel.errors import InputError
 from rondel.kinds import kind_of
 from rondel.models.base import TensorBatch
-from rondel.models.language_model import LanguageModel
+from rondel.models.language_model_module import LanguageModel
 from rondel.nn.compiled import language_model_loss
 from rondel.nn.dropout import Dropout
 from rondel.nn.stack import RecurrentStack

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rondel.api.language_model import LanguageModel
 from rondel.artifact import Artifact
 from rondel.checked import Natural, Positive, checked_methods
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.errors import InputError
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze, score_cloze
 from rondel.evaluation.contextual import Embeddings, embed

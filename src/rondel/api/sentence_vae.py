@@ -12,9 +12,9 @@ from rondel.artifact import Artifact
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine
 from rondel.engine.base import Floats, Ids
-from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.evaluation.latent import LatentEvaluation, evaluate_sentences
+from rondel.evaluation.elbo import LatentEvaluation, evaluate_sentences
 from rondel.generation import latent
 from rondel.generation.landscape import landscape
 from rondel.generation.latent import Step
@@ -24,7 +24,7 @@ from rondel.generation.scheduler import CAPACITY
 from rondel.generation.search.filling import FillSettings
 from rondel.generation.search.imputation import Imputed, impute
 from rondel.generation.settings import GenerationSettings, generation_settings
-from rondel.kinds.sentence_vae import LatentSettings
+from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class SentenceVAE(Model):
     ) -> LatentEvaluation:
         """How likely the model finds sentences: ELBO, KL and the importance-weighted bound.
 
-        See `rondel.evaluation.latent.LatentEvaluation`. Raises `InputError` as `encode` does, but
+        See `rondel.evaluation.elbo.LatentEvaluation`. Raises `InputError` as `encode` does, but
         for a sentence of unknown words only as long as another has one that is known.
         """
         ids = [self._ids(sentence, known=False) for sentence in sentences]

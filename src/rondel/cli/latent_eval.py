@@ -13,7 +13,7 @@ from rondel.errors import InputError
 if TYPE_CHECKING:
     from rondel.api.sentence_vae import SentenceVAE
     from rondel.cli.eval import Asked
-    from rondel.evaluation.latent import LatentEvaluation
+    from rondel.evaluation.elbo import LatentEvaluation
 
 
 IW_SAMPLES = 10
@@ -24,7 +24,7 @@ def evaluate_sentences(vae: SentenceVAE, asked: Asked) -> None:
     from rondel.cli.eval import read_known
     from rondel.cli.runs import open_store
     from rondel.cli.waiting import Waiting
-    from rondel.data.sentences import Sentences
+    from rondel.data.sentence_batches import Sentences
     from rondel.text.one_sentence import end_id
 
     if asked.dynamic is not None or asked.cache is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rondel.data.facts import TextFacts
-from rondel.data.sentences import Sentences
+from rondel.data.sentence_batches import Sentences
 from rondel.data.store import Ids, Split
 from rondel.errors import InputError
 from rondel.settings import RunConfig, TextConfig

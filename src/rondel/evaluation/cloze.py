@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import Floats, Ids
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.errors import InputError
 from rondel.evaluation.batch_reading import LARGEST_PASS, LONGEST_PASS, Watch, unwatched
 from rondel.evaluation.framing import Passage

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import Floats
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.evaluation.grouping import group
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans

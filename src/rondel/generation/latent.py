@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine.base import Floats
-from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation.generate import write_as_asked
 from rondel.generation.prime import Start

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from rondel.engine.base import Floats, Ids
-from rondel.engine.sentence_vae import (
+from rondel.engine.sentence_vae_engine import (
     SentenceVAEEngine,
     decoder_config,
     encoder_config,

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from rondel.data.batches import Batch
-from rondel.data.sentences import Sentences
+from rondel.data.sentence_batches import Sentences
 from rondel.data.store import Ids
-from rondel.kinds.sentence_vae import LatentTraining
+from rondel.kinds.sentence_vae_kind import LatentTraining
 from rondel.models.base import TensorBatch
-from rondel.models.sentence_vae import Regularisation, SentenceVAE, draw, kl_of
+from rondel.models.sentence_vae_module import Regularisation, SentenceVAE, draw, kl_of
 from rondel.settings import RunConfig
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer

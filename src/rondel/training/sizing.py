@@ -128,7 +128,7 @@ class Machine:
         import torch
 
         from rondel.models.base import TensorBatch
-        from rondel.models.language_model import LanguageModel
+        from rondel.models.language_model_module import LanguageModel
         from rondel.training.devices import choose_device
 
         if self.threads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rondel.kinds import Part, kinds
-from rondel.kinds.language_model import LanguageModel
+from rondel.kinds.language_model_kind import LanguageModel
 from rondel.settings import setting
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from rondel.data.batches import PADDING
 from rondel.models.base import ModelState, TensorBatch
-from rondel.models.language_model import LanguageModel
+from rondel.models.language_model_module import LanguageModel
 
 
 class QuietModule(LanguageModel):

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from rondel.checked import check_fields
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.engine.probability import Doubles, gather, largest, log_softmax
 from rondel.errors import InputError
 from rondel.generation.sampling.sampler import draw, stream_rng

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.bidirectional import BidirectionalEngine
+from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.errors import InputError
 from rondel.generation.sampling.sampler import Shaper, draw, stream_rng
 from rondel.generation.settings import GenerationSettings

@@ -19,7 +19,7 @@ import numpy as np
 
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.probability import Doubles, gather, largest, log_softmax
-from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.search.filling import FillSettings, barred_tokens

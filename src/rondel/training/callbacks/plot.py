@@ -12,7 +12,7 @@ from rondel.errors import require
 from rondel.files import write_atomically
 from rondel.kinds import kind_of
 from rondel.training.callbacks import Callback, callbacks
-from rondel.training.callbacks.metrics import METRICS, read_metrics
+from rondel.training.callbacks.metrics_file import METRICS, read_metrics
 from rondel.training.run import Run
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ class LanguageModel(Kind):
     name = "language-model"
     noun = "language model"
     has_reference = is_sized = is_causal = True
-    module = Part("rondel.models.language_model:LanguageModel")
+    module = Part("rondel.models.language_model_module:LanguageModel")
 
 
 kinds.register(LanguageModel.name)(LanguageModel())

@@ -111,10 +111,10 @@ class SentenceVAE(Kind):
     model_settings, training_settings = LatentSettings, LatentTraining
     takes_weights = False
     prepare = Part("rondel.data.prepare:prepare_sentences")
-    batches = Part("rondel.data.sentences:shuffled_batches")
-    text_facts = Part("rondel.data.sentences:facts_of_sentences")
-    steps_per_epoch = Part("rondel.data.sentences:steps_per_epoch")
-    module = Part("rondel.models.sentence_vae:SentenceVAE")
+    batches = Part("rondel.data.sentence_batches:shuffled_batches")
+    text_facts = Part("rondel.data.sentence_batches:facts_of_sentences")
+    steps_per_epoch = Part("rondel.data.sentence_batches:steps_per_epoch")
+    module = Part("rondel.models.sentence_vae_module:SentenceVAE")
     learner = Part("rondel.training.sentence_vae_learner:build_learner")
 
     api_class = Part("rondel.api.sentence_vae:SentenceVAE")

@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from rondel.cells import build_cell
 from rondel.data.batches import PADDING
-from rondel.kinds.sentence_vae import LatentSettings
+from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.models.base import Model, ModelState, TensorBatch
-from rondel.models.language_model import LanguageModel
+from rondel.models.language_model_module import LanguageModel
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 from rondel.cells import build_cell
 from rondel.data.batches import PADDING
 from rondel.models.base import Model, ModelState, TensorBatch
-from rondel.models.language_model import LanguageModel
+from rondel.models.language_model_module import LanguageModel
 from rondel.nn.stack import RecurrentStack, StackState
 from rondel.settings import ModelConfig
 

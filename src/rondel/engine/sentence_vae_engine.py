@@ -15,7 +15,7 @@ from rondel.cells import build_cell
 from rondel.engine import build_engine, build_stack
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.stack_config import StackConfig, StackWeights
-from rondel.kinds.sentence_vae import LatentSettings
+from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.settings import ModelConfig
 
 LARGEST_BATCH = 4_096

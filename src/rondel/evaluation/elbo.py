@@ -18,7 +18,7 @@ import numpy.typing as npt
 from rondel.checked import Natural, Positive, checked
 from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import gather, log_sum_exp
-from rondel.engine.sentence_vae import SentenceVAEEngine
+from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.batch_reading import Watch, unwatched
 from rondel.text.one_sentence import of_unknowns_only

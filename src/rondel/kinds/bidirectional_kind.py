@@ -23,7 +23,7 @@ class Bidirectional(Kind):
     flag_help = "Predict from both sides"
     loss_name = "cloze loss"
     batches = Part("rondel.data.batches:two_way_batches")
-    module = Part("rondel.models.bidirectional:BidirectionalModel")
+    module = Part("rondel.models.bidirectional_module:BidirectionalModel")
 
     api_class = Part("rondel.api.bidirectional:BidirectionalModel")
     eval_command = Part("rondel.cli.eval:evaluate_both_sides")
