@@ -21,7 +21,9 @@ class LSTM(Cell):
     """
 
     forget_bias: float = setting(
-        1.0, "the forget gate's bias at the start (left out: 1 at word level, else 0)", chosen=True
+        1.0,
+        "the forget gate's bias at the start (left out: 1 for words and subwords, else 0)",
+        chosen=True,
     )
 
     gates: ClassVar[tuple[str, ...]] = ("input", "forget", "candidate", "output")

@@ -213,7 +213,7 @@ def choose_excerpts(text: str, tokenizer: Tokenizer, seed: int) -> tuple[str, ..
     or of places drawn at random where it has none; never a whole one if there is any longer.
     """
     line_break = _usual_line_break(text)
-    if line_break is not None and not tokenizer.unknowns(line_break, 1):
+    if line_break is not None and tokenizer.decode(tokenizer.encode(line_break)) == line_break:
         return (line_break,)
     draw = np.random.default_rng(seed)
     places = sorted(draw.integers(0, len(text), EXCERPTS).tolist())

@@ -65,6 +65,11 @@ class Prime:
             self.text, text = prime, without_space(tokenizer, prime)
             self.ids = tokenizer.encode(text)
             self._owes_space = text != prime
+            if not len(self.ids):
+                raise InputError(
+                    f"there is nothing to continue: this model has no token for {prime!r}; give it "
+                    "a prime with a word"
+                )
             if logprobs is not None:
                 self._spellings = texts_of(prime, tokenizer.spans(text))
         else:

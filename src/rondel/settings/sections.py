@@ -95,8 +95,8 @@ class ModelConfig(Section):
     dropout: float = setting(
         0.0,
         "probability of dropping an output of a layer, not of the recurrence "
-        "(left out: at word level 0.65 for a text of fewer than 100,000 words and 0.3 for a longer "
-        "one, else 0)",
+        "(left out: for words and subwords 0.65 with a text of fewer than 100,000 of them and 0.3 "
+        "with a longer one, else 0)",
         at_least=0,
         below=1,
         chosen=True,
@@ -104,19 +104,19 @@ class ModelConfig(Section):
     embedding_dropout: float = setting(
         0.0,
         "probability of dropping an element of the embedding "
-        "(left out: as --dropout at word level, else 0)",
+        "(left out: as --dropout for words and subwords, else 0)",
         at_least=0,
         below=1,
         chosen=True,
     )
     variational: bool = setting(
         False,
-        "one dropout mask for all steps of a sequence (left out: at word level)",
+        "one dropout mask for all steps of a sequence (left out: for words and subwords)",
         chosen=True,
     )
     tie_weights: bool = setting(
         False,
-        "use the embedding as the output matrix too (left out: at word level, unless "
+        "use the embedding as the output matrix too (left out: for words and subwords, unless "
         "--embedding-size, --word-vectors or --freeze-embedding says what the embedding is)",
         chosen=True,
     )
@@ -144,8 +144,8 @@ class TrainingConfig(Section):
     )
     batch_size: int = setting(
         32,
-        "parallel streams of text (left out: 32, 8 at word level, 25 with --backend numpy; fewer "
-        "for a short text)",
+        "parallel streams of text (left out: 32, 8 for words and subwords, 25 with --backend "
+        "numpy; fewer for a short text)",
         at_least=1,
         chosen=True,
     )
