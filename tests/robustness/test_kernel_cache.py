@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("numba")
 
 from rondel.errors import SlowerWarning
-from rondel.kernels import cache, compiling
+from rondel.kernels import compiling, kernel_cache
 
 Damage = Callable[[Path], object]
 
@@ -67,8 +67,8 @@ def thrice(x: int) -> int:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder while this test runs."""
-    monkeypatch.setattr(cache.numba_config, "CACHE_DIR", str(tmp_path))
-    cache.warn_of_no_cache.cache_clear()
+    monkeypatch.setattr(kernel_cache.numba_config, "CACHE_DIR", str(tmp_path))
+    kernel_cache.warn_of_no_cache.cache_clear()
     return tmp_path
 
 
@@ -104,7 +104,7 @@ def test_a_kernel_of_another_numba_is_compiled_again(
     hits()
     old = kept(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(cache.numba, "__version__", "0.0")
+        patch.setattr(kernel_cache.numba, "__version__", "0.0")
         hits()
     (new,) = set(folder.rglob("*.kernel")) - {old}
     shutil.copy(new, old)

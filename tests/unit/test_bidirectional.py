@@ -1,4 +1,4 @@
-"""Training from both sides: which way streams go, what is learnt from them, and what is kept."""
+"""Training a bidirectional model: directions of streams, losses, validation and resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VOCAB, STEPS = 11, 12
 
 
 def passes(count: int, batch_size: int, seq_length: int, leftward: int) -> list[list[Batch]]:
-    """Two passes over a text whose tokens each say where they stand."""
+    """Two passes over a text whose tokens are their own positions."""
     chunks = chunks_per_epoch(count, batch_size, seq_length)
     tokens = np.arange(count, dtype=np.uint16)
     batches = stream_batches(tokens, batch_size, seq_length, Cursor(), leftward)
@@ -39,7 +39,7 @@ def passes(count: int, batch_size: int, seq_length: int, leftward: int) -> list[
 @pytest.mark.parametrize(
     ("count", "batch_size", "seq_length"), [(101, 4, 10), (101, 5, 5), (50, 7, 64), (5, 2, 1)]
 )
-def test_half_of_the_streams_go_leftward_and_every_token_is_met(
+def test_half_of_the_streams_go_leftward_and_every_token_is_a_target(
     count: int, batch_size: int, seq_length: int
 ) -> None:
     leftward = batch_size // 2
@@ -56,13 +56,13 @@ def test_half_of_the_streams_go_leftward_and_every_token_is_met(
             np.testing.assert_array_equal(batch.inputs[0, right:], following.targets[-1, right:])
 
 
-def test_each_pass_sends_other_pieces_leftward() -> None:
+def test_each_pass_reads_other_parts_leftward() -> None:
     first, second = passes(101, 4, 10, 2)
     went = [{int(begin) // 25 for begin in batches[0].inputs[0, 2:]} for batches in (first, second)]
     assert went == [{2, 3}, {0, 1}]
 
 
-def test_a_cursor_goes_on_where_it_was() -> None:
+def test_batches_resume_from_a_cursor() -> None:
     tokens = np.arange(101, dtype=np.uint16)
     whole = list(itertools.islice(stream_batches(tokens, 4, 10, Cursor(), 2), 8))
     for index, (_, cursor) in enumerate(whole[:-1]):
@@ -72,7 +72,7 @@ def test_a_cursor_goes_on_where_it_was() -> None:
 
 
 def nll(engine: BidirectionalEngine, ids: np.ndarray, places: Sequence[int]) -> float:
-    """Mean -ln p of tokens at `places` of the text `ids`, each given all the others of it."""
+    """Mean -ln p of tokens at `places` of the text `ids`, each given all other tokens."""
     logs = log_probabilities(cloze_logits(engine, ids))
     return -float(np.mean([logs[place, ids[place]] for place in places]))
 
@@ -90,7 +90,7 @@ def ids() -> np.ndarray:
     return np.random.default_rng(3).integers(0, VOCAB, 2 * STEPS + 1)
 
 
-def test_a_rightward_stream_carries_what_was_before(ids: np.ndarray) -> None:
+def test_a_rightward_stream_carries_the_left_context(ids: np.ndarray) -> None:
     model = random_model(shape(VOCAB, num_layers=2))
     engine = BidirectionalEngine(model.config, model.export())
     state = model.initial_state(1)
@@ -108,7 +108,7 @@ def test_a_rightward_stream_carries_what_was_before(ids: np.ndarray) -> None:
     assert terms["causal"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_leftward_stream_carries_what_was_after(ids: np.ndarray) -> None:
+def test_a_leftward_stream_carries_the_right_context(ids: np.ndarray) -> None:
     model = random_model(shape(VOCAB, num_layers=2))
     engine = BidirectionalEngine(model.config, model.export())
     state = model.initial_state(1)
@@ -120,7 +120,7 @@ def test_a_leftward_stream_carries_what_was_after(ids: np.ndarray) -> None:
     assert terms["cloze"] == pytest.approx(nll(engine, ids, range(STEPS + 1)), abs=1e-4)
 
 
-def test_what_follows_a_chunk_is_read_where_it_is_known(ids: np.ndarray) -> None:
+def test_known_tokens_after_a_chunk_are_read(ids: np.ndarray) -> None:
     model = random_model(shape(VOCAB, num_layers=2))
     engine = BidirectionalEngine(model.config, model.export())
     batch = as_batch(ids[: STEPS + 1], following=ids[STEPS:])
@@ -129,7 +129,7 @@ def test_what_follows_a_chunk_is_read_where_it_is_known(ids: np.ndarray) -> None
     assert terms["cloze"] == pytest.approx(nll(engine, ids, range(1, STEPS + 1)), abs=1e-4)
 
 
-def test_targets_that_do_not_count_do_not(ids: np.ndarray) -> None:
+def test_padding_targets_do_not_count(ids: np.ndarray) -> None:
     model = random_model(shape(VOCAB))
     engine = BidirectionalEngine(model.config, model.export())
     batch = as_batch(ids)
@@ -141,7 +141,7 @@ def test_targets_that_do_not_count_do_not(ids: np.ndarray) -> None:
     assert terms["cloze"] == pytest.approx(nll(engine, ids, counted), abs=1e-4)
 
 
-def test_it_is_judged_by_both_sides_and_minimises_both_terms(coffee: str, tmp_path: Path) -> None:
+def test_cloze_is_reported_and_both_terms_are_minimised(coffee: str, tmp_path: Path) -> None:
     run = train(tmp_path / "both", coffee, model="bidirectional", steps=60, learning_rate=0.01)
     learner = run.learner
     assert isinstance(learner, TorchLearner)
@@ -159,7 +159,7 @@ def test_it_is_judged_by_both_sides_and_minimises_both_terms(coffee: str, tmp_pa
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_validation_in_parallel_is_the_text_read_whole(cell: str, coffee: str) -> None:
+def test_validation_in_parallel_equals_one_pass(cell: str, coffee: str) -> None:
     config = configured(60, cell=cell, model="bidirectional")
     tokens = np.frombuffer(coffee.encode("ascii", "replace"), np.uint8) % 60
     learner = TorchLearner(config)
@@ -171,7 +171,7 @@ def test_validation_in_parallel_is_the_text_read_whole(cell: str, coffee: str) -
     assert learner.validate(text) == pytest.approx(exact, abs=2e-3)
 
 
-def test_to_go_on_from_a_snapshot_is_never_to_have_stopped(tmp_path: Path, coffee: str) -> None:
+def test_a_restored_snapshot_trains_on_in_the_same_bits(tmp_path: Path, coffee: str) -> None:
     config = configured(60, model="bidirectional", num_layers=2, dropout=0.3, batch_size=5)
     tokens = np.frombuffer(coffee.encode("ascii", "replace"), np.uint8)[:501] % 60
     batches = stream_batches(tokens, 5, 16, Cursor(), 2)
@@ -181,7 +181,7 @@ def test_to_go_on_from_a_snapshot_is_never_to_have_stopped(tmp_path: Path, coffe
         learner.step(batch, 0.01)
     write_snapshot(tmp_path / "at.safetensors", learner.snapshot(), {})
     losses = [learner.step(batch, 0.01).terms for batch in rest]
-    other.step(rest[0], 0.5)  # another life, to be forgotten
+    other.step(rest[0], 0.5)  # a different state, which `restore` replaces
     other.restore(read_snapshot(tmp_path / "at.safetensors")[0])
     assert [other.step(batch, 0.01).terms for batch in rest] == losses
     expected = learner.weights()
@@ -189,7 +189,7 @@ def test_to_go_on_from_a_snapshot_is_never_to_have_stopped(tmp_path: Path, coffe
         np.testing.assert_array_equal(array, expected[name])
 
 
-def test_a_resumed_run_is_the_run(tmp_path: Path, coffee: str) -> None:
+def test_a_resumed_run_ends_in_the_same_bits(tmp_path: Path, coffee: str) -> None:
     settings = {"model": "bidirectional", "schedule": "constant", "batch_size": 5, "eval_every": 10}
     whole = train(tmp_path / "whole", coffee, steps=40, **settings)
     train(tmp_path / "parts", coffee, steps=20, **settings)
@@ -200,7 +200,7 @@ def test_a_resumed_run_is_the_run(tmp_path: Path, coffee: str) -> None:
         np.testing.assert_array_equal(ours.weights[name], array)
 
 
-def test_another_text_starts_from_its_weights_token_by_token(tmp_path: Path, coffee: str) -> None:
+def test_init_from_maps_weights_token_by_token(tmp_path: Path, coffee: str) -> None:
     settings = {"model": "bidirectional", "embedding_size": 0}
     old = api.load(train(tmp_path / "old", coffee, **settings).folder)
     run = start(tmp_path / "new", coffee.replace("e", "€"), init_from=tmp_path / "old")
@@ -217,7 +217,7 @@ def test_another_text_starts_from_its_weights_token_by_token(tmp_path: Path, cof
         np.testing.assert_allclose(ours, column, rtol=0, atol=1e-6)
 
 
-def test_a_folder_that_lacks_a_side_is_refused(tmp_path: Path, coffee: str) -> None:
+def test_a_folder_without_an_array_is_refused(tmp_path: Path, coffee: str) -> None:
     parts = train(tmp_path / "both", coffee, model="bidirectional", steps=2).model()
     for lacking in ("backward.weight_hh_l0", "cloze.bias"):
         weights = {name: array for name, array in parts.weights.items() if name != lacking}

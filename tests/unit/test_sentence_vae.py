@@ -27,7 +27,7 @@ from rondel.training.sentence_vae_learner import importance_weighted, mutual_inf
 from rondel.training.snapshots import read_snapshot
 
 END, VOCABULARY = 0, 12
-OWN = [[3, 4, 5, 6, 0], [7, 0], [1, 2, 3, 4, 5, 6, 7, 0], [9, 8, 0]]
+SENTENCES = [[3, 4, 5, 6, 0], [7, 0], [1, 2, 3, 4, 5, 6, 7, 0], [9, 8, 0]]
 
 every_shape = pytest.mark.parametrize(
     ("cell", "nonlinearity", "options"),
@@ -59,7 +59,7 @@ def make_model(cell: str = "lstm", nonlinearity: str = "tanh", **options: Any) -
 
 
 def batch_of(sentences: list[list[int]]) -> TensorBatch:
-    stored = Sentences(np.concatenate([np.array(own) for own in sentences]), END)
+    stored = Sentences(np.concatenate([np.array(ids) for ids in sentences]), END)
     batch = stored.batch(range(len(sentences)))
     return TensorBatch(torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets))
 
@@ -73,30 +73,30 @@ def figures_of(model: SentenceVAE, sentences: list[list[int]], z_BZ: torch.Tenso
 
 
 @every_shape
-def test_a_sentence_does_not_depend_on_those_beside_it(
+def test_a_sentence_does_not_depend_on_its_batch(
     cell: str, nonlinearity: str, options: dict[str, Any]
 ) -> None:
     model = make_model(cell, nonlinearity, **options)
-    z_BZ = torch.randn(len(OWN), 5)
-    together = figures_of(model, OWN, z_BZ)
+    z_BZ = torch.randn(len(SENTENCES), 5)
+    together = figures_of(model, SENTENCES, z_BZ)
     order = [2, 0, 3, 1]
-    permuted = figures_of(model, [OWN[i] for i in order], z_BZ[order])
+    permuted = figures_of(model, [SENTENCES[i] for i in order], z_BZ[order])
     np.testing.assert_allclose(permuted, together[order], atol=1e-6)
-    for number, sentence in enumerate(OWN):
+    for number, sentence in enumerate(SENTENCES):
         alone = figures_of(model, [sentence], z_BZ[number : number + 1])
         np.testing.assert_allclose(alone[0], together[number], atol=1e-5)
-    # Neither are they all alike.
+    # The sentences do differ.
     assert np.ptp(together, axis=0).min() > 1e-4
 
 
 @every_shape
-def test_the_engine_has_the_module_s_points_and_predictions(
+def test_the_engine_encodes_and_predicts_as_the_module(
     cell: str, nonlinearity: str, options: dict[str, Any]
 ) -> None:
     model = make_model(cell, nonlinearity, **options)
     engine = SentenceVAEEngine(model.config, model.export())
-    mean_NZ, log_variance_NZ = engine.encode([np.array(own) for own in OWN])
-    batch, z_BZ = batch_of(OWN), torch.randn(len(OWN), 5)
+    mean_NZ, log_variance_NZ = engine.encode([np.array(ids) for ids in SENTENCES])
+    batch, z_BZ = batch_of(SENTENCES), torch.randn(len(SENTENCES), 5)
     with torch.no_grad():
         expected = model.encode(batch.targets)
         outputs_TBH = model.decode(batch.inputs, z_BZ)
@@ -111,7 +111,7 @@ def test_the_engine_has_the_module_s_points_and_predictions(
 def test_losses_are_sums_over_a_sentence_and_means_over_sentences() -> None:
     model = make_model()
     model.regularisation = Regularisation("linear", 100, beta=2.0, free_bits=0.7)
-    batch = batch_of(OWN)
+    batch = batch_of(SENTENCES)
     torch.manual_seed(3)
     terms, _ = model.losses(batch, (), 25)
     torch.manual_seed(3)
@@ -121,7 +121,7 @@ def test_losses_are_sums_over_a_sentence_and_means_over_sentences() -> None:
     nll = functional.cross_entropy(
         logits_TBV.flatten(0, 1), batch.targets.flatten(), ignore_index=PADDING, reduction="sum"
     )
-    assert float(terms["nll"]) == pytest.approx(float(nll) / len(OWN), rel=1e-6)
+    assert float(terms["nll"]) == pytest.approx(float(nll) / len(SENTENCES), rel=1e-6)
     normal = torch.distributions.Normal(mean_BZ, (0.5 * log_variance_BZ).exp())
     kl_BZ = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0))
     assert float(terms["kl"]) == pytest.approx(float(kl_BZ.sum(1).mean()), rel=1e-5)
@@ -139,14 +139,14 @@ def test_losses_are_sums_over_a_sentence_and_means_over_sentences() -> None:
         ("cyclical", [0.0, 0.25, 0.0, 0.5]),
     ],
 )
-def test_the_weight_of_the_kl_term_rises_as_it_is_told_to(kind: str, weights: list[float]) -> None:
+def test_the_weight_of_the_kl_term_follows_its_schedule(kind: str, weights: list[float]) -> None:
     chosen = Regularisation(kind, 100, beta=0.5)
     assert [chosen.weight(step) for step in (0, 25, 100, 250)] == pytest.approx(weights, abs=1e-4)
 
 
-def test_dropped_words_are_all_but_the_first_and_change_what_is_written() -> None:
+def test_word_dropout_spares_the_first_input() -> None:
     model = make_model()
-    batch, z_BZ = batch_of(OWN), torch.zeros(len(OWN), 5)
+    batch, z_BZ = batch_of(SENTENCES), torch.zeros(len(SENTENCES), 5)
     whole = model.decode(batch.inputs, z_BZ)
     without = model.decode(batch.inputs, z_BZ, dropped=0.999999)
     torch.testing.assert_close(without[0], whole[0])
@@ -154,7 +154,7 @@ def test_dropped_words_are_all_but_the_first_and_change_what_is_written() -> Non
     assert not torch.allclose(without[1:], whole[1:])
 
 
-def test_information_is_nothing_where_points_are_alike_and_all_where_they_are_apart() -> None:
+def test_mutual_information_is_0_for_equal_posteriors_and_ln_n_for_distinct_ones() -> None:
     generator = torch.Generator().manual_seed(1)
     alike, narrow = torch.zeros(50, 4), torch.full((50, 4), -8.0)
     assert mutual_information(alike, alike, generator) == pytest.approx(0, abs=1e-5)
@@ -162,8 +162,8 @@ def test_information_is_nothing_where_points_are_alike_and_all_where_they_are_ap
     assert mutual_information(apart, narrow, generator) == pytest.approx(math.log(50), rel=1e-4)
 
 
-def test_more_draws_come_closer_to_the_likelihood() -> None:
-    model, batch = make_model(), batch_of(OWN)
+def test_importance_weighting_tightens_the_bound() -> None:
+    model, batch = make_model(), batch_of(SENTENCES)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         posterior = model.encode(batch.targets)
@@ -193,9 +193,7 @@ def lines(coffee: str) -> str:
 
 
 @pytest.mark.parametrize("level", tokenizers)
-def test_it_trains_into_a_folder_that_says_how_it_went(
-    level: str, lines: str, tmp_path: Path
-) -> None:
+def test_training_writes_its_metrics_to_the_folder(level: str, lines: str, tmp_path: Path) -> None:
     long = " ".join(["cup"] * 80) + " " + "x" * 200
     text = f"\n\n{long}\n{lines}"
     settings = {**SMALL, "level": level, "iw_samples": 5}
@@ -217,7 +215,7 @@ def test_it_trains_into_a_folder_that_says_how_it_went(
     assert found[-1]["beta"] == 1.0
 
 
-def test_words_are_the_default_and_what_was_left_out_is_told(lines: str, tmp_path: Path) -> None:
+def test_words_are_the_default_and_dropped_lines_are_reported(lines: str, tmp_path: Path) -> None:
     path = tmp_path / "lines.txt"
     path.write_text("\n" + "cup " * 70 + "\n" + lines, encoding="utf-8")
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -233,7 +231,7 @@ def test_words_are_the_default_and_what_was_left_out_is_told(lines: str, tmp_pat
 
 
 @pytest.mark.parametrize("aggressive", [False, True])
-def test_a_resumed_run_is_the_run(aggressive: bool, lines: str, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_in_the_same_bits(aggressive: bool, lines: str, tmp_path: Path) -> None:
     settings = {**SMALL, "aggressive": aggressive, "schedule": "constant", "quiet": True}
     package.train(text=lines, steps=30, out=tmp_path / "whole", **settings)
     package.train(text=lines, steps=13, out=tmp_path / "cut", **settings)
@@ -261,7 +259,7 @@ def test_a_resumed_run_is_the_run(aggressive: bool, lines: str, tmp_path: Path) 
         ({"encoder_cell": "qrnn"}, "qrnn"),
     ],
 )
-def test_what_cannot_be_trained_is_said(
+def test_invalid_settings_are_refused(
     settings: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     text = "A cup of coffee.\nThe bean is blue.\n" * 20

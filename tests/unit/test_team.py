@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rondel.kernels.cache import VERSIONS_KEPT, _remove_old
+from rondel.kernels.kernel_cache import VERSIONS_KEPT, _remove_old
 from rondel.kernels.threads.team import Team, team
 
 

@@ -15,7 +15,7 @@ from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.ccallback import CFunc
 
-from rondel.kernels.cache import KernelCache, warn_of_no_cache
+from rondel.kernels.kernel_cache import KernelCache, warn_of_no_cache
 
 F = TypeVar("F", bound=Callable[..., Any])
 numba_config: Any = config

@@ -13,7 +13,7 @@ from rondel.kernels.records import Records, records
 from rondel.kernels.simd.packing import pack_gates, pack_gates_back
 from rondel.kernels.simd.unit_groups import PANEL, Array, Groups, aligned, count_groups
 from rondel.kernels.threads.team import Task
-from rondel.kernels.training.head import head_gradient, head_loss
+from rondel.kernels.training.head_loss import head_gradient, head_loss
 from rondel.kernels.training.layer_records import Tokens, TrainingHead
 from rondel.kernels.training.workspace import Workspace
 
