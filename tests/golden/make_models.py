@@ -43,6 +43,13 @@ MODELS: dict[str, dict[str, Any]] = {
         "embedding_size": 0,
         "learning_rate": 0.005,
     },
+    "subword-lstm": {
+        "level": "subword",
+        "vocab_size": 320,
+        "hidden_size": 12,
+        "dropout": 0.0,
+        "learning_rate": 0.02,
+    },
     "char-bidirectional-gru": {
         "model": "bidirectional",
         "cell": "gru",

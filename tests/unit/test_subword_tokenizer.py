@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -25,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from rondel.errors import InputError
+from rondel.errors import InputError, MissingExtraError
 from rondel.text.subwords import learning
 from rondel.text.subwords.files import losses, read_tokenizer
 from rondel.text.subwords.learning import ALGORITHMS, count_chunks, scaled
@@ -283,6 +284,15 @@ def test_what_is_no_tokenizer_is_refused(
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=complaint):
         read_tokenizer(tmp_path)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = OWN["bpe"].state()
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "rondel\[subword\]"'):
+        tokenizer_from_json(state)
+    with pytest.raises(MissingExtraError, match=r'pip install "rondel\[subword\]"'):
+        trained("unigram")
 
 
 def test_a_tokenizer_that_is_not_there_is_refused(tmp_path: Path) -> None:
