@@ -71,14 +71,6 @@ def check_text(text: Any, what: str = "the text") -> None:
         raise InputError(f"{what} must be a string (str), not {shown(text)}")
 
 
-def check_texts(texts: Any, what: str = "the texts") -> None:
-    """Raise `InputError` if these are no list or tuple of strings."""
-    if not isinstance(texts, list | tuple):
-        raise InputError(f"{what} must be a list of strings, not {shown(texts)}")
-    for number, text in enumerate(texts):
-        check_text(text, f"number {number} of {what}")
-
-
 def as_path(value: Any, what: str) -> Path:
     """A path from a string or a path; `InputError` if it is none, or no file can be called so."""
     if isinstance(value, str | Path) and "\0" not in str(value):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine import Engine
-from rondel.engine.base import TokenBy
+from rondel.engine.base import Streams, TokenBy
 from rondel.generation.search.beam import beam_search
 from rondel.generation.stream import Output, Stream
 from rondel.text.tokenizers import Tokenizer
@@ -31,13 +31,10 @@ class Runner:
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int) -> None:
         self._engine, self._tokenizer = engine, tokenizer
-        self._places = engine.streams(capacity, tokenizer.unknown_id)
-        self._together: list[tuple[Stream, TokenBy]] = []
-        """By their places in the engine; it keeps their states, and draws where it can."""
+        places = engine.streams(capacity, tokenizer.unknown_id)
+        self._together = None if places is None else _Together(places, tokenizer)
         self._alone: list[Stream] = []
         """What the engine cannot: searches, and all streams of one that only steps."""
-        self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
-        self._steps = 1
 
     def add(self, stream: Stream) -> list[Output]:
         """Let a stream run: the output of its first token, if it has none yet."""
@@ -46,9 +43,7 @@ class Runner:
             return []
         start, stream.start = stream.start, None
         if stream.sampler.mode == "beam":
-            settings = stream.request.settings
-            assert settings is not None
-            stream.search = beam_search(self._engine, self._tokenizer, settings, start)
+            stream.search = beam_search(self._engine, self._tokenizer, stream.settings, start)
             output = self._step_alone(stream)
         else:
             output = stream.choose(start.logits_V)
@@ -57,30 +52,21 @@ class Runner:
         return [output]
 
     def _place(self, stream: Stream) -> None:
-        if self._places is None or stream.search is not None:
+        if self._together is None or stream.search is not None:
             self._alone.append(stream)
-            return
-        temperature = stream.sampler.shaper.temperature_alone
-        by = TokenBy.CALLER if temperature is None else BY_MODE[stream.sampler.mode]
-        if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
-            ids = range(self._tokenizer.vocab_size)
-            self._begins_word = np.array([self._tokenizer.starts_word(i) for i in ids])
-        self._places.add(stream.engine_state, stream.sampler.last, by, temperature or 0.0)
-        self._together.append((stream, by))
+        else:
+            self._together.add(stream)
 
     def suspend(self, stream: Stream) -> None:
         """Let a stream run no longer; it has what it needs to run again."""
         if stream in self._alone:
             self._alone.remove(stream)
-            return
-        assert self._places is not None
-        place = next(n for n, entry in enumerate(self._together) if entry[0] is stream)
-        stream.engine_state = self._places.state(place)
-        self._leave(place)
+        elif self._together is not None:
+            self._together.suspend(stream)
 
     def step(self) -> list[Output]:
         """Go on with all that run. Those that finish run no longer."""
-        outputs = self._step_together() if self._together else []
+        outputs = [] if self._together is None else self._together.step()
         for stream in list(self._alone):
             outputs.append(output := self._step_alone(stream))
             if output.finished:
@@ -95,11 +81,39 @@ class Runner:
         logits_1V, stream.engine_state = self._engine.step(last_1, stream.engine_state)
         return stream.choose(logits_1V[0])
 
-    def _step_together(self) -> list[Output]:
-        assert self._places is not None
+
+class _Together:
+    """Streams by their places in the engine; it keeps their states, and draws where it can."""
+
+    def __init__(self, places: Streams, tokenizer: Tokenizer) -> None:
+        self._places, self._tokenizer = places, tokenizer
+        self._streams: list[tuple[Stream, TokenBy]] = []
+        self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
+        self._steps = 1
+
+    def add(self, stream: Stream) -> None:
+        """Give a stream the last place."""
+        temperature = stream.sampler.shaper.temperature_alone
+        by = TokenBy.CALLER if temperature is None else BY_MODE[stream.sampler.mode]
+        if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
+            ids = range(self._tokenizer.vocab_size)
+            self._begins_word = np.array([self._tokenizer.starts_word(i) for i in ids])
+        self._places.add(stream.engine_state, stream.sampler.last, by, temperature or 0.0)
+        self._streams.append((stream, by))
+
+    def suspend(self, stream: Stream) -> None:
+        """Free a stream's place; its state is its own again."""
+        place = next(n for n, entry in enumerate(self._streams) if entry[0] is stream)
+        stream.engine_state = self._places.state(place)
+        self._leave(place)
+
+    def step(self) -> list[Output]:
+        """Write more of every stream. Those that finish leave their places."""
+        if not self._streams:
+            return []
         tokens = self._write()
         outputs = []
-        for place, (stream, by) in enumerate(self._together):
+        for place, (stream, by) in enumerate(self._streams):
             if by is TokenBy.CALLER:
                 outputs.append(stream.choose(self._places.logits(place)))
                 self._places.set_token(place, stream.sampler.last)
@@ -114,18 +128,17 @@ class Runner:
 
     def _write(self) -> npt.NDArray[np.int64]:
         """Tokens (steps, streams) that come next; what the caller chooses is left at 0."""
-        assert self._places is not None
-        steps = min(self._steps, *(stream.left for stream, _ in self._together))
-        if any(by is TokenBy.CALLER or s.request.logprobs is not None for s, by in self._together):
+        steps = min(self._steps, *(stream.left for stream, _ in self._streams))
+        if any(by is TokenBy.CALLER or s.request.logprobs is not None for s, by in self._streams):
             steps = 1
-        uniforms = np.empty((len(self._together), steps))
-        for place, (stream, by) in enumerate(self._together):
+        uniforms = np.empty((len(self._streams), steps))
+        for place, (stream, by) in enumerate(self._streams):
             if by in (TokenBy.DRAW, TokenBy.DRAW_IF_WORD_BEGINS):
                 uniforms[place] = stream.sampler.uniforms(steps)
         started = time.perf_counter()
         tokens, used = self._places.step(steps, uniforms, self._begins_word)
         seconds = time.perf_counter() - started
-        for (stream, _), count in zip(self._together, used.tolist(), strict=True):
+        for (stream, _), count in zip(self._streams, used.tolist(), strict=True):
             stream.sampler.use_up(count)
         if steps == self._steps:
             # How many are written at once shows in no text, only in how it flows.
@@ -134,8 +147,7 @@ class Runner:
         return tokens
 
     def _leave(self, place: int) -> None:
-        assert self._places is not None
         self._places.remove(place)
-        last = self._together.pop()
-        if place < len(self._together):
-            self._together[place] = last
+        last = self._streams.pop()
+        if place < len(self._streams):
+            self._streams[place] = last

@@ -92,7 +92,7 @@ class Stream:
         """Make it ready to write from a start, which belongs to it from here on."""
         settings = self.request.settings
         assert settings is not None
-        self.start = start
+        self.start, self.settings = start, settings
         self.engine_state: EngineState = start.state
         """The model's state before its last token, while no engine keeps it."""
         self.sampler = Sampler(self._tokenizer, settings, self.request.index, start.ids)

@@ -32,7 +32,6 @@ async def samples(body: SamplesBody, request: Request) -> Response:
     if body.prompt is not None and len(body.prompt) > MOST_TRACED:
         raise Refusal(f"the prompt has more than {MOST_TRACED} characters", param="prompt")
     settings = settings_of(body, body.max_tokens)
-    assert settings is not None
 
     def written(watch: Callable[[float], None]) -> dict[str, Any]:
         warnings = unknowns_in(served, body, body.prompt) if body.prompt else []

@@ -52,9 +52,10 @@ async def read_request(service: Service, served: Served, body: CompletionRequest
     check_tokens(service, texts, body.max_tokens)
     if body.best_of not in (None, body.n):
         raise Refusal("best_of can only be n, since texts are not ranked", param="best_of")
+    # Made in any case, so that what is wrong in it is told.
     settings = settings_of(body, body.max_tokens)
     read = kind_of(served.model.config).read_request
-    asked: Asked = await read(service, served, body, settings)
+    asked: Asked = await read(service, served, body, settings if body.max_tokens else None)
     return asked
 
 
@@ -137,14 +138,11 @@ def check_tokens(service: Service, texts: int, length: int) -> None:
         )
 
 
-def settings_of(body: WritingRequest, length: int) -> GenerationSettings | None:
-    """How to write; `None` if nothing is to be written."""
+def settings_of(body: WritingRequest, length: int) -> GenerationSettings:
+    """How to write so many tokens, or one if there are none to be written."""
     rules = body.rules()
     mode = "argmax" if rules.get("temperature") == 0 and body.mode == "sample" else body.mode
-    # Made in any case, so that what is wrong in it is told.
-    seed = seed_of(body.seed)
-    settings = generation_settings(max(1, length), mode, seed, body.stop, 1, rules)
-    return settings if length else None
+    return generation_settings(max(1, length), mode, seed_of(body.seed), body.stop, 1, rules)
 
 
 def _sentences(

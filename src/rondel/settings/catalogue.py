@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rondel.errors import InputError
+from rondel.settings.component import Component
 from rondel.settings.fields import check, registry_of, settings_of, types_of
 from rondel.settings.sections import SECTIONS, Section
 
@@ -65,7 +66,7 @@ def all_settings() -> Mapping[str, Setting]:
     return dict(sorted(found.items(), key=lambda item: order.index(item[1].section)))
 
 
-def _components() -> Iterator[tuple[str, str, Any]]:
+def _components() -> Iterator[tuple[str, str, Component]]:
     """Every component that a setting of some section can choose: selector, name, component."""
     for cls in SECTIONS.values():
         for selector, field in settings_of(cls).items():
@@ -74,7 +75,7 @@ def _components() -> Iterator[tuple[str, str, Any]]:
                     yield selector, name, component
 
 
-def chosen_components(choices: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+def chosen_components(choices: Mapping[str, Any]) -> Iterator[tuple[str, str, Component]]:
     """The components that values of settings choose: what chooses it, its name, and itself.
 
     A component's settings may choose one in turn, as a sentence VAE's encoder does with its cell:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple, TypeVar
 
-from rondel.cells import Cell
+from rondel.cells import Cell, cells
 from rondel.data.facts import TextFacts
 from rondel.errors import InputError
 from rondel.kinds import Kind, kinds
@@ -74,8 +74,8 @@ def choose(given: Settings) -> Choice:
         "schedule": given.get("schedule", TrainingConfig.schedule),
     }
     components = list(chosen_components(given.fill(names)))
-    cells = tuple(component for selector, _, component in components if selector == "cell")
-    chosen = Choice(names, kind, tokenizers[names["level"]], cells, backend)
+    in_use = tuple(cells[name] for selector, name, _ in components if selector == "cell")
+    chosen = Choice(names, kind, tokenizers[names["level"]], in_use, backend)
     _refuse_useless(given, chosen, {(selector, name) for selector, name, _ in components})
     return chosen
 
