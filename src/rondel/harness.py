@@ -26,6 +26,7 @@ from rondel.errors import warn_of
 from rondel.evaluation.batch_reading import read_passages
 from rondel.evaluation.framing import LINE_BREAK, Framing, Passage, has_line_break
 from rondel.evaluation.measures import Measured, Prediction
+from rondel.generation.generate import whole_texts
 
 LONGEST = 256
 """Most tokens to generate if the task does not say."""
@@ -105,17 +106,15 @@ class RondelLM(LM):  # type: ignore[misc]
         temperature = float(settings.get("temperature", 0.0))
         sampled = bool(settings.get("do_sample")) and temperature > 0
         rules: dict[str, Any] = {"temperature": temperature} if sampled else {}
-        pieces: list[list[str]] = [[] for _ in contexts]
-        for output in self.model.stream_many(
+        outputs = self.model.stream_many(
             [self._with_line_break(context) or LINE_BREAK for context in contexts],
             length=int(settings.get("max_gen_toks", LONGEST)),
             mode="sample" if sampled else "argmax",
             stop=stops,
             seed=0,
             **rules,
-        ):
-            pieces[output.number].append(output.text)
-        return ["".join(parts) for parts in pieces]
+        )
+        return whole_texts(outputs, len(contexts))
 
 
 def _warn_of_shared_tokens(pairs: Sequence[tuple[str, str]], passages: Sequence[Passage]) -> None:

@@ -11,7 +11,7 @@ from rondel.api.base import Model
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
-from rondel.generation.generate import generate, write_as_asked, write_many
+from rondel.generation.generate import generate, whole_texts, write_as_asked, write_many
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening
 from rondel.generation.prime import check_prime, read_prime, without_space
@@ -88,10 +88,8 @@ class WritingModel(Model):
         `argmax` and `beam` draw nothing: with them, equal primes give equal texts. The several
         likeliest for one prime are given by `beam_search`.
         """
-        texts = [[prime] for prime in primes]
-        for output in self.stream_many(primes, **settings):
-            texts[output.number].append(output.text)
-        return ["".join(pieces) for pieces in texts]
+        texts = whole_texts(self.stream_many(primes, **settings), len(primes))
+        return [prime + text for prime, text in zip(primes, texts, strict=True)]
 
     def stream_many(
         self,

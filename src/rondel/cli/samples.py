@@ -36,29 +36,16 @@ def print_in_order(outputs: Iterator[Output], openings: dict[int, Opening], coun
 
     `openings` comes to have each text's by its number before it is written.
     """
-    pieces: dict[int, list[str]] = {}
-    finished: set[int] = set()
+    from rondel.generation.generate import in_order
 
-    def receive() -> None:
-        output = next(outputs)
-        pieces.setdefault(output.number, []).append(output.text)
+    for output in in_order(outputs):
+        if output.number in openings:
+            print_heading(output.number, count)
+            click.secho(printable(openings.pop(output.number).shown), bold=True, nl=False)
+        if output.text:
+            click.echo(printable(output.text), nl=False)
         if output.finished:
-            finished.add(output.number)
-
-    receive()  # before anything is printed: what is wrong shows here
-    for shown in range(count):
-        while shown not in openings:
-            receive()
-        print_heading(shown, count)
-        click.secho(printable(openings.pop(shown).shown), bold=True, nl=False)
-        while True:
-            if text := "".join(pieces.pop(shown, ())):
-                click.echo(printable(text), nl=False)
-            if shown in finished:
-                finished.remove(shown)
-                break
-            receive()
-        click.echo()
+            click.echo()
 
 
 def write_list(samples: SampleList, how: str, count: int, prime: str = "") -> None:

@@ -59,3 +59,23 @@ def write_as_asked(
         if not len(scheduler):
             return
         yield from scheduler.step()
+
+
+def in_order(outputs: Iterable[Output]) -> Iterator[Output]:
+    """The same outputs, all of stream 0 before those of stream 1, and so on, each when it may."""
+    held: dict[int, list[Output]] = {}
+    first = 0
+    for output in outputs:
+        held.setdefault(output.number, []).append(output)
+        while first in held:
+            own = held.pop(first)
+            yield from own
+            first += own[-1].finished
+
+
+def whole_texts(outputs: Iterable[Output], count: int) -> list[str]:
+    """The whole texts of `count` streams, by their numbers."""
+    pieces: list[list[str]] = [[] for _ in range(count)]
+    for output in outputs:
+        pieces[output.number].append(output.text)
+    return ["".join(own) for own in pieces]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rondel.engine.base import Floats
 from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.generation.generate import write_as_asked
+from rondel.generation.generate import whole_texts, write_as_asked
 from rondel.generation.prime import Start
 from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.settings import GenerationSettings
@@ -52,10 +52,8 @@ def decode(
     """
     check_latents(z_NZ, engine.latent_size)
     requests = latent_requests(engine, tokenizer, z_NZ, settings, first)
-    texts: list[list[str]] = [[] for _ in z_NZ]
-    for output in write_as_asked(engine.decoder, tokenizer, lambda: next(requests, None)):
-        texts[output.number].append(output.text)
-    return ["".join(pieces).strip() for pieces in texts]
+    outputs = write_as_asked(engine.decoder, tokenizer, lambda: next(requests, None))
+    return [text.strip() for text in whole_texts(outputs, len(z_NZ))]
 
 
 def latent_requests(

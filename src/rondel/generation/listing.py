@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from rondel.engine import Engine
-from rondel.generation.generate import write_as_asked
+from rondel.generation.generate import in_order, write_as_asked
 from rondel.generation.scheduler import CAPACITY
 from rondel.generation.stream import Request
 from rondel.text.tokenizers import Tokenizer
@@ -163,25 +163,21 @@ def written_in_order(
 
     `request` gives what a text begins with, and what it is to be.
     """
-    texts: dict[int, list[str]] = {}
-    finished: set[int] = set()
+    begun: dict[int, str] = {}
+    pieces: list[str] = []
     asked = given = 0
 
     def ask() -> Request | None:
         nonlocal asked
         if asked - given >= min(AHEAD, wanted()):
             return None
-        begun, requested = request(asked)
-        texts[asked] = [begun]
+        begun[asked], requested = request(asked)
         asked += 1
         return requested
 
-    for output in write_as_asked(engine, tokenizer, ask):
-        texts[output.number].append(output.text)
+    for output in in_order(write_as_asked(engine, tokenizer, ask)):
+        pieces.append(output.text)
         if output.finished:
-            finished.add(output.number)
-        while given in finished:
-            finished.remove(given)
-            text = "".join(texts.pop(given))
             given += 1
-            yield text
+            yield "".join([begun.pop(output.number), *pieces])
+            pieces.clear()
