@@ -80,6 +80,14 @@ def test_sampling_is_raced_against_peers_that_compute_the_same(benchmark: Any) -
     assert start["fastest"] <= start["seconds"] <= start["slowest"]
 
 
+def test_subwords_are_raced_against_the_same_ids(benchmark: Any, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The cat sat on the mat, and said so.\n" * 2000, encoding="utf-8")
+    results = benchmark("subwords", str(text), "--smoke", "--vocab-size", "300")
+    assert [row["subwords"] for row in results] == ["bpe", "unigram", "wordpiece"]
+    assert all(row["first"] > 0 and row["tokenizers"] > 0 for row in results)
+
+
 def test_growth_has_a_line_for_each_thing_that_grows(benchmark: Any) -> None:
     results = benchmark("growth", "--smoke", "--largest-text", "1")
     grown = [(row["what grows"], row["to"]) for row in results["models"]]
