@@ -257,17 +257,18 @@ class Prepared(NamedTuple):
 
 def prepare(source: Path, folder: Path) -> Prepared:
     """Read a text, make a vocabulary, encode and store it, as the beginning of a run does."""
-    from rondel.data.prepare import prepare_text
-    from rondel.data.store import TokenStore
-    from rondel.text.reading import read_text
+    from rondel.data.sources import source_of
+    from rondel.kinds import kinds
+    from rondel.text.storing import unwatched_reading
+    from rondel.text.tokenizers import train_on_blocks
 
     begin = time.perf_counter()
-    prepared = prepare_text(read_text([str(source)]), TextConfig(), seed=1)
-    TokenStore.write(folder, prepared.tokenizer.vocab_size, prepared.parts)
-    seconds = time.perf_counter() - begin
-    return Prepared(
-        seconds, sum(split.tokens for split, _ in prepared.parts.values()), peak_memory()
+    prepared = source_of([str(source)]).prepare(
+        kinds["language-model"], TextConfig(), 1, train_on_blocks, folder, unwatched_reading
     )
+    seconds = time.perf_counter() - begin
+    tokens = sum(split.tokens for split in prepared.store.splits.values())
+    return Prepared(seconds, tokens, peak_memory())
 
 
 class Trained(NamedTuple):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rondel.api.bidirectional import BidirectionalModel
     from rondel.api.language_model import LanguageModel
     from rondel.api.load import load
+    from rondel.api.preparing import prepare
     from rondel.api.sentence_vae import SentenceVAE
     from rondel.api.training import resume, train
     from rondel.errors import (
@@ -62,6 +63,7 @@ __all__ = [
     "WrongKindError",
     "__version__",
     "load",
+    "prepare",
     "resume",
     "train",
 ]
@@ -88,6 +90,7 @@ _HOMES = {
     "Unit": "rondel.inspection.trace",
     "WrongKindError": "rondel.errors",
     "load": "rondel.api.load",
+    "prepare": "rondel.api.preparing",
     "resume": "rondel.api.training",
     "train": "rondel.api.training",
 }

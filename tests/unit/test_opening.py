@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rondel.data.prepare import choose_excerpts
 from rondel.errors import ModelFolderError
 from rondel.generation.opening import MOST_TOKENS, Opening, choose_opening, opening_of
+from rondel.text.stored import StoredText
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LEVELS = pytest.mark.parametrize("level", tokenizers)
@@ -19,7 +20,7 @@ LEVELS = pytest.mark.parametrize("level", tokenizers)
 
 def excerpts_of(text: str, level: str, seed: int = 3):
     tokenizer = train_tokenizer(text, text_config(level=level, min_count=1))
-    return tokenizer, choose_excerpts(text, tokenizer, seed)
+    return tokenizer, choose_excerpts(StoredText.of(text), tokenizer, seed, len(text))
 
 
 @LEVELS
@@ -69,7 +70,7 @@ def test_a_text_of_no_sentences_begins_at_many_places_of_it(level: str) -> None:
 @given(st.text(min_size=1, max_size=300))
 def test_any_text_has_openings_that_are_no_line_of_it(level: str, text: str) -> None:
     vocabulary = train_tokenizer(f"a b {text}", text_config(level=level, min_count=1))
-    excerpts = choose_excerpts(text, vocabulary, seed=1)
+    excerpts = choose_excerpts(StoredText.of(text), vocabulary, 1, len(text))
     assert excerpts
     for excerpt in excerpts:
         prime, shown = opening_of(vocabulary, excerpt)

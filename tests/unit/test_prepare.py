@@ -12,20 +12,27 @@ from _runs import start
 from _settings import text_config
 
 from rondel.data.prepare import PreparedText, prepare_text, split_bounds
+from rondel.data.store import PARTS
 from rondel.errors import InputError
-from rondel.settings import Settings
-from rondel.text.tokenizers import tokenizers
+from rondel.settings import Settings, TextConfig
+from rondel.text.stored import StoredText
+from rondel.text.tokenizers import tokenizers, train_on_blocks
 from rondel.training.resolve import resolve_text
 
 
-def prepare(text: str, **settings: Any) -> PreparedText:
-    return prepare_text(text, resolve_text(Settings(settings)), seed=1)
+def prepare(text: str, folder: Path, **settings: Any) -> PreparedText:
+    stored = StoredText.of(text)
+    return prepare_text(stored, resolve_text(Settings(settings)), 1, train_on_blocks, folder)
+
+
+def bounds_of(text: str, config: TextConfig) -> dict[str, tuple[int, int]]:
+    return split_bounds(StoredText.of(text), config)
 
 
 @pytest.mark.parametrize("length", [10, 1000, 9_999, 1_115_394])
 def test_characters_are_cut_exactly_at_the_fraction(length: int) -> None:
     """90 % of Tiny Shakespeare's 1,115,394 characters are its first 1,003,854."""
-    bounds = split_bounds("x" * length, text_config())
+    bounds = bounds_of("x" * length, text_config())
     assert bounds == {
         "train": (0, length * 9 // 10),
         "validation": (length * 9 // 10, length),
@@ -40,7 +47,7 @@ def test_characters_are_cut_exactly_at_the_fraction(length: int) -> None:
 def test_a_test_part_comes_last(validation: float, test: float, expected: tuple[int, int]) -> None:
     settings = text_config(validation_fraction=validation, test_fraction=test)
     train, middle = expected
-    assert split_bounds("x" * 1000, settings) == {
+    assert bounds_of("x" * 1000, settings) == {
         "train": (0, train),
         "validation": (train, middle),
         "test": (middle, 1000),
@@ -65,7 +72,7 @@ def test_the_splits_are_the_text_and_are_recorded(level: str, tmp_path: Path, co
 
 def test_words_are_cut_at_a_line_end() -> None:
     text = "one two\nthree four five\nsix seven\n" * 40
-    bounds = split_bounds(text, text_config(level="word", test_fraction=0.1))
+    bounds = bounds_of(text, text_config(level="word", test_fraction=0.1))
     at = int(0.8 * len(text))
     train, validation = bounds["train"][1], bounds["validation"][1]
     assert text[train - 1] == text[validation - 1] == "\n"
@@ -75,44 +82,46 @@ def test_words_are_cut_at_a_line_end() -> None:
 
 def test_words_of_one_long_line_are_cut_at_a_space() -> None:
     text = "espresso " * 100 + "end"
-    begin, end = split_bounds(text, text_config(level="word"))["validation"]
+    begin, end = bounds_of(text, text_config(level="word"))["validation"]
     assert text[begin - 1] == " "
     assert text[begin:].startswith("espresso")
     assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
     assert end == len(text)
-    assert split_bounds("x" * 50, text_config(level="word"))["train"] == (0, 45)
+    assert bounds_of("x" * 50, text_config(level="word"))["train"] == (0, 45)
 
 
 def test_a_last_line_longer_than_the_split_is_cut_at_a_space() -> None:
     text = "short lines\n" * 20 + "espresso " * 500 + "end\n"
-    begin, end = split_bounds(text, text_config(level="word"))["validation"]
+    begin, end = bounds_of(text, text_config(level="word"))["validation"]
     assert 0 <= begin - int(0.9 * len(text)) < len("espresso ")
     assert (text[begin - 1], end) == (" ", len(text))
 
 
-def test_words_seen_in_validation_alone_are_unknown() -> None:
+def test_words_seen_in_validation_alone_are_unknown(tmp_path: Path) -> None:
     text = "the glass is hot\n" * 90 + "the zebra is hot\n" * 10
-    prepared = prepare(text, level="word")
+    prepared = prepare(text, tmp_path / "tokens", level="word")
     vocabulary = {prepared.tokenizer.token(i) for i in range(prepared.tokenizer.vocab_size)}
     assert vocabulary == {"<unk>", "the", "glass", "is", "hot", "\n"}
-    _, ids = prepared.parts["validation"]
+    ids = prepared.store.tokens("validation")
     assert int((ids == prepared.tokenizer.unknown_id).sum()) == 10
 
 
-def test_characters_seen_in_validation_alone_are_known() -> None:
+def test_characters_seen_in_validation_alone_are_known(tmp_path: Path) -> None:
     text = "abc\n" * 90 + "zbc\n" * 10
-    prepared = prepare(text)
-    ids = prepared.parts["validation"][1]
+    prepared = prepare(text, tmp_path / "tokens")
+    ids = prepared.store.tokens("validation")
     assert prepared.tokenizer.decode(ids).count("z") == 10
 
 
-def test_long_sentences_are_dropped_and_counted() -> None:
+def test_long_sentences_are_dropped_and_counted(tmp_path: Path) -> None:
     lines = ["a b c\n", "a b c d e f\n", "a b c d\n"] * 40
-    prepared = prepare("".join(lines), level="word", max_sentence_length=4, min_count=1)
+    prepared = prepare(
+        "".join(lines), tmp_path / "tokens", level="word", max_sentence_length=4, min_count=1
+    )
     assert prepared.dropped_sentences == 40
-    whole = "".join(prepared.tokenizer.decode(ids) for _, ids in prepared.parts.values())
+    whole = "".join(prepared.tokenizer.decode(prepared.store.tokens(name)) for name in PARTS)
     assert whole == "a b c\na b c d\n" * 40
-    untouched = prepare("".join(lines), level="word")
+    untouched = prepare("".join(lines), tmp_path / "more", level="word")
     assert untouched.dropped_sentences == 0
 
 

@@ -7,24 +7,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rondel.errors import InputError
-from rondel.text.sentences import drop_long_sentences, split_sentences
+from rondel.text.sentences import LeftOut, split_sentences, without_long_sentences
 
 
 def words(sentence: str) -> int:
     return len(sentence.split())
 
 
+def split(text: str, how: str) -> list[str]:
+    return list(split_sentences([text], how))
+
+
+def dropped(text: str, how: str, longest: int) -> tuple[str, int]:
+    left_out = LeftOut()
+    kept = "".join(without_long_sentences([text], how, longest, words, left_out))
+    return kept, left_out.too_long
+
+
 def prose(text: str) -> list[str]:
-    sentences = split_sentences(text, "prose")
+    sentences = split(text, "prose")
     assert "".join(sentences) == text
     return [sentence.strip() for sentence in sentences]
 
 
 def test_lines_keep_their_ends() -> None:
-    assert split_sentences("a. B\n\n c\x0cd\r\nlast", "lines") == [
+    assert split("a. B\n\n c\x0cd\r\nlast", "lines") == [
         *("a. B\n", "\n", " c\x0cd\r\n", "last"),
     ]
-    assert split_sentences("", "lines") == []
+    assert split("", "lines") == []
 
 
 @pytest.mark.parametrize(
@@ -62,29 +72,30 @@ def test_real_prose_ends_where_it_should() -> None:
 @pytest.mark.parametrize("how", ["lines", "prose"])
 @given(text=st.one_of(st.text(), st.text(alphabet='aB.!… \n"”)(1—')))
 def test_joined_sentences_are_the_text(how: str, text: str) -> None:
-    sentences = split_sentences(text, how)
+    sentences = split(text, how)
     assert "".join(sentences) == text
     assert all(sentences)
+    for size in (1, 2, 7):
+        blocks = [text[i : i + size] for i in range(0, len(text), size)]
+        assert list(split_sentences(blocks, how)) == sentences
 
 
 def test_long_sentences_are_dropped_and_counted() -> None:
     text = "One two. One two three four. One.\n\nOne two three. Five six seven eight nine.\n"
-    kept, dropped = drop_long_sentences(text, "prose", 3, words)
-    assert kept == "One two. One.\n\nOne two three. "
-    assert dropped == 2
-    assert drop_long_sentences("a b\n\nc\nd e f\n", "lines", 2, words) == ("a b\n\nc\n", 1)
-    assert drop_long_sentences(" \n", "lines", 2, words) == (" \n", 0)
+    assert dropped(text, "prose", 3) == ("One two. One.\n\nOne two three. ", 2)
+    assert dropped("a b\n\nc\nd e f\n", "lines", 2) == ("a b\n\nc\n", 1)
+    assert dropped(" \n", "lines", 2) == (" \n", 0)
 
 
 def test_dropping_everything_is_refused() -> None:
     with pytest.raises(InputError, match=r"raise --max-sentence-length to 3 at least$"):
-        drop_long_sentences("a b c\n\nd e f g\n", "lines", 2, words)
+        dropped("a b c\n\nd e f g\n", "lines", 2)
 
 
 def test_another_way_of_splitting_is_refused() -> None:
     with pytest.raises(InputError, match="lines or prose, not 'verse'"):
-        split_sentences("a", "verse")
+        split("a", "verse")
 
 
 def test_a_long_text_without_spaces_takes_no_time() -> None:
-    assert len(split_sentences('.")' * 100_000 + " A", "prose")) == 2
+    assert len(split('.")' * 100_000 + " A", "prose")) == 2

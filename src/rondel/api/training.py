@@ -35,7 +35,9 @@ def train(
     callbacks: Sequence[Callback] = (),
     **settings: Unpack[RunKeywords],
 ) -> LanguageModel:
-    """Train on files, folders or globs (`source`), or on a `text`; returns the best model found.
+    """Train on files, folders, globs or a prepared corpus (`source`), or on a `text`.
+
+    Returns the best model found.
 
     ::
 
@@ -48,27 +50,22 @@ def train(
 
     Raises `InputError` for texts or settings that cannot be used.
     """
-    from rondel.text.reading import read_text
-    from rondel.text.tokenizers import tokenizers
-    from rondel.training.resolve import resolve_text
+    from rondel.data.sources import MemoryText, TextSource, source_of
     from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
 
     warm_start = warm_start_from(init_from, word_vectors, tokenizer)
-    config = configure(cast("dict[str, Any]", settings), warm_start=warm_start)
     if source is not None and text is None:
         paths = [source] if isinstance(source, str | Path) else source
-        reading = resolve_text(config)
-        text = read_text(
-            [str(path) for path in paths],
-            reading.encoding,
-            as_bytes=tokenizers[reading.level].reads_bytes,
-        )
-    elif source is not None or text is None:
+        read: TextSource = source_of([str(path) for path in paths])
+    elif source is None and text is not None:
+        read = MemoryText(text)
+    else:
         raise InputError("rondel.train takes either files to read or text=…, one of the two")
+    config = configure(cast("dict[str, Any]", settings), warm_start=warm_start, source=read)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if out is None else Path(out)
-        run = begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
+        run = begin(read, config, folder, warm_start=warm_start, overwrite=overwrite)
         return _fitted(run, quiet, callbacks)
 
 

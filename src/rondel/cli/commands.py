@@ -21,7 +21,7 @@ from rondel.plugins import entry_points_of
 FIRST_LINE = re.compile(r'"""`rondel ([a-z-]+)`: (.)(.*)"""$')
 # In the order in which a newcomer meets them; one that is not here comes after them.
 ORDER = (
-    *("train", "sample", "reconstruct", "interpolate", "analogy", "latent"),
+    *("train", "prepare", "sample", "reconstruct", "interpolate", "analogy", "latent"),
     *("eval", "compare", "score", "rescore", "fill", "serve", "inspect", "vectors", "show"),
 )
 GROUP = "rondel.commands"

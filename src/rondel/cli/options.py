@@ -68,8 +68,21 @@ def setting_options(command: F) -> F:
     A flag that is not given is `None`, whatever the setting's default, so that a settings file can
     stand between the two.
     """
+    return _with_flags(command, lambda name, section: True)
+
+
+def text_options(command: F) -> F:
+    """Give a command the flags of those settings alone that decide how a text is read."""
+    return _with_flags(command, lambda name, section: section == "text" or name in READING)
+
+
+READING = ("model", "seed")
+"""Settings of other sections that a text is read by."""
+
+
+def _with_flags(command: F, wanted: Callable[[str, str], bool]) -> F:
     for name, setting in reversed(list(all_settings().items())):
-        if setting.field.metadata["flag"]:
+        if setting.field.metadata["flag"] and wanted(name, setting.section):
             command = _setting_option(name, setting)(command)
     return command
 

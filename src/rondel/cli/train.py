@@ -18,12 +18,12 @@ from rondel.cli.options import (
     setting_options,
 )
 from rondel.errors import InputError
-from rondel.settings import Settings, TextConfig, read_settings
-from rondel.text.tokenizers import tokenizers
+from rondel.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rondel.data.sources import TextSource
     from rondel.training.callbacks import Callback
     from rondel.training.run import Run
 
@@ -80,10 +80,10 @@ def command(
 ) -> None:
     """Train a model on TEXT, or go on training one.
 
-    TEXT is files, folders or globs, compressed (.gz, .bz2, .xz, .zst) or not, or - for standard
-    input; without any, rondel trains on its own corpus about coffee. Without --epochs, --steps or
-    --minutes it trains for ten minutes. Ctrl-C saves, as SIGTERM and a closed terminal do, and
-    --resume goes on from there.
+    TEXT is files, folders or globs, compressed (.gz, .bz2, .xz, .zst) or not, a corpus of rondel
+    prepare, or - for standard input; without any, rondel trains on its own corpus about coffee.
+    Without --epochs, --steps or --minutes it trains for ten minutes. Ctrl-C saves, as SIGTERM and a
+    closed terminal do, and --resume goes on from there.
 
     \b
       rondel train book.txt --out runs/book --minutes 30
@@ -118,7 +118,7 @@ def command(
         source = _Source(text, corpus, corpus_size)
         base = read_settings(config) if config else None
         starts = (init_from, word_vectors, tokenizer)
-        run = _begin(source, base, settings, out, starts, overwrite)
+        run = _begin(source, base, settings, out, starts, overwrite, quiet)
         name = source.name
     with closing(run):
         _introduce(run, name, console)
@@ -137,13 +137,16 @@ class _Source:
         if self.paths and (self.corpus or self.corpus_size):
             raise InputError("give either a TEXT or a --corpus, not both")
 
-    def read(self, text: TextConfig) -> str:
-        from rondel.text.corpora import corpora
-        from rondel.text.reading import read_text
+    def files(self) -> TextSource | None:
+        """The files, or the prepared corpus, that were named."""
+        from rondel.data.sources import source_of
 
-        if self.paths:
-            as_bytes = tokenizers[text.level].reads_bytes
-            return read_text(self.paths, text.encoding, as_bytes=as_bytes)
+        return source_of(self.paths) if self.paths else None
+
+    def text(self) -> str:
+        """The text of a corpus that is known by name."""
+        from rondel.text.corpora import corpora
+
         # Not drawn with the run's seed: two seeds are to be compared on the same text.
         return corpora[self.corpus or DEFAULT_CORPUS].text(size=self.corpus_size)
 
@@ -161,18 +164,21 @@ def _begin(
     out: Path | None,
     starts: tuple[Path | None, Path | None, Path | None],
     overwrite: bool,
+    quiet: bool,
 ) -> Run:
+    from rondel.cli.waiting import watched_reading
     from rondel.training.folder import check_folder
-    from rondel.training.resolve import resolve_text
     from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
 
     folder = out or _free_folder(source.name)
     check_folder(folder, overwrite)
     warm_start = warm_start_from(*starts)
-    config = configure(settings, base, warm_start)
-    text = source.read(resolve_text(config))
-    return begin(text, config, folder, warm_start=warm_start, overwrite=overwrite)
+    files = source.files()
+    config = configure(settings, base, warm_start, files)
+    text = files or source.text()
+    with watched_reading(quiet) as watch:
+        return begin(text, config, folder, warm_start=warm_start, overwrite=overwrite, watch=watch)
 
 
 def _resume(folder: Path, settings: dict[str, Any]) -> Run:

@@ -1,9 +1,24 @@
-"""A progress bar for what takes a while and prints nothing meanwhile."""
+"""Progress bars for what takes a while and prints nothing meanwhile."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from rondel.text.storing import WatchReading, unwatched_reading
+
+SHOWN_FROM = 1 << 26
+"""Bytes of a text from which on it takes long enough to read to be watched."""
 
 
 class Waiting:
@@ -23,3 +38,25 @@ class Waiting:
     def __exit__(self, *_: object) -> None:
         if self._bar.console.is_terminal:
             self._bar.stop()
+
+
+@contextmanager
+def watched_reading(quiet: bool = False) -> Iterator[WatchReading]:
+    """A bar on standard error, on a terminal only, for a long text: bytes, speed, time left."""
+    console = Console(stderr=True, quiet=quiet)
+    if quiet or not console.is_terminal:
+        yield unwatched_reading
+        return
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), *columns, console=console, transient=True
+    ) as bar:
+        tasks = {}
+
+        def watch(what: str, done: int, total: int) -> None:
+            if what not in tasks and max(done, total) >= SHOWN_FROM:
+                tasks[what] = bar.add_task(what, total=total or None)
+            if what in tasks:
+                bar.update(tasks[what], completed=done)
+
+        yield watch

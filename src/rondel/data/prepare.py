@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from rondel.data.facts import TextFacts
-from rondel.data.sentence_batches import Sentences
-from rondel.data.store import Ids, Split
+from rondel.data.store import PARTS, Ids, StoreWriter, TokenStore
 from rondel.errors import InputError
 from rondel.settings import RunConfig, TextConfig
+from rondel.text.cutting import cut_after_line, cut_between_words, cut_blocks, decoded, joined
 from rondel.text.one_sentence import end_id
-from rondel.text.sentences import drop_long_sentences, sentence_lines
-from rondel.text.tokenizers import Tokenizer, tokenizers, train_tokenizer
+from rondel.text.parallel import in_order
+from rondel.text.sentences import LeftOut, sentence_lines, without_long_sentences
+from rondel.text.stored import StoredText
+from rondel.text.storing import WatchReading, copy_beside, unwatched_reading, watched
+from rondel.text.tokenizers import Tokenizer, tokenizers
 
 LONGEST_SENTENCE = 400
 """Characters of a sentence that is read character by character."""
+LONGEST_LINE = 1 << 26
+"""Bytes after which a line is cut anywhere, as a vocabulary is made from it."""
+PARALLEL_FROM = 1 << 23
+"""Bytes of a part from which on several threads encode it."""
 EXCERPTS, EXCERPT_LENGTH, EXCERPT_TOKENS = 32, 100, 8
 LINES, LOOKED_AT = 8, 1_000_000
 """A text has lines from so many line breaks on, among so many of its first characters."""
@@ -33,11 +43,13 @@ BOUNDARIES = (BOUNDARY, re.compile(r"\s+"))
 
 @dataclass(frozen=True)
 class PreparedText:
-    """A text ready to train on: `parts` maps train, validation and test to their token ids (N,)."""
+    """A text ready to train on: the tokens of its parts lie in `store`."""
 
     tokenizer: Tokenizer
-    parts: dict[str, tuple[Split, Ids]]
+    store: TokenStore
     excerpts: tuple[str, ...]
+    unknown: dict[str, int]
+    """How many tokens of each part the vocabulary lacks."""
     dropped_sentences: int
     blank_lines: int = 0
     longest_sentence: int | None = None
@@ -48,7 +60,7 @@ class PreparedText:
     @property
     def facts(self) -> TextFacts:
         """What of it decides settings."""
-        counts = {name: split.tokens for name, (split, _) in self.parts.items()}
+        counts = {name: split.tokens for name, split in self.store.splits.items()}
         return TextFacts(
             self.tokenizer.vocab_size,
             **counts,
@@ -56,70 +68,157 @@ class PreparedText:
             longest_sentence=self.longest_sentence,
         )
 
+    def notes(self, settings: TextConfig) -> list[str]:
+        """What the user should know of the text: what was dropped, and what became unknown."""
+        notes, token = [], self.tokenizer.token_noun
+        if self.blank_lines:
+            notes.append(f"empty lines left out: {self.blank_lines:,}")
+        if self.dropped_sentences:
+            notes.append(
+                f"{self.dropped_sentences:,} sentences of more than "
+                f"{settings.max_sentence_length} words dropped"
+            )
+        for name, unknown in self.unknown.items():
+            if unknown:
+                share = unknown / self.store.splits[name].tokens
+                notes.append(f"{name}: {share:.1%} of the {token}s read as unknown")
+        return notes
+
+
+MakeTokenizer = Callable[[Iterable[bytes], TextConfig], Tokenizer]
+"""Makes a tokenizer from the blocks of a text, in UTF-8, and the settings of its run."""
+
 
 def prepare_text(
-    text: str,
+    text: StoredText,
     settings: TextConfig,
     seed: int,
-    make_tokenizer: Callable[[str, TextConfig], Tokenizer] = train_tokenizer,
+    make_tokenizer: MakeTokenizer,
+    folder: Path,
+    watch: WatchReading = unwatched_reading,
 ) -> PreparedText:
     """Drop long sentences if told to, split the text, build the vocabulary, encode.
 
-    `seed` draws the excerpts.
+    The tokens go to `folder`, which is made; a text without its long sentences is copied beside it
+    meanwhile. No more than some blocks of the text are in memory at a time. `seed` draws the
+    excerpts.
     """
-    dropped = 0
-    if settings.max_sentence_length is not None:
-        text, dropped = drop_long_sentences(
-            text, settings.sentences, settings.max_sentence_length, lambda s: len(s.split())
-        )
-    bounds = split_bounds(text, settings)
-    tokenizer = make_tokenizer(_vocabulary_text(text, bounds, settings), settings)
-    parts = {}
-    for name, (begin, end) in bounds.items():
-        ids = tokenizer.encode(text[begin:end])
-        parts[name] = (Split(begin, end, len(ids)), ids)
-    begin, end = bounds["train"]
-    excerpts = choose_excerpts(text[begin:end], tokenizer, seed)
-    return PreparedText(tokenizer, parts, excerpts, dropped)
+    left_out = LeftOut()
+    with copy_beside(folder, text) as copy:
+        if settings.max_sentence_length is not None:
+            kept = without_long_sentences(
+                decoded(text),
+                settings.sentences,
+                settings.max_sentence_length,
+                lambda sentence: len(sentence.split()),
+                left_out,
+            )
+            for part in joined(kept, text.block):
+                copy.add(part)
+            text = copy.text
+        bounds = split_bounds(text, settings)
+        blocks = _vocabulary_blocks(text, bounds["train"][1], settings, watch)
+        tokenizer = make_tokenizer(blocks, settings)
+        store, unknown = encode_parts(text, bounds, tokenizer, folder, watch)
+        excerpts = choose_excerpts(text, tokenizer, seed, bounds["train"][1])
+    return PreparedText(tokenizer, store, excerpts, unknown, left_out.too_long)
 
 
 def prepare_sentences(
-    text: str,
+    text: StoredText,
     settings: TextConfig,
     seed: int,
-    make_tokenizer: Callable[[str, TextConfig], Tokenizer] = train_tokenizer,
+    make_tokenizer: MakeTokenizer,
+    folder: Path,
+    watch: WatchReading = unwatched_reading,
 ) -> PreparedText:
     """The same for a text of one sentence a line, which a line break ends and begins."""
-    tokenizer_class = tokenizers[settings.level]
-    at_word = tokenizer_class.whole_words
+    at_word = tokenizers[settings.level].whole_words
     longest = settings.max_sentence_length or LONGEST_SENTENCE
-    lines, blank, dropped = sentence_lines(
-        text, settings.sentences, longest, lambda line: len(line.split()) if at_word else len(line)
-    )
-    bounds = _line_bounds(lines, settings)
-    joined = {name: "".join(lines[begin:end]) for name, (begin, end) in bounds.items()}
-    source = joined["train"] if tokenizer_class.open_vocabulary else "".join(lines)
-    tokenizer = make_tokenizer(source, settings)
-    parts, begin = {}, 0
-    for name, part in joined.items():
-        ids = tokenizer.encode(part)
-        parts[name] = Split(begin, begin + len(part), len(ids)), ids
-        begin += len(part)
-    lengths = {name: Sentences(ids, end_id(tokenizer)).lengths for name, (_, ids) in parts.items()}
+    left_out = LeftOut()
+    with copy_beside(folder, text) as copy:
+        lines = sentence_lines(
+            decoded(text),
+            settings.sentences,
+            longest,
+            lambda line: len(line.split()) if at_word else len(line),
+            left_out,
+        )
+        counted = [(0, 0)]
+        for part in joined(lines, text.block):
+            copy.add(part)
+            counted.append((counted[-1][0] + part.count("\n"), copy.text.characters))
+        in_lines = _line_bounds(counted[-1][0], settings)
+        bounds = {
+            name: (_line_place(copy.text, counted, begin), _line_place(copy.text, counted, end))
+            for name, (begin, end) in in_lines.items()
+        }
+        blocks = _vocabulary_blocks(copy.text, bounds["train"][1], settings, watch)
+        tokenizer = make_tokenizer(blocks, settings)
+        store, unknown = encode_parts(copy.text, bounds, tokenizer, folder, watch)
     # Words and what is in one are not counted alike: "don't stop." has more tokens than two.
-    found = max((int(part.max()) - 1 for part in lengths.values() if len(part)), default=0)
+    found = max(_longest_sentence(store.blocks(name), end_id(tokenizer)) for name in PARTS)
     # Its texts begin at points of its space, and need no excerpt.
     return PreparedText(
-        tokenizer, parts, (), dropped, blank, max(longest, found), len(lengths["train"])
+        tokenizer,
+        store,
+        (),
+        unknown,
+        left_out.too_long,
+        left_out.blank,
+        max(longest, found),
+        in_lines["train"][1],
     )
 
 
-def _line_bounds(lines: list[str], settings: TextConfig) -> dict[str, tuple[int, int]]:
-    """Where train, validation and test begin and end, in sentences.
+def encode_parts(
+    text: StoredText,
+    bounds: dict[str, tuple[int, int]],
+    tokenizer: Tokenizer,
+    folder: Path,
+    watch: WatchReading = unwatched_reading,
+) -> tuple[TokenStore, dict[str, int]]:
+    """Write the tokens of each part of a text to a new store, and count those that are unknown."""
+    writer = StoreWriter(folder, tokenizer.vocab_size)
+    unknown = dict.fromkeys(bounds, 0)
+
+    def counted(name: str, blocks: Iterable[Ids]) -> Iterator[Ids]:
+        for ids in blocks:
+            if tokenizer.unknown_id is not None:
+                unknown[name] += int(np.count_nonzero(ids == tokenizer.unknown_id))
+            yield ids
+
+    for name, (begin, end) in bounds.items():
+        places = text.place_in_bytes(begin), text.place_in_bytes(end)
+        pieces = watched(
+            cut_blocks(text, *places, tokenizer.cut), "encoding", places[0], text.size, watch
+        )
+        threads = 0 if places[1] - places[0] > PARALLEL_FROM else 1
+        writer.write(
+            name, begin, end, counted(name, in_order(tokenizer.block_encoder, pieces, threads))
+        )
+    text.check_unchanged()
+    return writer.finish(), unknown
+
+
+def _longest_sentence(blocks: Iterable[Ids], end: int) -> int:
+    """The tokens of the longest sentence of a part, its end not counted; 0 if there is none."""
+    longest = before = 0
+    last = -1
+    for ids in blocks:
+        ends = np.flatnonzero(ids == end) + before
+        if len(ends):
+            longest = max(longest, int(np.diff(ends, prepend=last).max()) - 1)
+            last = int(ends[-1])
+        before += len(ids)
+    return longest
+
+
+def _line_bounds(count: int, settings: TextConfig) -> dict[str, tuple[int, int]]:
+    """Where train, validation and test begin and end, in sentences, of which there are `count`.
 
     Raises `InputError` if a part that is asked for has none.
     """
-    count = len(lines)
     train = round(round(1 - settings.validation_fraction - settings.test_fraction, 9) * count)
     validation = max(train, round(round(1 - settings.test_fraction, 9) * count))
     bounds = {
@@ -140,16 +239,33 @@ def _line_bounds(lines: list[str], settings: TextConfig) -> dict[str, tuple[int,
     return bounds
 
 
-def _vocabulary_text(text: str, bounds: dict[str, tuple[int, int]], settings: TextConfig) -> str:
+def _line_place(text: StoredText, counted: list[tuple[int, int]], line: int) -> int:
+    """Where a line begins, in characters, if so many lines and characters were `counted`."""
+    number = bisect_right(counted, (line, text.characters)) - 1
+    lines, place = counted[number]
+    if lines == line:
+        return place
+    part = text.text(place, counted[number + 1][1])
+    ends = (match.end() for match in re.finditer("\n", part))
+    return place + next(itertools.islice(ends, line - lines - 1, None))
+
+
+def _vocabulary_blocks(
+    text: StoredText, train: int, settings: TextConfig, watch: WatchReading
+) -> Iterator[bytes]:
     """The text a vocabulary is made from: all of it for characters, the training part for words.
 
     A character that turns up only in validation still has to be writable; a word that does has to
     be unknown, or perplexities would be measured with a vocabulary that has seen the answers.
     """
-    return text[: bounds["train"][1]] if tokenizers[settings.level].open_vocabulary else text
+    tokenizer = tokenizers[settings.level]
+    end = text.place_in_bytes(train) if tokenizer.open_vocabulary else text.size
+    cut = cut_between_words if tokenizer.whole_words else cut_after_line
+    blocks = cut_blocks(text, 0, end, cut, most=LONGEST_LINE)
+    return watched(blocks, "counting", 0, end, watch)
 
 
-def split_bounds(text: str, settings: TextConfig) -> dict[str, tuple[int, int]]:
+def split_bounds(text: StoredText, settings: TextConfig) -> dict[str, tuple[int, int]]:
     """Where train, validation and test begin and end in the text, in characters.
 
     They follow one another. Characters are cut exactly at the fraction; words at a line end near
@@ -162,21 +278,22 @@ def split_bounds(text: str, settings: TextConfig) -> dict[str, tuple[int, int]]:
     return {
         "train": (0, train),
         "validation": (train, validation),
-        "test": (validation, len(text)),
+        "test": (validation, text.characters),
     }
 
 
-def _cut(text: str, fraction: float, at_word: bool) -> int:
+def _cut(text: StoredText, fraction: float, at_word: bool) -> int:
     # Rounded first: 1 - 0.1 is a little over 0.9, and must not move the cut by one.
-    position = int(round(fraction, 9) * len(text))
-    if not at_word or position in (0, len(text)):
+    length = text.characters
+    position = int(round(fraction, 9) * length)
+    if not at_word or position in (0, length):
         return position
-    reach = max(SHORTEST_REACH, len(text) // 100)
+    reach = max(SHORTEST_REACH, length // 100)
     for separator in ("\n", " "):
         after = text.find(separator, position - 1, position + reach) + 1
-        before = text.rfind(separator, max(0, position - reach), position) + 1
+        before = text.rfind(separator, position - reach, position) + 1
         for cut in (after, before):
-            if 0 < cut < len(text):
+            if 0 < cut < length:
                 return cut
     return position
 
@@ -206,33 +323,33 @@ def check_sizes(facts: TextFacts, config: RunConfig) -> None:
             )
 
 
-def choose_excerpts(text: str, tokenizer: Tokenizer, seed: int) -> tuple[str, ...]:
-    """What a text may begin with where no prime is given.
+def choose_excerpts(text: StoredText, tokenizer: Tokenizer, seed: int, end: int) -> tuple[str, ...]:
+    """What a text may begin with where no prime is given, out of its first `end` characters.
 
     Of a text of lines, its usual line break alone. Of another, the first few tokens of sentences,
     or of places drawn at random where it has none; never a whole one if there is any longer.
     """
-    line_break = _usual_line_break(text)
+    line_break = _usual_line_break(text.text(0, min(LOOKED_AT, end)))
     if line_break is not None and tokenizer.decode(tokenizer.encode(line_break)) == line_break:
         return (line_break,)
     draw = np.random.default_rng(seed)
-    places = sorted(draw.integers(0, len(text), EXCERPTS).tolist())
-    found = dict.fromkeys(_excerpt(text, tokenizer, place) for place in places)
+    places = sorted(draw.integers(0, end, EXCERPTS).tolist())
+    windows = (text.text(place, min(place + REACH, end)) for place in places)
+    found = dict.fromkeys(_excerpt(window, tokenizer) for window in windows)
     written = [excerpt for excerpt in found if excerpt.strip()]
     # Those whose words are all known are better, where there are any.
     known = [excerpt for excerpt in written if not tokenizer.unknowns(excerpt, 1)]
-    return tuple(known or written or text[:1])
+    return tuple(known or written or text.text(0, 1))
 
 
 def _usual_line_break(text: str) -> str | None:
     """The commonest run of line breaks that something follows; `None` if the text has no lines."""
-    runs = Counter(match.group() for match in LINE_BREAKS.finditer(text[:LOOKED_AT]))
+    runs = Counter(match.group() for match in LINE_BREAKS.finditer(text))
     return max(runs, key=lambda run: (runs[run], -len(run))) if runs.total() >= LINES else None
 
 
-def _excerpt(text: str, tokenizer: Tokenizer, place: int) -> str:
-    """The first tokens of the sentence, the word or else the character at or after a place."""
-    window = text[place : place + REACH]
+def _excerpt(window: str, tokenizer: Tokenizer) -> str:
+    """The first tokens of the sentence, or the word, that begins in a window, or of all of it."""
     begins = (match.end() for pattern in BOUNDARIES if (match := pattern.search(window)))
     begin = next((begin for begin in begins if begin < len(window)), 0)
     passage = window[begin : begin + EXCERPT_LENGTH]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from rondel.errors import ModelFolderError
 from rondel.folder_files import check_is_file, from_values, read_json, reading, sum_of
 
 INDEX = "splits.json"
+BLOCK = 1 << 21
+"""Tokens read at a time."""
 PARTS = ("train", "validation", "test")
 Ids = npt.NDArray[np.integer[Any]]
 
@@ -58,27 +61,17 @@ class TokenStore:
         cls, folder: Path, vocab_size: int, parts: dict[str, tuple[Split, Ids]]
     ) -> TokenStore:
         """Write token ids (N,) for every split into a new folder."""
-        dtype = np.min_scalar_type(max(vocab_size - 1, 0)).newbyteorder("<")
-        folder.mkdir()
-        splits = {name: split for name, (split, _) in parts.items()}
-        sums = {}
-        for name, (_, ids) in parts.items():
-            data = ids.astype(dtype).data
-            with (folder / f"{name}.bin").open("wb") as file:
-                file.write(data)
-            sums[name] = hashlib.sha256(data).hexdigest()
-        index = {
-            "dtype": dtype.str,
-            "sha256": sums,
-            "splits": {name: asdict(split) for name, split in splits.items()},
-        }
-        index["whole"] = sum_of(index)
-        (folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-        return cls(folder, dtype.str, splits)
+        writer = StoreWriter(folder, vocab_size)
+        for name, (split, ids) in parts.items():
+            writer.write(name, split.begin, split.end, [ids])
+        return writer.finish()
 
     @classmethod
-    def open(cls, folder: Path) -> TokenStore:
-        """Open what `write` wrote; `ModelFolderError` if it is missing or damaged."""
+    def open(cls, folder: Path, *, check: bool = True) -> TokenStore:
+        """Open what `write` wrote; `ModelFolderError` if it is missing or damaged.
+
+        Every file is read through for its sum, unless `check` is false.
+        """
         if not folder.is_dir():
             raise ModelFolderError(
                 f"{folder} is missing: this is a model without the text it was trained on"
@@ -98,10 +91,11 @@ class TokenStore:
                 f"{folder / INDEX} is damaged ({error!r}); copy it again"
             ) from None
         store = cls(folder, dtype.str, splits)
-        for name, expected in sums.items():
-            with reading(folder / f"{name}.bin"):
-                data = np.ascontiguousarray(store.tokens(name)).data
-            if hashlib.sha256(data).hexdigest() != expected:
+        for name, expected in sums.items() if check else ():
+            digest = hashlib.sha256()
+            for ids in store.blocks(name):
+                digest.update(ids.data)
+            if digest.hexdigest() != expected:
                 raise ModelFolderError(
                     f"{folder / name}.bin was changed or damaged since it was written; copy it"
                 )
@@ -110,8 +104,7 @@ class TokenStore:
     def check_vocabulary(self, vocab_size: int) -> None:
         """Raise `ModelFolderError` if a token is none of so many: kernels read where it points."""
         for name in PARTS:
-            tokens = self.tokens(name)
-            if len(tokens) and int(tokens.max()) >= vocab_size:
+            if any(int(ids.max()) >= vocab_size for ids in self.blocks(name)):
                 raise ModelFolderError(
                     f"{self.folder / name}.bin holds tokens that this model does not have; copy "
                     "the whole folder again"
@@ -130,16 +123,79 @@ class TokenStore:
         store.check_vocabulary(vocab_size)
         return store
 
+    def blocks(self, name: str) -> Iterator[Ids]:
+        """The ids of one split, some at a time, so that none of them stays in memory."""
+        path, expected = self._checked(name)
+        dtype = np.dtype(self.dtype)
+        with reading(path), path.open("rb") as file:
+            for begin in range(0, expected, BLOCK):
+                data = file.read(min(BLOCK, expected - begin) * dtype.itemsize)
+                yield np.frombuffer(data, dtype)
+
+    def counts(self, name: str, vocab_size: int) -> npt.NDArray[np.int64]:
+        """How often each token comes in one split, (V,)."""
+        counts_V = np.zeros(vocab_size, np.int64)
+        for ids in self.blocks(name):
+            counts_V += np.bincount(ids, minlength=vocab_size)
+        return counts_V
+
     def tokens(self, name: str) -> Ids:
         """The ids (N,) of one split, as a read-only memory map."""
+        path, expected = self._checked(name)
+        if expected == 0:
+            return np.empty(0, self.dtype)
+        with reading(path):
+            return np.memmap(path, dtype=self.dtype, mode="r")
+
+    def _checked(self, name: str) -> tuple[Path, int]:
+        """The file of one split, and how many tokens it holds; `ModelFolderError` if others."""
         path, expected = self.folder / f"{name}.bin", self.splits[name].tokens
         check_is_file(path)
-        if expected == 0 and not path.stat().st_size:
-            return np.empty(0, self.dtype)
-        try:
-            ids = np.memmap(path, dtype=self.dtype, mode="r")
-        except (OSError, ValueError) as error:
-            raise ModelFolderError(f"{path} cannot be read ({error})") from None
-        if len(ids) != expected:
-            raise ModelFolderError(f"{path} holds {len(ids)} tokens and should hold {expected}")
-        return ids
+        with reading(path):
+            found, rest = divmod(path.stat().st_size, np.dtype(self.dtype).itemsize)
+        if found != expected or rest:
+            raise ModelFolderError(f"{path} holds {found} tokens and should hold {expected}")
+        return path, expected
+
+
+class StoreWriter:
+    """Writes a token store split by split, block by block; it is none before `finish`.
+
+    ::
+
+        writer = StoreWriter(folder, tokenizer.vocab_size)
+        writer.write("train", 0, 900, blocks_of_ids)
+        ...
+        store = writer.finish()
+    """
+
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        self.folder = folder
+        self.dtype = np.min_scalar_type(max(vocab_size - 1, 0)).newbyteorder("<")
+        self._splits: dict[str, Split] = {}
+        self._sums: dict[str, str] = {}
+        folder.mkdir()
+
+    def write(self, name: str, begin: int, end: int, blocks: Iterable[Ids]) -> Split:
+        """Write the ids (N,) of one split, which stands for a stretch of the text."""
+        digest, count = hashlib.sha256(), 0
+        with (self.folder / f"{name}.bin").open("wb") as file:
+            for ids in blocks:
+                data = np.ascontiguousarray(ids, self.dtype).data
+                file.write(data)
+                digest.update(data)
+                count += len(ids)
+        self._sums[name] = digest.hexdigest()
+        self._splits[name] = Split(begin, end, count)
+        return self._splits[name]
+
+    def finish(self) -> TokenStore:
+        """Write the page, which makes a store of it."""
+        index: dict[str, Any] = {
+            "dtype": self.dtype.str,
+            "sha256": self._sums,
+            "splits": {name: asdict(split) for name, split in self._splits.items()},
+        }
+        index["whole"] = sum_of(index)
+        (self.folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        return TokenStore(self.folder, self.dtype.str, dict(self._splits))

@@ -68,7 +68,7 @@ class Kind:
 
     # Making one.
     prepare: ClassVar[Part] = Part("rondel.data.prepare:prepare_text")
-    """`(text, text settings, seed, make_tokenizer) -> PreparedText`."""
+    """`(text, text settings, seed, make_tokenizer, folder, watch) -> PreparedText`."""
     batches: ClassVar[Part] = Part("rondel.data.batches:text_batches")
     """`(tokens, tokenizer, training settings, cursor) -> (batch, next cursor) …`, endless."""
     text_facts: ClassVar[Part] = Part("rondel.data.facts:facts_of_text")

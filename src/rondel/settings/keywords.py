@@ -9,15 +9,9 @@ from __future__ import annotations
 from typing import TypedDict
 
 
-class RunKeywords(TypedDict, total=False):
-    """What `rondel.train` takes beside its text: what is not given is chosen.
+class TextKeywords(TypedDict, total=False):
+    """What `rondel.prepare` takes beside its files: how text becomes tokens."""
 
-    ::
-
-        rondel.train("book.txt", level="word", hidden_size=512, minutes=10)
-    """
-
-    # Text.
     level: str | None
     sentences: str | None
     max_sentence_length: int | None
@@ -30,6 +24,16 @@ class RunKeywords(TypedDict, total=False):
     min_count: int | None
     lowercase: bool | None
     subword: str | None
+
+
+class RunKeywords(TextKeywords, total=False):
+    """What `rondel.train` takes beside its text: what is not given is chosen.
+
+    ::
+
+        rondel.train("book.txt", level="word", hidden_size=512, minutes=10)
+    """
+
     # Model.
     model: str | None
     cell: str | None

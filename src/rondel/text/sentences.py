@@ -7,7 +7,8 @@ the white space that follows it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from rondel.errors import InputError
 
@@ -26,64 +27,81 @@ ABBREVIATIONS = frozenset(f"{TITLES}|{REFERENCES}".split("|"))
 BEFORE_NUMBERS = frozenset(("no", "nos", "sec"))
 
 
-def split_sentences(text: str, how: str) -> list[str]:
-    """The sentences of a text, each with the white space after it; joined, they are the text.
+@dataclass
+class LeftOut:
+    """How many sentences of a text were left out: blank ones, and those that are too long."""
 
-    `lines`: each line is one. `prose`: one ends at `. ! ? …`, with the quotes and brackets that
-    close after it, if what follows white space can begin another; and at a blank line. Titles,
-    common abbreviations and initials end none, nor does the end of a line.
+    blank: int = 0
+    too_long: int = 0
+
+
+def split_sentences(texts: Iterable[str], how: str) -> Iterator[str]:
+    """The sentences of a text in blocks, each with the white space after it.
+
+    Joined, they are the text. `lines`: each line is one. `prose`: one ends at `. ! ? …`, with the
+    quotes and brackets that close after it, if what follows white space can begin another; and at a
+    blank line. Titles, common abbreviations and initials end none, nor does the end of a line.
     """
-    if how == "lines":
-        return LINE.findall(text)
-    if how == "prose":
-        return list(_prose(text))
-    raise InputError(f"sentences are split by lines or prose, not {how!r}")
+    if how not in SPLITTERS:
+        raise InputError(f"sentences are split by lines or prose, not {how!r}")
+    held = ""
+    for text in texts:
+        # The last may go on in the next block, and so may the white space after it.
+        *whole, held = SPLITTERS[how](held + text) or [""]
+        yield from whole
+    if held:
+        yield from SPLITTERS[how](held)
 
 
-def drop_long_sentences(
-    text: str, how: str, longest: int, count_words: Callable[[str], int]
-) -> tuple[str, int]:
-    """The text without its sentences of more than `longest` words, and how many were dropped.
+def without_long_sentences(
+    texts: Iterable[str],
+    how: str,
+    longest: int,
+    count_words: Callable[[str], int],
+    left_out: LeftOut,
+) -> Iterator[str]:
+    """The sentences of a text that have `longest` words at most; the others are counted.
 
-    Raises `InputError` if that leaves no word.
+    Raises `InputError` at the end if that leaves no word.
     """
-    kept, dropped, shortest = [], 0, 0
-    for sentence in split_sentences(text, how):
+    any_word, shortest = False, 0
+    for sentence in split_sentences(texts, how):
         words = count_words(sentence)
         if words <= longest:
-            kept.append(sentence)
+            any_word = any_word or words > 0
+            yield sentence
         else:
-            dropped += 1
+            left_out.too_long += 1
             shortest = min(shortest or words, words)
-    if dropped and not any(map(count_words, kept)):
+    if left_out.too_long and not any_word:
         raise InputError(
             f"no sentence of this text has {longest} words or fewer (split by {how}): "
             f"raise --max-sentence-length to {shortest} at least"
         )
-    return "".join(kept), dropped
 
 
 def sentence_lines(
-    text: str, how: str, longest: int, size: Callable[[str], int]
-) -> tuple[list[str], int, int]:
-    """One sentence a line, each with its line break; blank ones, and those of more than `longest`.
+    texts: Iterable[str], how: str, longest: int, size: Callable[[str], int], left_out: LeftOut
+) -> Iterator[str]:
+    """One sentence a line, each with its line break; without blank ones, and too long ones.
 
-    These two are counted and left out. White space within a sentence becomes one space. Raises
-    `InputError` if that leaves none.
+    These are counted. White space within a sentence becomes one space. Raises `InputError` at the
+    end if that leaves none.
     """
-    kept, blank, dropped = [], 0, 0
-    for sentence in split_sentences(text, how):
+    empty = True
+    for sentence in split_sentences(texts, how):
         line = " ".join(sentence.split())
         if not line:
-            blank += 1
+            left_out.blank += 1
         elif size(line) > longest:
-            dropped += 1
+            left_out.too_long += 1
         else:
-            kept.append(line + "\n")
-    if not kept:
+            empty = False
+            yield line + "\n"
+    if empty:
+        dropped = left_out.too_long
         why = f"all {dropped:,} are longer than {longest}" if dropped else "it is blank"
         raise InputError(f"this text has no sentence to learn from ({why}); give it another")
-    return kept, blank, dropped
 
 
 def _prose(text: str) -> Iterator[str]:
@@ -122,3 +140,9 @@ def _ends_sentence(word: str, following: str) -> bool:
     # One capital is an initial (J. R. Tolkien, U.S.), save in "So do I."
     initial = last.rpartition(".")[2]
     return not (len(initial) == 1 and initial.isupper() and last != "I")
+
+
+SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+    "lines": LINE.findall,
+    "prose": lambda text: list(_prose(text)),
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rondel import artifact
@@ -77,9 +77,10 @@ class RunFolder:
 def create(path: Path, overwrite: bool) -> Iterator[RunFolder]:
     """A new run's folder to fill; it stands at `path` as the block ends, if nothing stood there.
 
-    Nothing is left of it if the block fails. Raises `InputError` if `path` is taken, by a folder or
-    by another process.
+    Nothing is left of it if the block fails, nor of folders above it that were made for it. Raises
+    `InputError` if `path` is taken, by a folder or by another process.
     """
+    missing = [parent for parent in real_path(path).parents if not parent.exists()]
     lock = artifact.lock(path).acquire()
     folder = RunFolder(path, lock)
     try:
@@ -91,6 +92,9 @@ def create(path: Path, overwrite: bool) -> Iterator[RunFolder]:
             folder.publish()
     except BaseException as error:
         folder.close()
+        with suppress(OSError):
+            for parent in missing:
+                parent.rmdir()
         if isinstance(error, OSError):
             error.filename = str(path)
         raise

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.data.prepare import PreparedText, check_sizes
+from rondel.data.prepare import check_sizes
+from rondel.data.sources import MemoryText, TextSource
 from rondel.data.store import TokenStore
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import write_atomically
@@ -25,7 +24,8 @@ from rondel.settings import (
 )
 from rondel.settings.catalogue import checked
 from rondel.settings.toml import read_run_config, to_toml
-from rondel.text.tokenizers import Tokenizer, train_tokenizer
+from rondel.text.storing import WatchReading, unwatched_reading
+from rondel.text.tokenizers import Tokenizer
 from rondel.threads import calm_threads
 from rondel.training import resuming
 from rondel.training.folder import RunFolder, check_folder, create, take_up
@@ -51,20 +51,26 @@ def configure(
     given: Mapping[str, Any],
     defaults: Mapping[str, Any] | None = None,
     warm_start: WarmStart | None = None,
+    source: TextSource | None = None,
 ) -> Settings:
     """The settings of a new run: those `given`, and `defaults` (of a file) where there are none.
 
-    What a warm start decides comes between the two. Raises `InputError` for settings that
-    contradict it, are unknown, or have no effect in the run.
+    What a prepared corpus or a warm start decides comes between the two. Raises `InputError` for
+    settings that contradict it, are unknown, or have no effect in the run.
     """
-    fixed = warm_start.fixed(given) if warm_start else {}
-    for name, value in fixed.items():
-        if given.get(name, value) not in (value, None):
-            raise InputError(
-                f"{flag_name(name)} is {value!r} in what this run starts from, "
-                f"not {given[name]!r}; leave that setting out"
-            )
-    settings = Settings({**given, **fixed}, defaults)
+    decided = dict(given)
+    for fixed in (
+        source.fixed() if source else {},
+        warm_start.fixed(decided) if warm_start else {},
+    ):
+        for name, value in fixed.items():
+            if decided.get(name, value) not in (value, None):
+                raise InputError(
+                    f"{flag_name(name)} is {value!r} in what this run starts from, "
+                    f"not {decided[name]!r}; leave that setting out"
+                )
+        decided |= fixed
+    settings = Settings(decided, defaults)
     kind = choose(settings).kind
     if warm_start and warm_start.brings_weights and not kind.takes_weights:
         raise InputError(
@@ -75,12 +81,13 @@ def configure(
 
 
 def begin(
-    text: str,
+    text: str | TextSource,
     given: Settings,
     folder: Path,
     *,
     warm_start: WarmStart | None = None,
     overwrite: bool = False,
+    watch: WatchReading = unwatched_reading,
 ) -> Run:
     """Prepare a text and make a run in a new folder, which is a whole model folder at once.
 
@@ -91,36 +98,40 @@ def begin(
     chosen, reading = choose(given), resolve_text(given)
     if chosen.backend == "torch":
         require("torch", "train")
-    make_tokenizer = warm_start.tokenizer if warm_start else train_tokenizer
-    seed = given.get("seed", TrainingConfig.seed)
-    prepared: PreparedText = chosen.kind.prepare(text, reading, seed, make_tokenizer)
-    del text
-    machine = Machine(given.get("device", TrainingConfig.device), given.get("threads"))
-    size = chosen_size(given, prepared.facts, machine)
-    config = resolve(given, prepared.facts, size)
-    check_sizes(prepared.facts, config)
-    learner = build_learner(config, prepared.tokenizer)
-    if warm_start:
-        counts_V = np.bincount(prepared.parts["train"][1], minlength=config.model.vocab_size)
-        fresh = learner.weights()
-        learner.load_weights(warm_start.weights(fresh, prepared.tokenizer, counts_V))
-    progress = Progress(chosen.kind.steps_per_epoch(prepared.facts, config.training))
-    model = Artifact(
-        config.model,
-        prepared.tokenizer,
-        learner.weights(),
-        progress.summary(),
-        prepared.excerpts,
-    )
+    source = MemoryText(text) if isinstance(text, str) else text
     with create(folder, overwrite) as home:
+        prepared = source.prepare(
+            chosen.kind,
+            reading,
+            given.get("seed", TrainingConfig.seed),
+            warm_start.tokenizer if warm_start else None,
+            home.place / TOKENS,
+            watch,
+        )
+        machine = Machine(given.get("device", TrainingConfig.device), given.get("threads"))
+        size = chosen_size(given, prepared.facts, machine)
+        config = resolve(given, prepared.facts, size)
+        check_sizes(prepared.facts, config)
+        learner = build_learner(config, prepared.tokenizer)
+        if warm_start:
+            counts_V = prepared.store.counts("train", config.model.vocab_size)
+            fresh = learner.weights()
+            learner.load_weights(warm_start.weights(fresh, prepared.tokenizer, counts_V))
+        progress = Progress(chosen.kind.steps_per_epoch(prepared.facts, config.training))
+        model = Artifact(
+            config.model,
+            prepared.tokenizer,
+            learner.weights(),
+            progress.summary(),
+            prepared.excerpts,
+        )
         artifact.write_parts(home.place, model)
-        TokenStore.write(home.place / TOKENS, model.tokenizer.vocab_size, prepared.parts)
         write_atomically(home.place / SETTINGS, to_toml(config).encode())
         values = {**progress.to_json(), "settings": settled(config)}
         write_snapshot(home.place / RESUME, learner.snapshot(), values)
     store = TokenStore.open(home.place / TOKENS)
     run = Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
-    run.notes = notes_on(prepared, config)
+    run.notes = prepared.notes(config.text)
     if size:
         run.notes.append(
             f"{size}: chosen for {prepared.facts.train:,} tokens and {config.training.minutes:g} "
@@ -129,23 +140,6 @@ def begin(
     if warm_start:
         run.notes.append(warm_start.report)
     return run
-
-
-def notes_on(prepared: PreparedText, config: RunConfig) -> list[str]:
-    """What the user should know of a text: what was dropped, and what became unknown."""
-    notes, token = [], prepared.tokenizer.token_noun
-    if prepared.blank_lines:
-        notes.append(f"empty lines left out: {prepared.blank_lines:,}")
-    if prepared.dropped_sentences:
-        notes.append(
-            f"{prepared.dropped_sentences:,} sentences of more than "
-            f"{config.text.max_sentence_length} words dropped"
-        )
-    for name, (split, ids) in prepared.parts.items():
-        unknown = int((ids == prepared.tokenizer.unknown_id).sum())
-        if unknown:
-            notes.append(f"{name}: {unknown / split.tokens:.1%} of the {token}s read as unknown")
-    return notes
 
 
 def resume(folder: Path, changes: dict[str, Any]) -> Run:

@@ -6,7 +6,7 @@ Shapes: V vocabulary, E embedding size, H hidden size, G*H gate rows.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -26,7 +26,7 @@ from rondel.text.tokenizers import (
     tokenizer_from_json,
     tokenizer_settings,
     tokenizers,
-    train_tokenizer,
+    train_on_blocks,
 )
 from rondel.text.tokenizers.word import WordTokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
@@ -48,8 +48,8 @@ class WarmStart(Protocol):
     def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that it decides, beside those that are given."""
 
-    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
-        """The tokenizer to use, given the text that a vocabulary is made from."""
+    def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
+        """The tokenizer to use, given the text that a vocabulary is made from, in UTF-8."""
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
         """The first weights, given those of a new model and how often the text has each token."""
@@ -74,9 +74,9 @@ class FromModel:
         shape |= {name: config.own[name] for name in settings_of(cells[config.cell])}
         return {**shape, **tokenizer.kept(), "level": tokenizer.level}
 
-    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
+    def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
         """The old vocabulary and what is new in the text."""
-        return self.old.tokenizer.extended(text, tokenizer_settings(settings))
+        return self.old.tokenizer.extended_from_utf8(blocks, tokenizer_settings(settings))
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
         """The old weights, with rows for tokens put where the new vocabulary has them."""
@@ -116,9 +116,9 @@ class FromWordVectors:
             "embedding_size": self.vectors.size,
         }
 
-    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
+    def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
         """Made from the text, as ever."""
-        return train_tokenizer(text, settings)
+        return train_on_blocks(blocks, settings)
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
         """The fresh weights with the embedding rows of the words that were found."""
@@ -148,7 +148,7 @@ class FromTokenizer:
         """Its level and its settings."""
         return {**self.existing.kept(), "level": self.existing.level}
 
-    def tokenizer(self, text: str, settings: TextConfig) -> Tokenizer:
+    def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
         """Itself, whatever the text."""
         return self.existing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from rondel.errors import InputError, ModelFolderError
@@ -16,6 +17,11 @@ tokenizers: Registry[type[Tokenizer]] = Registry("level", "rondel.text.tokenizer
 def train_tokenizer(text: str, config: TextConfig) -> Tokenizer:
     """Make the tokenizer that `config.level` names from a text."""
     return tokenizers[config.level].train(text, tokenizer_settings(config))
+
+
+def train_on_blocks(blocks: Iterable[bytes], config: TextConfig) -> Tokenizer:
+    """The same from the pieces of a text, in UTF-8; see `Tokenizer.train_from_utf8`."""
+    return tokenizers[config.level].train_from_utf8(blocks, tokenizer_settings(config))
 
 
 def tokenizer_settings(config: TextConfig) -> Any:
@@ -50,5 +56,6 @@ __all__ = [
     "tokenizer_settings",
     "tokenizer_to_json",
     "tokenizers",
+    "train_on_blocks",
     "train_tokenizer",
 ]

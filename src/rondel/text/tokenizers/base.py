@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
@@ -126,6 +126,20 @@ class Tokenizer(ABC):
         """The same with the pieces of a text, as for `train_from`."""
         return self.extended("".join(texts), settings)
 
+    @classmethod
+    def train_from_utf8(cls, blocks: Iterable[bytes], settings: Any) -> Self:
+        """As `train_from`, of pieces in UTF-8; by default, of what they are decoded to."""
+        return cls.train_from(map(cls.from_utf8, blocks), settings)
+
+    def extended_from_utf8(self, blocks: Iterable[bytes], settings: Any) -> Tokenizer:
+        """As `extended_from`, of pieces in UTF-8."""
+        return self.extended_from(map(self.from_utf8, blocks), settings)
+
+    @classmethod
+    def from_utf8(cls, data: bytes) -> str:
+        """A text that is stored as UTF-8: lone surrogates as bytes, or as themselves."""
+        return data.decode("utf-8", "surrogateescape" if cls.reads_bytes else "surrogatepass")
+
     @property
     @abstractmethod
     def vocab_size(self) -> int:
@@ -139,6 +153,14 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32. What is not in the vocabulary is `unknown_id`."""
+
+    def block_encoder(self) -> Callable[[bytes], Ids]:
+        """A function that encodes pieces of a long text in UTF-8, for one thread to use.
+
+        It gives the ids of `encode`, of any type of integer. A tokenizer that can be fast where it
+        has much to encode is so here.
+        """
+        return lambda data: self.encode(self.from_utf8(data))
 
     def cut(self, text: str, near: int) -> Cut | None:
         """The last place at or before `near` where a text may be cut, to be encoded in pieces.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,6 +60,12 @@ class ByteTokenizer(Tokenizer):
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32: as many as it has bytes."""
         return np.frombuffer(bytes_of(text), np.uint8).astype(np.int32)
+
+    def block_encoder(self) -> Callable[[bytes], Ids]:
+        """The bytes are the ids, unless a tokenizer made of this one encodes otherwise."""
+        if type(self).encode is not ByteTokenizer.encode:
+            return super().block_encoder()
+        return lambda data: np.frombuffer(data, np.uint8)
 
     def cut(self, text: str, near: int) -> Cut | None:
         """Anywhere between two characters."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from rondel.errors import InputError
 from rondel.settings.fields import setting
+from rondel.text.parallel import in_order, is_for_kernels
 from rondel.text.tokenizers import tokenizers
 from rondel.text.tokenizers.base import Cut, Ids, Spans, Tokenizer
 
@@ -88,6 +90,15 @@ class CharTokenizer(Tokenizer):
             characters = ASCII
         return cls(settings.charset, characters)
 
+    @classmethod
+    def train_from_utf8(cls, blocks: Iterable[bytes], settings: CharSettings) -> Self:
+        """The same from pieces in UTF-8, compiled and in several threads where they are long."""
+        return cls.train_from([_characters_of_utf8(blocks)], settings)
+
+    def extended_from_utf8(self, blocks: Iterable[bytes], settings: Any) -> CharTokenizer:
+        """As `extended_from`, of pieces in UTF-8."""
+        return self.extended_from([_characters_of_utf8(blocks)], settings)
+
     def extended(self, text: str, settings: CharSettings) -> CharTokenizer:
         """With the characters of a text added; ASCII stays ASCII."""
         return self.extended_from([text], settings)
@@ -117,6 +128,21 @@ class CharTokenizer(Tokenizer):
         for start, codes in _chunks(text):
             ids[start : start + len(codes)] = self._id_of_code[np.minimum(codes, last)]
         return ids
+
+    def block_encoder(self) -> Callable[[bytes], Ids]:
+        """By the compiled look-up, in the smallest type of integer."""
+        dtype = np.min_scalar_type(self.vocab_size - 1)
+
+        def encode(data: bytes) -> Ids:
+            if not is_for_kernels(data):
+                return self.encode(self.from_utf8(data))
+            from rondel.kernels.text.utf8 import look_up_characters
+
+            ids = np.empty(len(data), dtype)
+            count = look_up_characters(np.frombuffer(data, np.uint8), self._id_of_code, ids)
+            return ids[:count]
+
+        return encode
 
     def cut(self, text: str, near: int) -> Cut | None:
         """Anywhere."""
@@ -184,6 +210,22 @@ def _characters_of(texts: Iterable[str]) -> str:
     for text in texts:
         for _, codes in _chunks(text):
             seen[codes] = True
+    return "".join(map(chr, np.flatnonzero(seen).tolist()))
+
+
+def _characters_of_utf8(blocks: Iterable[bytes]) -> str:
+    seen = np.zeros(CODE_POINTS, np.bool_)
+
+    def mark(data: bytes) -> None:
+        if is_for_kernels(data):
+            from rondel.kernels.text.utf8 import mark_characters
+
+            mark_characters(np.frombuffer(data, np.uint8), seen)
+        else:
+            seen[_codes(CharTokenizer.from_utf8(data))] = True
+
+    # Threads may mark in one table: a mark is never taken off.
+    deque(in_order(lambda: mark, blocks), maxlen=0)
     return "".join(map(chr, np.flatnonzero(seen).tolist()))
 
 

@@ -24,8 +24,8 @@ import itertools
 import re
 import unicodedata
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,14 +33,17 @@ import numpy as np
 
 from rondel.errors import InputError
 from rondel.settings.fields import setting
+from rondel.text.parallel import in_order
 from rondel.text.tokenizers import tokenizers
 from rondel.text.tokenizers.base import VOCAB_SIZE_HELP, Cut, Ids, Spans, Tokenizer, last_line
+from rondel.text.tokenizers.word_blocks import ChunkCounter, ChunkEncoder, WordCounts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 UNKNOWN = "<unk>"
 JOINER = "\uffed"
+SURROGATES = "surrogatepass"
 LITERAL_JOINER = "<U+FFED>"
 """Spells a ￭ of the text itself. No token can look so, since words and punctuation never mix."""
 
@@ -109,7 +112,8 @@ class WordTokenizer(Tokenizer):
         self._id_of = {token: token_id for token_id, token in enumerate(tokens)}
         if len(self._id_of) < len(tokens):
             raise ValueError("the vocabulary has a word twice")
-        self._chunk = CHUNK_OF_TOKENS if word_split == "tokens" else CHUNK
+        self._is_tokenised = word_split == "tokens"
+        self._chunk = CHUNK_OF_TOKENS if self._is_tokenised else CHUNK
         marked = word_split == "punctuation"
         self._pieces = [_piece(token, marked) for token in tokens]
 
@@ -125,13 +129,18 @@ class WordTokenizer(Tokenizer):
     @classmethod
     def train_from(cls, texts: Iterable[str], settings: WordSettings) -> Self:
         """The same from pieces of a text."""
-        counts = cls(settings.word_split, settings.lowercase, [UNKNOWN])._counts(texts)
-        if not counts:
+        return cls.train_from_utf8((text.encode("utf-8", SURROGATES) for text in texts), settings)
+
+    @classmethod
+    def train_from_utf8(cls, blocks: Iterable[bytes], settings: WordSettings) -> Self:
+        """The same from pieces in UTF-8, compiled and in several threads where they are long."""
+        counts = cls(settings.word_split, settings.lowercase, [UNKNOWN])._counts(blocks)
+        if counts.is_empty:
             raise InputError("this text is empty: give it something to learn from")
-        kept = _commonest(counts, settings)
+        kept = counts.commonest(settings.vocab_size, settings.min_count, without=UNKNOWN)
         if not all(token.isspace() for token in kept):
             return cls(settings.word_split, settings.lowercase, [UNKNOWN, *kept])
-        if settings.min_count == 1 or all(token.isspace() for token in counts):
+        if settings.min_count == 1 or not counts.has_words:
             raise InputError("this text has no words: give it something to learn from")
         raise InputError(
             f"no word of this text comes {settings.min_count} times: lower --min-count, or give it "
@@ -144,7 +153,13 @@ class WordTokenizer(Tokenizer):
 
     def extended_from(self, texts: Iterable[str], settings: WordSettings) -> WordTokenizer:
         """The same with pieces of a text."""
-        kept = _commonest(self._counts(texts), settings)
+        blocks = (text.encode("utf-8", SURROGATES) for text in texts)
+        return self.extended_from_utf8(blocks, settings)
+
+    def extended_from_utf8(self, blocks: Iterable[bytes], settings: Any) -> WordTokenizer:
+        """The same with pieces in UTF-8."""
+        counts = self._counts(blocks)
+        kept = counts.commonest(settings.vocab_size, settings.min_count, without=UNKNOWN)
         new = [token for token in kept if token not in self._id_of]
         return WordTokenizer(self._word_split, self._lowercase, self._tokens + new)
 
@@ -172,6 +187,15 @@ class WordTokenizer(Tokenizer):
                 known[chunk] = found
             ids.extend(found)
         return np.array(ids, np.int32)
+
+    def block_encoder(self) -> Callable[[bytes], Ids]:
+        """By the compiled table of what stands between white space."""
+        encode = ChunkEncoder(
+            lambda chunk: [self._id_of.get(token, 0) for token in self._split(chunk)],
+            self.encode,
+            self._is_tokenised,
+        )
+        return lambda data: encode(self._lowered_utf8(data))
 
     def cut(self, text: str, near: int) -> Cut | None:
         """After a line break, or at an implied space, which then is in neither piece."""
@@ -231,14 +255,21 @@ class WordTokenizer(Tokenizer):
             raise TypeError(f"lowercase is true or false, not {lowercase!r}")
         return cls(state["word_split"], lowercase, list(tokens))
 
-    def _counts(self, texts: Iterable[str]) -> Counter[str]:
+    def _counts(self, blocks: Iterable[bytes]) -> WordCounts:
         """How often each token comes in the pieces of a text."""
-        chunks = Counter(itertools.chain.from_iterable(map(self._chunks, texts)))
-        counts: Counter[str] = Counter()
-        for chunk, count in chunks.items():
-            for token in self._split(chunk):
-                counts[token] += count
+        counts, counters = WordCounts(self._split), []
+
+        def counter() -> Callable[[bytes], int]:
+            counters.append(ChunkCounter(counts, self._chunks, self._is_tokenised))
+            return counters[-1]
+
+        deque(in_order(counter, map(self._lowered_utf8, blocks)), maxlen=0)
+        for each in counters:
+            each.finish()
         return counts
+
+    def _lowered_utf8(self, data: bytes) -> bytes:
+        return self.from_utf8(data).lower().encode("utf-8", SURROGATES) if self._lowercase else data
 
     def _chunks(self, text: str) -> Iterator[str]:
         return (match.group() for match in self._chunk.finditer(self._lowered(text)))
@@ -292,12 +323,6 @@ def split_punctuation(chunk: str) -> list[str]:
             spelled = LITERAL_JOINER if token == JOINER else token
             tokens[i] = JOINER * before + spelled + JOINER * after
     return tokens
-
-
-def _commonest(counts: Counter[str], settings: WordSettings) -> list[str]:
-    """The words to keep, `<unk>` apart, from the commonest to the rarest."""
-    common = [word for word in counts if counts[word] >= settings.min_count and word != UNKNOWN]
-    return sorted(common, key=lambda word: (-counts[word], word))[: settings.vocab_size]
 
 
 def _piece(token: str, marked: bool) -> Piece:

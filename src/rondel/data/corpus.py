@@ -1,0 +1,186 @@
+"""A prepared corpus: a text's tokens and its tokenizer in one folder, for many runs to train on.
+
+::
+
+    corpus/
+      corpus.json       how the text was read, split and counted, with a sum of everything
+      tokenizer.json
+      tokens/           the token store
+
+A run links to the tokens where it can, and copies them where it cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rondel.data.prepare import MakeTokenizer, PreparedText
+from rondel.data.store import INDEX, PARTS, TokenStore
+from rondel.errors import InputError, ModelFolderError
+from rondel.files import new_folder
+from rondel.folder_files import read_json, sum_of
+from rondel.kinds import kinds
+from rondel.kinds.base import Kind
+from rondel.settings import TextConfig, build_section
+from rondel.text.storing import WatchReading
+from rondel.text.tokenizers import (
+    Tokenizer,
+    tokenizer_from_json,
+    tokenizer_to_json,
+    tokenizers,
+)
+
+PAGE, TOKENIZER, TOKENS = "corpus.json", "tokenizer.json", "tokens"
+FORMAT = 1
+COUNTS = ("unknown", "dropped_sentences", "blank_lines", "longest_sentence", "sentences")
+"""Fields of a `PreparedText` that the page has as they are."""
+
+
+def is_corpus(path: str | Path) -> bool:
+    """Whether a folder is a prepared corpus, or was one before it was damaged."""
+    return os.path.lexists(Path(path) / PAGE)
+
+
+@dataclass(frozen=True)
+class PreparedCorpus:
+    """A corpus in a folder; as a `TextSource`, it gives a run the tokens that it has."""
+
+    folder: Path
+    model: str
+    """The kind of model that it was prepared for; others that read a text alike take it too."""
+    settings: TextConfig
+    prepared: PreparedText
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Its tokenizer."""
+        return self.prepared.tokenizer
+
+    @property
+    def store(self) -> TokenStore:
+        """Its tokens."""
+        return self.prepared.store
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path,
+        kind: Kind,
+        settings: TextConfig,
+        make: Callable[[Path], PreparedText],
+    ) -> PreparedCorpus:
+        """Make a corpus in a new folder; `make` writes the tokens to a folder that it is given.
+
+        If it fails, nothing is left. Raises `InputError` if there can be no such folder.
+        """
+        with new_folder(folder) as draft:
+            prepared = make(draft / TOKENS)
+            tokenizer = tokenizer_to_json(prepared.tokenizer)
+            values: dict[str, Any] = {
+                "format": FORMAT,
+                "model": kind.name,
+                "text": settings.flat(),
+                "excerpts": list(prepared.excerpts),
+                **{name: getattr(prepared, name) for name in COUNTS},
+            }
+            values["whole"] = sum_of(values, tokenizer, read_json(draft / TOKENS / INDEX))
+            _write_json(draft / TOKENIZER, tokenizer)
+            _write_json(draft / PAGE, values)
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path, *, check: bool = True) -> PreparedCorpus:
+        """Open a corpus; `ModelFolderError` if it is half-copied or damaged.
+
+        Its tokens are read through for that, unless `check` is false.
+        """
+        values = read_json(folder / PAGE)
+        tokenizer = read_json(folder / TOKENIZER)
+        index = read_json(folder / TOKENS / INDEX)
+        if values.get("format") != FORMAT:
+            raise ModelFolderError(
+                f"{folder / PAGE} has format {values.get('format')!r}, and this rondel reads "
+                f"{FORMAT}; prepare the text again"
+            )
+        if values.pop("whole", None) != sum_of(values, tokenizer, index):
+            raise ModelFolderError(
+                f"{folder} is damaged, or its files are of two corpora; copy the whole folder again"
+            )
+        store = TokenStore.open(folder / TOKENS, check=check)
+        try:
+            settings = build_section(TextConfig, values["text"])
+            prepared = PreparedText(
+                tokenizer=tokenizer_from_json(tokenizer),
+                store=store,
+                excerpts=tuple(values["excerpts"]),
+                **{name: values[name] for name in COUNTS},
+            )
+            kinds[values["model"]]
+        except (KeyError, TypeError, ValueError, InputError) as error:
+            raise ModelFolderError(f"{folder / PAGE} cannot be used ({error})") from None
+        store.check_vocabulary(prepared.tokenizer.vocab_size)
+        return cls(folder, values["model"], settings, prepared)
+
+    def fixed(self) -> dict[str, Any]:
+        """The settings of a run that it decides: all that have an effect on how text is read."""
+        values = self.settings.flat()
+        if tokenizers[self.settings.level].reads_bytes:
+            del values["encoding"]
+        if self.settings.max_sentence_length is None:
+            del values["max_sentence_length"]
+            if "max_sentence_length" not in kinds[self.model].defaults:
+                del values["sentences"]
+        return values
+
+    def prepare(
+        self,
+        kind: Kind,
+        settings: TextConfig,
+        seed: int,
+        make_tokenizer: MakeTokenizer | None,
+        folder: Path,
+        watch: WatchReading,
+    ) -> PreparedText:
+        """See `TextSource`: the tokens are linked to from `folder`; the tokenizer is its own.
+
+        Raises `InputError` for a kind of model that reads a text in another way.
+        """
+        if kinds[self.model].prepare is not kind.prepare:
+            raise InputError(
+                f"{self.folder} was prepared for a {kinds[self.model].noun}, and a {kind.noun} "
+                f"reads a text in another way; give --model {self.model}, or prepare it with "
+                f"--model {kind.name}"
+            )
+        folder.mkdir()
+        for name in (INDEX, *(f"{part}.bin" for part in PARTS)):
+            _link(self.folder / TOKENS / name, folder / name)
+        given = {each.name: getattr(self.prepared, each.name) for each in fields(PreparedText)}
+        return PreparedText(**{**given, "store": TokenStore.open(folder, check=False)})
+
+
+def tokenizer_of(folder: Path) -> Tokenizer:
+    """The tokenizer of a corpus or of a model's folder."""
+    return tokenizer_from_json(read_json(folder / TOKENIZER))
+
+
+def kept_settings(tokenizer: Tokenizer) -> dict[str, Any]:
+    """The settings of a text that a tokenizer, which is there already, decides."""
+    state = tokenizer.state()
+    return {"level": tokenizer.level, **{name: state[name] for name in tokenizer.kept_settings}}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _link(source: Path, path: Path) -> None:
+    try:
+        os.link(source, path)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, path)

@@ -1,0 +1,88 @@
+"""A stored text in pieces: where it can be cut so that nothing is told by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from rondel.text.stored import StoredText, whole_characters
+from rondel.text.tokenizers.base import Cut, last_line
+
+TAILS = (1 << 10, 1 << 16)
+"""Bytes at the end of a block in which a place to cut is looked for first."""
+CutText = Callable[[str, int], "Cut | None"]
+"""Finds the last place at or before a character where a text may be cut: see `Tokenizer.cut`."""
+
+
+def cut_blocks(
+    text: StoredText, begin: int, end: int, cut: CutText, most: int = 0
+) -> Iterator[bytes]:
+    """The bytes from `begin` to `end` in pieces of about a block, cut where `cut` says.
+
+    Where there is no such place, a piece grows until there is, or until it has `most` bytes, if
+    that is given; then it is cut after any character.
+    """
+    size = text.block
+    while begin < end:
+        data = text.read(begin, min(begin + size, end))
+        place = None
+        if begin + len(data) == end:
+            place = len(data), len(data)
+        elif whole := whole_characters(data):
+            data = data[:whole]
+            anywhere = (whole, whole) if 0 < most <= size else None
+            place = _cut_bytes(data, cut, text.errors) or anywhere
+        if place is None:
+            size *= 2
+        else:
+            yield data[: place[0]]
+            begin, size = begin + place[1], text.block
+
+
+def _cut_bytes(data: bytes, cut: CutText, errors: str) -> tuple[int, int] | None:
+    for length in (*TAILS, len(data)):
+        first = max(0, len(data) - length)
+        while first < len(data) and data[first] & 0xC0 == 0x80:
+            first += 1
+        tail = data[first:].decode("utf-8", errors)
+        found = cut(tail, len(tail))
+        if found is not None and found.end > 0:
+            end = first + len(tail[: found.end].encode("utf-8", errors))
+            return end, end + len(tail[found.end : found.begin].encode("utf-8", errors))
+        if first == 0:
+            break
+    return None
+
+
+def cut_after_line(text: str, near: int) -> Cut | None:
+    """After the last line break; for a text that a vocabulary is yet to be made from."""
+    line = last_line(text, near)
+    return Cut(line, line) if line else None
+
+
+def cut_between_words(text: str, near: int) -> Cut | None:
+    """The same, or at a single space, which then is in neither piece."""
+    space = min(near, len(text) - 1)
+    while (space := text.rfind(" ", 0, space)) > 0:
+        if not text[space - 1].isspace() and not text[space + 1].isspace():
+            return Cut(space, space + 1)
+    return cut_after_line(text, near)
+
+
+def decoded(text: StoredText) -> Iterator[str]:
+    """All of a text, block by block."""
+    return (block.decode("utf-8", text.errors) for block in text.blocks())
+
+
+def joined(strings: Iterable[str], size: int) -> Iterator[str]:
+    """Short strings put together to some of `size` characters at least, but for the last."""
+    parts: list[str] = []
+    length = 0
+    for string in strings:
+        parts.append(string)
+        length += len(string)
+        if length >= size:
+            yield "".join(parts)
+            parts.clear()
+            length = 0
+    if parts:
+        yield "".join(parts)

@@ -1,0 +1,236 @@
+"""The files that a source names, opened one after another, decompressed as they are read."""
+
+from __future__ import annotations
+
+import bz2
+import glob
+import gzip
+import io
+import itertools
+import lzma
+import os
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rondel.errors import InputError
+from rondel.files import refuse_device
+
+STDIN = "-"
+BLOCK = 1 << 22
+"""Bytes read at a time."""
+PACKED = 1 << 17
+"""Bytes of an archive decompressed at a time."""
+Seen = Callable[[int], None]
+"""Told how many bytes of a file were read."""
+DAMAGE = (EOFError, ValueError, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to read, or standard input."""
+
+    name: str
+    """What messages call it."""
+    path: str | None
+    """None for standard input."""
+
+    @property
+    def suffix(self) -> str:
+        """How its name ends, in lower case."""
+        return Path(self.path or "").suffix.lower()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bytes lie in a regular file as they are, to be read again at any place."""
+        return self.path is not None and self.suffix not in OPENERS and os.path.isfile(self.path)  # noqa: PTH113
+
+    @property
+    def size(self) -> int:
+        """Bytes of it as it lies there, 0 if that is not known."""
+        return os.stat(self.path).st_size if self.path and os.path.isfile(self.path) else 0  # noqa: PTH113, PTH116
+
+    def blocks(self, size: int = BLOCK, watch: Seen | None = None) -> Iterator[bytes]:
+        """Its bytes, decompressed, `size` at a time but for the last of them.
+
+        `watch` is told how many bytes of the file were read. Raises `InputError` if it cannot be
+        read, or is a damaged archive.
+        """
+        opener = OPENERS.get(self.suffix) if self.path is not None else None
+        with self.open() as raw:
+            try:
+                for block in _blocks_of(opener(raw) if opener else raw, size):
+                    if watch is not None and raw.seekable():
+                        watch(raw.tell())
+                    yield block
+            except (OSError, *DAMAGE) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise unreadable(self.name, error) from None
+                raise InputError(
+                    f"{self.name} is a damaged or truncated archive ({error}); "
+                    "get a whole copy of it"
+                ) from None
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """The file as it lies there; `InputError` if it cannot be opened."""
+        if self.path is None:
+            yield _standard_input()  # which stays open for whoever reads it next
+            return
+        refuse_device(self.path)
+        try:
+            file = Path(self.path).open("rb")  # noqa: SIM115
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.name}: there is no such file or folder; check the name"
+            ) from None
+        except OSError as error:
+            raise unreadable(self.name, error) from None
+        with file:
+            yield file
+
+
+def _blocks_of(file: Any, size: int) -> Iterator[bytes]:
+    while True:
+        parts, missing = [], size
+        while missing and (part := file.read(missing)):  # a pipe gives what it has
+            parts.append(part)
+            missing -= len(part)
+        if parts:
+            yield parts[0] if len(parts) == 1 else b"".join(parts)
+        if missing:
+            return
+
+
+def _standard_input() -> IO[bytes]:
+    try:
+        with suppress(io.UnsupportedOperation):  # it may be no file of the system's
+            refuse_device(sys.stdin.fileno(), "standard input")
+        stream = sys.stdin.buffer
+        stream.readable()  # a closed one says so here
+        return stream
+    except (AttributeError, ValueError):  # it is None or closed where a process was given none
+        raise InputError("there is no standard input to read; name a file instead of -") from None
+    except OSError as error:
+        raise unreadable("standard input", error) from None
+
+
+class ZstdFrames(io.RawIOBase):
+    """Frames of Zstandard, one after another; `EOFError` where the last is cut short."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._ready = raw, b""
+        self._parts = self._decompressed()
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as there is anything; 0 at the end."""
+        while not self._ready:
+            part = next(self._parts, None)
+            if part is None:
+                return 0
+            self._ready = part
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def _decompressed(self) -> Iterator[bytes]:
+        import zstandard
+
+        data = self._raw.read(PACKED)
+        while data:
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            while not frame.eof:
+                if not data:
+                    raise EOFError("it ends in the middle of a frame")
+                try:
+                    yield frame.decompress(data)
+                except zstandard.ZstdError as error:
+                    raise ValueError(str(error)) from None
+                data = b"" if frame.eof else self._raw.read(PACKED)
+            data = frame.unused_data or self._raw.read(PACKED)
+
+
+OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".lzma": lzma.LZMAFile,
+    ".zst": lambda raw: io.BufferedReader(ZstdFrames(raw), BLOCK),
+}
+
+
+def files_of(source: str) -> list[SourceFile]:
+    """The files that one source names, in order; `InputError` if a folder or glob has none."""
+    if source == STDIN:
+        return [SourceFile("standard input", None)]
+    if is_folder(source):
+        paths, nothing = _files_below(source), "no file that is not hidden"
+    elif is_glob(source):
+        # pathlib's own would find hidden files as well, and take no absolute pattern.
+        matches = glob.glob(source, recursive=True)  # noqa: PTH207
+        paths = sorted(filter(os.path.isfile, matches))
+        nothing = "no file that matches"
+    else:
+        return [SourceFile(source, source)]
+    if not paths:
+        raise InputError(f"{source}: there is {nothing}; name a file or a folder that holds text")
+    return [SourceFile(path, path) for path in paths]
+
+
+def is_folder(source: str) -> bool:
+    """Whether a source is a folder."""
+    return os.path.isdir(source)  # noqa: PTH112 (pathlib's raises where no one may look)
+
+
+def is_glob(source: str) -> bool:
+    """Whether to look for what matches `source`: a file may have a `[` or a `*` in its own name."""
+    return glob.has_magic(source) and not os.path.lexists(source)
+
+
+def source_name(sources: Sequence[str]) -> str:
+    """A short name for a run on `sources`, fit for a folder: "book" for "books/book.txt.gz".
+
+    A folder gives its own name, a glob that of the folder it starts in, `-` gives "stdin"; of
+    several sources, the first, and how many more there are.
+    """
+    first = sources[0]
+    if first == STDIN:
+        name = "stdin"
+    elif is_folder(first):
+        name = Path(first).resolve().name
+    elif is_glob(first):
+        fixed = itertools.takewhile(lambda part: not glob.has_magic(part), Path(first).parts)
+        name = Path(*fixed).resolve().name
+    else:
+        path = Path(first)
+        name = (path.with_suffix("") if path.suffix.lower() in OPENERS else path).stem
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-._")[:60] or "text"
+    return name if len(sources) == 1 else f"{name}-and-{len(sources) - 1}-more"
+
+
+def unreadable(name: str, error: OSError) -> InputError:
+    """What is said of a file that the system does not give."""
+    return InputError(f"{name} cannot be read ({error.strerror}); check its permissions")
+
+
+def _files_below(folder: str) -> list[str]:
+    """Every regular file below `folder`, in order of path, less what is hidden."""
+
+    def refuse(error: OSError) -> None:
+        raise unreadable(str(error.filename), error)
+
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    in_order = sorted(found, key=lambda path: path.parts)
+    return [str(path) for path in filter(os.path.isfile, in_order)]
