@@ -56,6 +56,13 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return run
 
 
+def test_reading_says_how_fast_and_at_what_memory(benchmark: Any) -> None:
+    results = benchmark("reading", "--smoke", "--levels", "char", "word")
+    assert [row["what"] for row in results] == ["rondel, char", "rondel, word"]
+    assert results[0]["tokens"] >= 290_000 > results[1]["tokens"] > 0
+    assert all(row["peak memory, MB"] > 10 for row in results)
+
+
 def test_training_is_raced_against_the_best_of_peers_that_compute_the_same(benchmark: Any) -> None:
     results = benchmark("training", "--smoke", "--whole")
     for row in (*results["forward and backward"], *results["whole steps"]):

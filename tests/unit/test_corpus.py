@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from _runs import SMALL, assert_same_arrays, rondel
+from _runs import SMALL, rondel
 
 import rondel as package
 from rondel.data.corpus import PreparedCorpus
+from rondel.data.sources import source_of
 from rondel.data.store import PARTS, TokenStore
 from rondel.errors import InputError, ModelFolderError, RondelError
 from rondel.text.tokenizers import tokenizer_to_json, tokenizers
-
-SMALL_FLAGS = [
-    part
-    for name, value in SMALL.items()
-    for part in (f"--{name.replace('_', '-')}", str(value))
-    if name != "device"
-]
+from rondel.training.run import Run
+from rondel.training.start import begin, configure
+from rondel.training.warm_start import warm_start_from
 
 
 @pytest.fixture(scope="module")
@@ -30,60 +28,62 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, coffee_file: Path) -> Path:
     folder = tmp_path_factory.mktemp("corpora") / "corpus"
     done = rondel("prepare", coffee_file, "--out", folder, "--test-fraction", "0.1")
     assert done.exit_code == 0
-    assert "16,000 train + 2,000 validation + 2,000 test characters" in done.output
+    assert re.search(r"corpus: [\d,]+ train \+ [\d,]+ validation \+ [\d,]+ test char", done.output)
     return folder
 
 
-def same_run(first: Path, second: Path) -> None:
-    for name in ("tokenizer.json", "tokens/splits.json", "tokens/train.bin"):
-        assert (first / name).read_bytes() == (second / name).read_bytes()
-    assert_same_arrays(package.load(first).weights, package.load(second).weights)
+def begun(source: Path, folder: Path, **settings: Any) -> Run:
+    """A run on files or a corpus, about to take its first step."""
+    read = source_of([str(source)])
+    run = begin(read, configure({**SMALL, **settings}, source=read), folder)
+    run.close()
+    return run
 
 
 @pytest.mark.parametrize("level", tokenizers)
 def test_a_run_on_a_corpus_is_the_run_on_its_text(
     level: str, coffee_file: Path, tmp_path: Path
 ) -> None:
-    done = rondel("prepare", coffee_file, "--out", tmp_path / "corpus", "--level", level, "--quiet")
-    assert (done.exit_code, done.output) == (0, "")
-    rondel("train", coffee_file, "--level", level, "--out", tmp_path / "a", *SMALL_FLAGS)
-    rondel("train", tmp_path / "corpus", "--out", tmp_path / "b", *SMALL_FLAGS)
-    same_run(tmp_path / "a", tmp_path / "b")
+    package.prepare(coffee_file, tmp_path / "corpus", level=level)
+    one = begun(coffee_file, tmp_path / "one", level=level)
+    two = begun(tmp_path / "corpus", tmp_path / "two")
+    for name in ("tokenizer.json", "model.json", "tokens/splits.json", "tokens/train.bin"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+    assert one.config == two.config
+    assert one.notes == two.notes
+
+
+def test_a_run_needs_its_corpus_no_more(coffee_file: Path, tmp_path: Path) -> None:
+    package.prepare(coffee_file, tmp_path / "corpus")
+    few = ("--steps", "2", "--hidden-size", "8", "--backend", "numpy", "--quiet")
+    assert rondel("train", tmp_path / "corpus", "--out", tmp_path / "run", *few).exit_code == 0
     shutil.rmtree(tmp_path / "corpus")
-    more = rondel("train", "--resume", tmp_path / "b", "--steps", "22", "--quiet")
-    assert more.exit_code == 0
+    more = rondel("train", "--resume", tmp_path / "run", "--steps", "4", "--quiet")
+    assert (more.exit_code, more.output) == (0, "")
 
 
 def test_a_corpus_of_sentences(tmp_path: Path, coffee_file: Path) -> None:
     corpus = package.prepare(coffee_file, tmp_path / "corpus", model="sentence-vae", min_count=1)
     assert corpus.prepared.sentences
     with pytest.raises(InputError, match="was prepared for a sentence VAE, and a language model"):
-        package.train(tmp_path / "corpus", steps=1, quiet=True)
-    package.train(
-        tmp_path / "corpus",
-        model="sentence-vae",
-        out=tmp_path / "run",
-        hidden_size=8,
-        steps=2,
-        quiet=True,
-        threads=1,
-    )
+        begun(tmp_path / "corpus", tmp_path / "run")
+    run = begun(tmp_path / "corpus", tmp_path / "run", model="sentence-vae")
+    assert run.store.splits == corpus.store.splits
 
 
 def test_tokens_are_linked_to_and_copied_where_they_cannot_be(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rondel("train", corpus, "--out", tmp_path / "linked", *SMALL_FLAGS, "--quiet")
-    same = (corpus / "tokens" / "train.bin").stat().st_ino
-    assert (tmp_path / "linked" / "tokens" / "train.bin").stat().st_ino == same
+    linked = begun(corpus, tmp_path / "linked").folder / "tokens" / "train.bin"
+    assert linked.samefile(corpus / "tokens" / "train.bin")
 
     def refuse(*_: Any) -> None:
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr("os.link", refuse)
-    rondel("train", corpus, "--out", tmp_path / "copied", *SMALL_FLAGS, "--quiet")
-    assert (tmp_path / "copied" / "tokens" / "train.bin").stat().st_ino != same
-    same_run(tmp_path / "linked", tmp_path / "copied")
+    copied = begun(corpus, tmp_path / "copied").folder / "tokens" / "train.bin"
+    assert not copied.samefile(linked)
+    assert copied.read_bytes() == linked.read_bytes()
 
 
 def test_a_known_vocabulary_is_used_as_it_is(
@@ -105,8 +105,11 @@ def test_a_known_vocabulary_is_used_as_it_is(
 def test_another_model_is_trained_on_from_a_corpus(
     corpus: Path, trained: Path, tmp_path: Path
 ) -> None:
-    done = rondel("train", corpus, "--init-from", trained, "--steps", "2", "--out", tmp_path / "x")
-    assert "tokens known" in done.output
+    read, start = source_of([str(corpus)]), warm_start_from(trained, None)
+    config = configure({"steps": 2, "device": "cpu"}, warm_start=start, source=read)
+    run = begin(read, config, tmp_path / "run", warm_start=start)
+    run.close()
+    assert "tokens known" in run.notes[-1]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from rondel.data.facts import TextFacts
 from rondel.data.store import Ids
@@ -22,8 +23,9 @@ PADDING = -1
 class Batch(NamedTuple):
     """A chunk of every stream: `targets` are the tokens that follow `inputs`, both (T, B) int64.
 
-    `fresh` says that the streams begin here, so that the carried state must start over. The last
-    `leftward` streams are walked through from their end to their beginning.
+    `fresh` says that the streams begin here, so that the carried state must start over; or of each
+    stream (B,), whether it does. The last `leftward` streams are walked through from their end to
+    their beginning.
 
     >>> import numpy as np
     >>> batch, _ = next(stream_batches(np.arange(9), 2, 2, Cursor()))
@@ -33,7 +35,7 @@ class Batch(NamedTuple):
 
     inputs: Ids
     targets: Ids
-    fresh: bool
+    fresh: bool | npt.NDArray[np.bool_]
     leftward: int = 0
 
 
@@ -105,6 +107,8 @@ def two_way_batches(
 
 def text_steps_per_epoch(facts: TextFacts, config: TrainingConfig) -> int:
     """How many batches make one pass over the training part of a text."""
+    if facts.documents is not None:
+        return -(-facts.documents.all_chunks(config.seq_length) // config.batch_size)
     return chunks_per_epoch(facts.train, config.batch_size, config.seq_length)
 
 

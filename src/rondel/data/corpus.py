@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rondel.data.prepare import MakeTokenizer, PreparedText
-from rondel.data.store import INDEX, PARTS, TokenStore
+from rondel.data.store import INDEX, TokenStore
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder
 from rondel.folder_files import read_json, sum_of
@@ -158,7 +158,7 @@ class PreparedCorpus:
                 f"--model {kind.name}"
             )
         folder.mkdir()
-        for name in (INDEX, *(f"{part}.bin" for part in PARTS)):
+        for name in self.store.files:
             _link(self.folder / TOKENS / name, folder / name)
         given = {each.name: getattr(self.prepared, each.name) for each in fields(PreparedText)}
         return PreparedText(**{**given, "store": TokenStore.open(folder, check=False)})

@@ -12,16 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from rondel.data.documents import Documents
+from rondel.data.encoding import begins_of_documents, encode_documents
 from rondel.data.facts import TextFacts
-from rondel.data.store import PARTS, Ids, StoreWriter, TokenStore
+from rondel.data.store import PARTS, Encoded, Ids, StoreWriter, TokenStore
 from rondel.errors import InputError
 from rondel.settings import RunConfig, TextConfig
-from rondel.text.cutting import cut_after_line, cut_between_words, cut_blocks, decoded, joined
+from rondel.text.cutting import cut_after_line, cut_between_words, cut_blocks, decoded
 from rondel.text.one_sentence import end_id
 from rondel.text.parallel import in_order
 from rondel.text.sentences import LeftOut, sentence_lines, without_long_sentences
 from rondel.text.stored import StoredText
-from rondel.text.storing import WatchReading, copy_beside, unwatched_reading, watched
+from rondel.text.storing import WatchReading, copy_beside, joined, unwatched_reading, watched
 from rondel.text.tokenizers import Tokenizer, tokenizers
 
 LONGEST_SENTENCE = 400
@@ -64,6 +66,7 @@ class PreparedText:
         return TextFacts(
             self.tokenizer.vocab_size,
             **counts,
+            documents=Documents.of(self.store, "train"),
             sentences=self.sentences,
             longest_sentence=self.longest_sentence,
         )
@@ -179,24 +182,28 @@ def encode_parts(
     watch: WatchReading = unwatched_reading,
 ) -> tuple[TokenStore, dict[str, int]]:
     """Write the tokens of each part of a text to a new store, and count those that are unknown."""
-    writer = StoreWriter(folder, tokenizer.vocab_size)
+    has_documents = text.documents is not None
+    writer = StoreWriter(folder, tokenizer.vocab_size, has_documents=has_documents)
     unknown = dict.fromkeys(bounds, 0)
 
-    def counted(name: str, blocks: Iterable[Ids]) -> Iterator[Ids]:
-        for ids in blocks:
+    def counted(name: str, pieces: Iterable[Encoded]) -> Iterator[Encoded]:
+        for piece in pieces:
             if tokenizer.unknown_id is not None:
-                unknown[name] += int(np.count_nonzero(ids == tokenizer.unknown_id))
-            yield ids
+                unknown[name] += int(np.count_nonzero(piece.ids == tokenizer.unknown_id))
+            yield piece
 
     for name, (begin, end) in bounds.items():
         places = text.place_in_bytes(begin), text.place_in_bytes(end)
+        if text.documents is not None:
+            documents = encode_documents(text, *places, tokenizer)
+            writer.write(name, begin, end, counted(name, documents))
+            continue
         pieces = watched(
             cut_blocks(text, *places, tokenizer.cut), "encoding", places[0], text.size, watch
         )
         threads = 0 if places[1] - places[0] > PARALLEL_FROM else 1
-        writer.write(
-            name, begin, end, counted(name, in_order(tokenizer.block_encoder, pieces, threads))
-        )
+        encoded = map(Encoded, in_order(tokenizer.block_encoder, pieces, threads))
+        writer.write(name, begin, end, counted(name, encoded))
     text.check_unchanged()
     return writer.finish(), unknown
 
@@ -273,6 +280,8 @@ def split_bounds(text: StoredText, settings: TextConfig) -> dict[str, tuple[int,
     """
     at_word = tokenizers[settings.level].whole_words
     place: Callable[[float], int] = lambda fraction: _cut(text, fraction, at_word)  # noqa: E731
+    if text.documents is not None:
+        place = lambda fraction: _border(text, fraction)  # noqa: E731
     train = place(1 - settings.validation_fraction - settings.test_fraction)
     validation = max(train, place(1 - settings.test_fraction))
     return {
@@ -280,6 +289,16 @@ def split_bounds(text: StoredText, settings: TextConfig) -> dict[str, tuple[int,
         "validation": (train, validation),
         "test": (validation, text.characters),
     }
+
+
+def _border(text: StoredText, fraction: float) -> int:
+    """Where the first document begins at or after a fraction of a text, or the text ends."""
+    position = text.place_in_bytes(int(round(fraction, 9) * text.characters))
+    begins = begins_of_documents(text)
+    number = int(np.searchsorted(begins, position))
+    return (
+        text.place_in_characters(int(begins[number])) if number < len(begins) else text.characters
+    )
 
 
 def _cut(text: StoredText, fraction: float, at_word: bool) -> int:
@@ -303,6 +322,10 @@ def check_sizes(facts: TextFacts, config: RunConfig) -> None:
     training, text = config.training, config.text
     if facts.sentences is not None:
         return  # whole sentences, of which every part has one
+    if facts.documents is not None:
+        if not facts.documents.all_chunks(training.seq_length):
+            raise InputError("no document of this text has two tokens; give it more text")
+        return
     needed = {
         "train": training.batch_size * training.seq_length + 1,
         "validation": training.seq_length + 1 if text.validation_fraction else 0,

@@ -17,8 +17,9 @@ from rondel.data.prepare import MakeTokenizer, PreparedText
 from rondel.errors import InputError
 from rondel.kinds.base import Kind
 from rondel.settings import TextConfig
+from rondel.text.records import RecordFormat
 from rondel.text.stored import StoredText
-from rondel.text.storing import WatchReading, store_text, unwatched_reading
+from rondel.text.storing import WatchReading, borders_beside, store_text, unwatched_reading
 from rondel.text.tokenizers import tokenizers, train_on_blocks
 
 
@@ -95,11 +96,14 @@ class Files:
                 copy,
                 settings.encoding,
                 as_bytes=tokenizers[settings.level].reads_bytes,
+                records=RecordFormat(settings.field, settings.column),
+                documents=settings.documents,
                 watch=watch,
             )
             return _prepared(kind, text, settings, seed, make_tokenizer, folder, watch)
         finally:
             copy.unlink(missing_ok=True)
+            borders_beside(copy).unlink(missing_ok=True)
 
 
 def source_of(paths: Sequence[str]) -> TextSource:

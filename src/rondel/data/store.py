@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from rondel.errors import ModelFolderError
-from rondel.folder_files import check_is_file, from_values, read_json, reading, sum_of
+from rondel.folder_files import check_is_file, from_values, is_count, read_json, reading, sum_of
 
 INDEX = "splits.json"
 BLOCK = 1 << 21
@@ -55,6 +56,8 @@ class TokenStore:
     folder: Path
     dtype: str
     splits: dict[str, Split]
+    documents: dict[str, int] | None = None
+    """How many documents each split has, if the text has borders between some."""
 
     @classmethod
     def write(
@@ -63,7 +66,7 @@ class TokenStore:
         """Write token ids (N,) for every split into a new folder."""
         writer = StoreWriter(folder, vocab_size)
         for name, (split, ids) in parts.items():
-            writer.write(name, split.begin, split.end, [ids])
+            writer.write(name, split.begin, split.end, [Encoded(ids)])
         return writer.finish()
 
     @classmethod
@@ -82,7 +85,9 @@ class TokenStore:
             if whole not in (None, sum_of(index)):
                 raise ValueError("it was changed after it was written")
             splits = {name: from_values(Split, index["splits"][name]) for name in PARTS}
+            documents = _documents_in(index)
             sums = {name: index["sha256"][name] for name in PARTS}
+            document_sums = {name: index["sha256"][f"{name}.documents"] for name in documents or ()}
             dtype = np.dtype(index["dtype"])
             if dtype.kind != "u" or not all(0 <= s.begin <= s.end for s in splits.values()):
                 raise ValueError("its numbers are not those of a text")
@@ -90,15 +95,17 @@ class TokenStore:
             raise ModelFolderError(
                 f"{folder / INDEX} is damaged ({error!r}); copy it again"
             ) from None
-        store = cls(folder, dtype.str, splits)
+        store = cls(folder, dtype.str, splits, documents)
         for name, expected in sums.items() if check else ():
             digest = hashlib.sha256()
             for ids in store.blocks(name):
                 digest.update(ids.data)
             if digest.hexdigest() != expected:
-                raise ModelFolderError(
-                    f"{folder / name}.bin was changed or damaged since it was written; copy it"
-                )
+                raise _changed(folder / f"{name}.bin")
+        for name, expected in document_sums.items() if check else ():
+            begins = store.document_begins(name)
+            if hashlib.sha256(begins.tobytes()).hexdigest() != expected:
+                raise _changed(folder / f"{name}.documents.bin")
         return store
 
     def check_vocabulary(self, vocab_size: int) -> None:
@@ -147,15 +154,31 @@ class TokenStore:
         with reading(path):
             return np.memmap(path, dtype=self.dtype, mode="r")
 
+    def document_begins(self, name: str) -> Ids:
+        """Where the documents of one split begin, in tokens (D,), as a read-only memory map."""
+        path, expected = self.folder / f"{name}.documents.bin", (self.documents or {})[name]
+        _check_size(path, expected, 8, "documents")
+        with reading(path):
+            return np.memmap(path, "<i8", "r") if expected else np.empty(0, np.int64)
+
     def _checked(self, name: str) -> tuple[Path, int]:
         """The file of one split, and how many tokens it holds; `ModelFolderError` if others."""
         path, expected = self.folder / f"{name}.bin", self.splits[name].tokens
-        check_is_file(path)
-        with reading(path):
-            found, rest = divmod(path.stat().st_size, np.dtype(self.dtype).itemsize)
-        if found != expected or rest:
-            raise ModelFolderError(f"{path} holds {found} tokens and should hold {expected}")
+        _check_size(path, expected, np.dtype(self.dtype).itemsize, "tokens")
         return path, expected
+
+    @property
+    def files(self) -> list[str]:
+        """The names of all its files."""
+        names = [INDEX, *(f"{name}.bin" for name in PARTS)]
+        return names + [f"{name}.documents.bin" for name in self.documents or ()]
+
+
+class Encoded(NamedTuple):
+    """Token ids (N,) of a piece of a text, and where among them documents begin, if it has any."""
+
+    ids: Ids
+    begins: Ids | None = None
 
 
 class StoreWriter:
@@ -164,30 +187,46 @@ class StoreWriter:
     ::
 
         writer = StoreWriter(folder, tokenizer.vocab_size)
-        writer.write("train", 0, 900, blocks_of_ids)
+        writer.write("train", 0, 900, pieces)
         ...
         store = writer.finish()
     """
 
-    def __init__(self, folder: Path, vocab_size: int) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, vocab_size: int, *, has_documents: bool = False) -> None:
+        self.folder, self.has_documents = folder, has_documents
+        self._documents: dict[str, int] = {}
         self.dtype = np.min_scalar_type(max(vocab_size - 1, 0)).newbyteorder("<")
         self._splits: dict[str, Split] = {}
         self._sums: dict[str, str] = {}
         folder.mkdir()
 
-    def write(self, name: str, begin: int, end: int, blocks: Iterable[Ids]) -> Split:
-        """Write the ids (N,) of one split, which stands for a stretch of the text."""
+    def write(self, name: str, begin: int, end: int, pieces: Iterable[Encoded]) -> None:
+        """Write the tokens of one split, which stands for a stretch of the text.
+
+        Where `has_documents`, every piece says where documents begin.
+        """
         digest, count = hashlib.sha256(), 0
-        with (self.folder / f"{name}.bin").open("wb") as file:
-            for ids in blocks:
+        borders, documents = hashlib.sha256(), 0
+        with ExitStack() as files:
+            tokens_file = files.enter_context((self.folder / f"{name}.bin").open("wb"))
+            if self.has_documents:
+                path = self.folder / f"{name}.documents.bin"
+                borders_file = files.enter_context(path.open("wb"))
+            for ids, begins in pieces:
                 data = np.ascontiguousarray(ids, self.dtype).data
-                file.write(data)
+                tokens_file.write(data)
                 digest.update(data)
+                if self.has_documents and begins is not None:
+                    data = (begins.astype("<i8") + count).data
+                    borders_file.write(data)
+                    borders.update(data)
+                    documents += len(begins)
                 count += len(ids)
         self._sums[name] = digest.hexdigest()
         self._splits[name] = Split(begin, end, count)
-        return self._splits[name]
+        if self.has_documents:
+            self._sums[f"{name}.documents"] = borders.hexdigest()
+            self._documents[name] = documents
 
     def finish(self) -> TokenStore:
         """Write the page, which makes a store of it."""
@@ -196,6 +235,32 @@ class StoreWriter:
             "sha256": self._sums,
             "splits": {name: asdict(split) for name, split in self._splits.items()},
         }
+        if self.has_documents:
+            index["documents"] = self._documents
         index["whole"] = sum_of(index)
         (self.folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-        return TokenStore(self.folder, self.dtype.str, dict(self._splits))
+        documents = self._documents if self.has_documents else None
+        return TokenStore(self.folder, self.dtype.str, dict(self._splits), documents)
+
+
+def _documents_in(index: dict[str, Any]) -> dict[str, int] | None:
+    documents = index.get("documents")
+    if documents is not None and not (
+        isinstance(documents, dict)
+        and documents.keys() == set(PARTS)
+        and all(map(is_count, documents.values()))
+    ):
+        raise ValueError("its documents are not those of a text")
+    return documents
+
+
+def _check_size(path: Path, expected: int, width: int, noun: str) -> None:
+    check_is_file(path)
+    with reading(path):
+        found, rest = divmod(path.stat().st_size, width)
+    if found != expected or rest:
+        raise ModelFolderError(f"{path} holds {found} {noun} and should hold {expected}")
+
+
+def _changed(path: Path) -> ModelFolderError:
+    return ModelFolderError(f"{path} was changed or damaged since it was written; copy it")

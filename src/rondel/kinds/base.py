@@ -66,6 +66,9 @@ class Kind:
     is_causal: ClassVar[bool] = False
     """Whether all of it predicts a token from those before it alone."""
 
+    reads_documents: ClassVar[bool] = False
+    """Whether it is trained on documents, with the state reset where one begins (--documents)."""
+
     # Making one.
     prepare: ClassVar[Part] = Part("rondel.data.prepare:prepare_text")
     """`(text, text settings, seed, make_tokenizer, folder, watch) -> PreparedText`."""

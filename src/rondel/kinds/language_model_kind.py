@@ -11,7 +11,7 @@ class LanguageModel(Kind):
 
     name = "language-model"
     noun = "language model"
-    has_reference = is_sized = is_causal = True
+    has_reference = is_sized = is_causal = reads_documents = True
     module = Part("rondel.models.language_model_module:LanguageModel")
 
 

@@ -16,6 +16,9 @@ class TextKeywords(TypedDict, total=False):
     sentences: str | None
     max_sentence_length: int | None
     encoding: str | None
+    field: str | None
+    column: str | None
+    documents: str | None
     validation_fraction: float | None
     test_fraction: float | None
     charset: str | None
@@ -69,6 +72,7 @@ class RunKeywords(TextKeywords, total=False):
     eval_every: int | None
     sample_every: int | None
     freeze_embedding: bool | None
+    shuffle_documents: bool | None
     seed: int | None
     device: str | None
     precision: str | None

@@ -61,6 +61,15 @@ class TextConfig(Section):
         None, "drop sentences of more words than this (levels of words)", at_least=1
     )
     encoding: str = setting("utf-8", "encoding of the text files")
+    field: str | None = setting(None, "JSON Lines: the field of each record that is its text")
+    column: str | None = setting(
+        None, "CSV, TSV, Parquet and Arrow: the column that is the text of each record"
+    )
+    documents: str | None = setting(
+        None,
+        "where documents begin, each of which the state starts over with (left out: nowhere)",
+        choices=("file", "record", "blank-line"),
+    )
     validation_fraction: float = setting(
         0.1, "fraction of the text, from its end, that validates", at_least=0, below=1
     )
@@ -184,6 +193,9 @@ class TrainingConfig(Section):
         None, "steps between samples shown; 0 for none (left out: with each validation)", at_least=0
     )
     freeze_embedding: bool = setting(False, "leave the embedding as it was at the start")
+    shuffle_documents: bool = setting(
+        False, "read the documents in another order each pass over the text"
+    )
     seed: int = setting(1, "seed of everything random", at_least=0, below=2**63)
     device: str = setting("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = setting(

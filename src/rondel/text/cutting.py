@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from rondel.text.stored import StoredText, whole_characters
 from rondel.text.tokenizers.base import Cut, last_line
@@ -71,18 +71,3 @@ def cut_between_words(text: str, near: int) -> Cut | None:
 def decoded(text: StoredText) -> Iterator[str]:
     """All of a text, block by block."""
     return (block.decode("utf-8", text.errors) for block in text.blocks())
-
-
-def joined(strings: Iterable[str], size: int) -> Iterator[str]:
-    """Short strings put together to some of `size` characters at least, but for the last."""
-    parts: list[str] = []
-    length = 0
-    for string in strings:
-        parts.append(string)
-        length += len(string)
-        if length >= size:
-            yield "".join(parts)
-            parts.clear()
-            length = 0
-    if parts:
-        yield "".join(parts)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rondel.errors import InputError
+from rondel.text.archives import is_archive, members
 from rondel.text.decoding import MARK, check_encoding, decode, normalised
+from rondel.text.records import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import (
     STDIN,
     SourceFile,
@@ -21,14 +23,21 @@ from rondel.text.source_files import (
 NOTHING = "there is no text to read: name a file, a folder, or - for standard input"
 
 
-def read_text(sources: Sequence[str], encoding: str = "utf-8", *, as_bytes: bool = False) -> str:
+def read_text(
+    sources: Sequence[str],
+    encoding: str = "utf-8",
+    *,
+    as_bytes: bool = False,
+    records: RecordFormat = TEXTS,
+) -> str:
     r"""Read every source, in order, as one text.
 
     A source is a file, a folder (every regular file below it, in order of path; hidden files and
     folders, and empty files, are passed over), a glob with `*`, `?`, `[…]` or `**` (the files it
     matches, in order), or `-` for standard input. Names that end in .gz, .bz2, .xz, .lzma or .zst
-    are decompressed. Where there are several documents, each but the last is made to end with a
-    newline.
+    are decompressed; of a .zip or .tar (.tgz, .tar.gz …) the files in it are read, in its order.
+    Where there are several documents, each but the last is made to end with a newline. `records`
+    says which part of JSON Lines or of a table is the text: see `rondel.text.records`.
 
     Text loses its byte order mark, and its line ends become `\n`. With `as_bytes`, nothing is
     taken off or refused: bytes that are no UTF-8 come as the lone surrogates of
@@ -41,6 +50,9 @@ def read_text(sources: Sequence[str], encoding: str = "utf-8", *, as_bytes: bool
         check_encoding(encoding)
 
     def read(file: SourceFile) -> Iterator[str]:
+        reader = records.reader(file)
+        if reader is not None:
+            return read_records(file, reader, encoding)
         if as_bytes:
             data = b"".join(file.blocks())
             return iter([data.decode("utf-8", "surrogateescape")] if data else [])
@@ -72,6 +84,8 @@ def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = Fals
         return Document(read_text([source], encoding, as_bytes=as_bytes), 0, ())
     check_encoding(encoding)
     (file,) = files_of(source)
+    if is_archive(file):
+        return Document(read_text([source], encoding), 0, ())
     written = "".join(decode(file.name, file.blocks(), encoding))
     text = "".join(normalised([written]))
     if not text:
@@ -84,7 +98,8 @@ def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = Fals
 def filled_files(sources: Sequence[str]) -> Iterator[SourceFile]:
     """Every file of the sources that is not empty; in a folder or glob, empty ones are passed over.
 
-    Raises `InputError` if a source has nothing else.
+    Of an archive, the files in it, each to be read before the next. Raises `InputError` if a source
+    has nothing else.
     """
     for source in sources:
         files = files_of(source)
@@ -92,7 +107,8 @@ def filled_files(sources: Sequence[str]) -> Iterator[SourceFile]:
             files = [file for file in files if next(file.blocks(1), None) is not None]
             if not files:
                 raise InputError(f"{source}: every file in it is empty; give a text to read")
-        yield from files
+        for file in files:
+            yield from members(file) if is_archive(file) else [file]
 
 
 def _joined(sources: Sequence[str], read: Callable[[SourceFile], Iterable[str]]) -> Iterator[str]:

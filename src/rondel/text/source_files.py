@@ -11,6 +11,8 @@ import lzma
 import os
 import re
 import sys
+import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +30,16 @@ PACKED = 1 << 17
 """Bytes of an archive decompressed at a time."""
 Seen = Callable[[int], None]
 """Told how many bytes of a file were read."""
-DAMAGE = (EOFError, ValueError, zlib.error, lzma.LZMAError)
+DAMAGE = (
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
+"""What libraries raise of an archive that cannot be read, beside errors of the system's."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,12 @@ class SourceFile:
     def suffix(self) -> str:
         """How its name ends, in lower case."""
         return Path(self.path or "").suffix.lower()
+
+    @property
+    def kind(self) -> str:
+        """How its name ends but for what it is compressed by, in lower case."""
+        path = Path((self.path or "").lower())
+        return (path.with_suffix("") if path.suffix in OPENERS else path).suffix
 
     @property
     def is_plain(self) -> bool:
@@ -65,7 +82,7 @@ class SourceFile:
         with self.open() as raw:
             try:
                 for block in _blocks_of(opener(raw) if opener else raw, size):
-                    if watch is not None and raw.seekable():
+                    if watch is not None and self.size:
                         watch(raw.tell())
                     yield block
             except (OSError, *DAMAGE) as error:

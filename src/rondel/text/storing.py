@@ -7,6 +7,8 @@ in another encoding or with other line ends, and standard input.
 from __future__ import annotations
 
 import functools
+import re
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +16,14 @@ from pathlib import Path
 from rondel.errors import InputError
 from rondel.text.decoding import MARK, check_encoding, decode, decode_to, is_utf8, normalised
 from rondel.text.reading import NOTHING, filled_files
-from rondel.text.source_files import BLOCK, SourceFile
+from rondel.text.records import TEXTS, RecordFormat, read_records
+from rondel.text.source_files import BLOCK, SourceFile, files_of
 from rondel.text.stored import Piece, StoredText, whole_characters
+
+KEPT_PLACES = 1 << 17
+"""Places of documents in memory before they are written."""
+BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+(?=[^\n \t]|[ \t]+[^\n \t])")
+"""What stands between two paragraphs."""
 
 WatchReading = Callable[[str, int, int], None]
 """Told now and then what is being done, with how many bytes, and of how many (0: not known)."""
@@ -31,28 +39,81 @@ def store_text(
     encoding: str = "utf-8",
     *,
     as_bytes: bool = False,
+    records: RecordFormat = TEXTS,
+    documents: str | None = None,
     watch: WatchReading = unwatched_reading,
     block: int = BLOCK,
 ) -> StoredText:
     """The text that `rondel.text.reading.read_text` reads, in memory for none of it.
 
-    What has to be copied goes to a new file `scratch`. Raises what `read_text` raises.
+    What has to be copied goes to a new file `scratch`, and where documents begin (by `file`,
+    `record` or `blank-line`, if they are asked for) to another beside it. Raises what `read_text`
+    raises.
     """
     if not as_bytes:
         check_encoding(encoding)
-    files = list(filled_files(sources))
-    if not files:
-        raise InputError(NOTHING)
-    storing = _Storing(StoredText(as_bytes, block), scratch, encoding)
-    total, done = sum(file.size for file in files), 0
-    for file in files:
+    total = sum(file.size for source in sources for file in files_of(source))
+    done = 0
+    storing = _Storing(StoredText(as_bytes, block), scratch, encoding, records)
+    storing.borders = Borders(borders_beside(scratch), documents) if documents else None
+    for file in filled_files(sources):
         storing.end_line()
+        storing.begin_document("file")
         before = storing.text.characters
         storing.take(file, functools.partial(_tell, watch, done, total))
         if storing.text.characters == before:
             raise InputError(f"{file.name} is empty; give a text to read")
         done += file.size
+    if not storing.text.size:
+        raise InputError(NOTHING)
+    if storing.borders is not None:
+        if documents == "blank-line":
+            find_blank_lines(storing.text, storing.borders)
+        storing.text.documents = storing.borders.finish()
     return storing.text
+
+
+def borders_beside(scratch: Path) -> Path:
+    """The file of where documents begin in a text that is copied to `scratch`."""
+    return scratch.with_name(f"{scratch.name}.documents")
+
+
+class Borders:
+    """Where documents begin in a text, in bytes (int64), as they are written to a file."""
+
+    def __init__(self, path: Path, by: str) -> None:
+        self.path, self.by = path, by
+        self._places = array("q")
+
+    def add(self, place: int) -> None:
+        """Let a document begin at a place."""
+        self._places.append(place)
+        if len(self._places) == KEPT_PLACES:
+            self._write()
+
+    def finish(self) -> Path:
+        """The file, with all of them."""
+        self._write()
+        return self.path
+
+    def _write(self) -> None:
+        with self.path.open("ab") as file:
+            file.write(self._places.tobytes())
+        self._places = array("q")
+
+
+def find_blank_lines(text: StoredText, borders: Borders) -> None:
+    """Let a document begin at the beginning of a text, and after every blank line in it."""
+    borders.add(0)
+    place, held = 0, b""
+    for block in text.blocks():
+        data = held + block
+        for gap in BLANK_LINES.finditer(data):
+            borders.add(place + gap.end())
+        # The gap that this block ends in may go on in the next.
+        kept = data.rstrip(b" \t\n")
+        held = data[len(kept) :]
+        place += len(kept)
 
 
 class Copy:
@@ -97,8 +158,11 @@ def _tell(watch: WatchReading, done: int, total: int, read: int) -> None:
 class _Storing:
     """A text as it grows, file by file."""
 
-    def __init__(self, text: StoredText, scratch: Path, encoding: str) -> None:
-        self.text, self._encoding = text, encoding
+    def __init__(
+        self, text: StoredText, scratch: Path, encoding: str, records: RecordFormat
+    ) -> None:
+        self.text, self._encoding, self._records = text, encoding, records
+        self.borders: Borders | None = None
         self._copy = Copy(scratch, text)
 
     def end_line(self) -> None:
@@ -106,8 +170,17 @@ class _Storing:
         if self.text.size and self.text.read(self.text.size - 1, self.text.size) != b"\n":
             self.text.add(Piece(b"\n", 0, 1), 1)
 
+    def begin_document(self, by: str) -> None:
+        """Have a document begin here, if documents are divided by that."""
+        if self.borders is not None and self.borders.by == by:
+            self.borders.add(self.text.size)
+
     def take(self, file: SourceFile, watch: Callable[[int], None]) -> None:
         """Let a file follow."""
+        reader = self._records.reader(file)
+        if reader is not None:
+            self._take_records(read_records(file, reader, self._encoding))
+            return
         if file.is_plain and self._leave(file, watch):
             return
         if self.text.holds_bytes:
@@ -117,6 +190,21 @@ class _Storing:
             blocks = file.blocks(self.text.block, watch)
             for part in normalised(decode(file.name, blocks, self._encoding)):
                 self._copy.add(part)
+
+    def _take_records(self, records: Iterator[str]) -> None:
+        place = self.text.size
+        bordered = self.borders is not None and self.borders.by == "record"
+
+        def noted() -> Iterator[str]:
+            nonlocal place
+            for record in records:
+                if bordered and self.borders is not None:
+                    self.borders.add(place)
+                    place += len(self.text.encoded(record))
+                yield record
+
+        for part in joined(noted(), self.text.block):
+            self._copy.add(part)
 
     def _leave(self, file: SourceFile, watch: Callable[[int], None]) -> bool:
         """Take a text from where it lies; nothing of it, and False, if it has to be changed."""
@@ -159,3 +247,18 @@ def _whole(blocks: Iterator[bytes]) -> Iterator[bytes]:
         held = data[end:]
     if held:
         yield held
+
+
+def joined(strings: Iterable[str], size: int) -> Iterator[str]:
+    """Short strings put together to some of `size` characters at least, but for the last."""
+    parts: list[str] = []
+    length = 0
+    for string in strings:
+        parts.append(string)
+        length += len(string)
+        if length >= size:
+            yield "".join(parts)
+            parts.clear()
+            length = 0
+    if parts:
+        yield "".join(parts)

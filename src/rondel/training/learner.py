@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from rondel.data.batches import Batch
+from rondel.data.documents import Documents
 from rondel.data.store import Ids
 from rondel.folder_files import Arrays, array_fault
 
@@ -103,3 +104,11 @@ class Learner(Protocol):
 
         Raises `ValueError`, `KeyError` or `TypeError` if it is none of this learner's.
         """
+
+
+@runtime_checkable
+class DocumentLearner(Learner, Protocol):
+    """One that is trained on documents as well: see `rondel.data.document_batches`."""
+
+    def validate_documents(self, documents: Documents) -> float:
+        """Mean loss over documents, each read from the zero state, in nats per token."""

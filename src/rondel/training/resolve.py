@@ -106,6 +106,8 @@ def _useless(given: Settings, chosen: Choice) -> dict[str, str]:
         useless["encoding"] = "where bytes are read as they are"
     if "max_sentence_length" not in given and not chosen.kind.defaults.get("max_sentence_length"):
         useless["sentences"] = "without --max-sentence-length"
+    if "documents" not in given:
+        useless["shuffle_documents"] = "without --documents"
     return useless
 
 
@@ -123,6 +125,16 @@ def resolve_text(given: Settings) -> TextConfig:
         )
     else:
         given = given.without("max_sentence_length")
+    if "documents" in given and not (chosen.kind.reads_documents and chosen.backend == "torch"):
+        raise InputError(
+            f"--documents is for language models with --backend torch, and this run is a "
+            f"{chosen.kind.noun} with --backend {chosen.backend}; leave it out"
+        )
+    if "documents" in given and given.get("max_sentence_length") is not None:
+        raise InputError(
+            "--documents and --max-sentence-length: one at a time, for sentences that are dropped "
+            "would move the borders"
+        )
     return _section(TextConfig, given, chosen)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rondel.artifact import Artifact
+from rondel.data.document_batches import document_steps
+from rondel.data.documents import Documents
 from rondel.data.store import Ids, TokenStore
 from rondel.errors import ModelFolderError
 from rondel.kinds import kind_of
@@ -47,7 +49,11 @@ def read_values(values: dict[str, Any], path: Path) -> tuple[Progress, dict[str,
 def check_text(store: TokenStore, model: Artifact, config: RunConfig, progress: Progress) -> None:
     """Raise `ModelFolderError` if the stored text is not the one that the run was reading."""
     store.check_vocabulary(model.config.vocab_size)
-    steps = steps_per_epoch(store.tokens("train"), model.tokenizer, config)
+    documents = Documents.of(store, "train")
+    if documents is not None:
+        steps = document_steps(documents, config.training.batch_size, config.training.seq_length)
+    else:
+        steps = steps_per_epoch(store.tokens("train"), model.tokenizer, config)
     if steps < 1 or steps != progress.steps_per_epoch:
         raise ModelFolderError(
             f"{store.folder} is not the text of this run ({steps} steps would read it once, and "

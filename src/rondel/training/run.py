@@ -23,6 +23,8 @@ import numpy as np
 from rondel import artifact
 from rondel.artifact import Artifact
 from rondel.data.batches import Batch, Cursor
+from rondel.data.document_batches import document_batches
+from rondel.data.documents import Documents
 from rondel.data.store import TokenStore
 from rondel.errors import NonFiniteLossError
 from rondel.files import new_folder
@@ -30,7 +32,7 @@ from rondel.kinds import kind_of
 from rondel.settings import RunConfig
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.folder import RunFolder
-from rondel.training.learner import Learner
+from rondel.training.learner import DocumentLearner, Learner
 from rondel.training.progress import Progress
 from rondel.training.session import Session
 from rondel.training.snapshots import write_snapshot
@@ -93,6 +95,12 @@ class Run(Session):
 
     def batches(self) -> Iterator[tuple[Batch, Cursor]]:
         """Endless batches from where the run stands, each with the cursor of the one after it."""
+        documents, training = Documents.of(self.store, "train"), self.config.training
+        if documents is not None:
+            seed = training.seed if training.shuffle_documents else None
+            return document_batches(
+                documents, training.batch_size, training.seq_length, self.progress.cursor, seed
+            )
         batches: Iterator[tuple[Batch, Cursor]] = kind_of(self.config.model).batches(
             self.store.tokens("train"), self.tokenizer, self.config.training, self.progress.cursor
         )
@@ -102,7 +110,12 @@ class Run(Session):
         """Of the validation part of the text; `None` if there is none."""
         if not self.store.splits["validation"].tokens:
             return None
-        loss = self.learner.validate(self.store.tokens("validation"))
+        documents = Documents.of(self.store, "validation")
+        if documents is not None:
+            assert isinstance(self.learner, DocumentLearner), "the settings would have refused it"
+            loss = self.learner.validate_documents(documents)
+        else:
+            loss = self.learner.validate(self.store.tokens("validation"))
         self.figures = self.learner.figures
         return loss
 

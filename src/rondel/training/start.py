@@ -22,7 +22,7 @@ from rondel.settings import (
     TrainingConfig,
     flag_name,
 )
-from rondel.settings.catalogue import checked
+from rondel.settings.catalogue import all_settings, checked
 from rondel.settings.toml import read_run_config, to_toml
 from rondel.text.storing import WatchReading, unwatched_reading
 from rondel.text.tokenizers import Tokenizer
@@ -129,7 +129,7 @@ def begin(
         write_atomically(home.place / SETTINGS, to_toml(config).encode())
         values = {**progress.to_json(), "settings": settled(config)}
         write_snapshot(home.place / RESUME, learner.snapshot(), values)
-    store = TokenStore.open(home.place / TOKENS)
+    store = dataclasses.replace(prepared.store, folder=home.place / TOKENS)
     run = Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
     run.notes = prepared.notes(config.text)
     if size:
@@ -216,9 +216,10 @@ def _recorded_config(folder: Path, model: Artifact, began_with: dict[str, Any]) 
             f"undo the change to {SETTINGS}"
         )
     for name, value in settled(config).items():
-        if value != began_with.get(name):
+        before = began_with.get(name, all_settings()[name].field.default)
+        if value != before:
             raise ModelFolderError(
-                f"{path}: {name} is {value!r}, and the run began with {began_with.get(name)!r}; "
+                f"{path}: {name} is {value!r}, and the run began with {before!r}; "
                 "set it back, for a resumed run goes on as it began"
             )
     return config

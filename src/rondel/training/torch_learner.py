@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rondel.data.batches import PADDING, Batch, evaluation_streams
+from rondel.data.document_batches import evaluation_batches
+from rondel.data.documents import Documents
 from rondel.data.store import Ids
 from rondel.folder_files import Arrays, is_count
 from rondel.kinds import kind_of
@@ -59,8 +61,10 @@ class TorchLearner:
         self.model.train()
         tensors = self._tensors(batch.inputs, batch.targets)._replace(leftward=batch.leftward)
         state = self._state
-        if batch.fresh or state is None:
+        if batch.fresh is True or state is None:
             state = self.model.initial_state(tensors.inputs.shape[1])
+        elif batch.fresh is not False:
+            state = self._begun(state, batch.fresh)
         with autocast(self.device, self.config.precision):
             terms, state = self.model.losses(tensors, state, self.updates)
             loss = torch.stack(list(terms.values())).sum()
@@ -80,6 +84,11 @@ class TorchLearner:
             # fp16 meets infinite gradients while the scaler looks for its scale, and skips them.
             return result if math.isfinite(norm) else result._replace(gradient_norm=0.0)
         return result
+
+    def _begun(self, state: ModelState, fresh_B: npt.NDArray[np.bool_]) -> ModelState:
+        """A state (L, B, H) with zeros where a document begins."""
+        kept_B1 = torch.from_numpy(~fresh_B[:, None]).to(self.device)
+        return tuple(torch.where(kept_B1, part, 0.0) for part in state)
 
     def _may_update(self, result: StepResult) -> bool:
         return result.finite or (self._scaler.is_enabled() and math.isfinite(result.loss))
@@ -116,6 +125,26 @@ class TorchLearner:
                 terms, state = self.model.losses(tensors, state, self.updates)
             if scored:
                 total += scored * float(torch.stack(self.model.reported_terms(terms)).sum())
+            count += scored
+        return total / count
+
+    @torch.no_grad()
+    def validate_documents(self, documents: Documents) -> float:
+        """See `Learner.validate_documents`."""
+        self.model.eval()
+        total, count = 0.0, 0
+        state: ModelState = ()
+        for batch in evaluation_batches(documents):
+            fresh = batch.fresh
+            if isinstance(fresh, bool):
+                state = self.model.initial_state(batch.inputs.shape[1])
+            else:
+                state = self._begun(state, fresh)
+            scored = int((batch.targets != PADDING).sum())
+            tensors = self._tensors(batch.inputs, batch.targets)
+            with autocast(self.device, self.config.precision):
+                terms, state = self.model.losses(tensors, state, self.updates)
+            total += scored * float(torch.stack(self.model.reported_terms(terms)).sum())
             count += scored
         return total / count
 
