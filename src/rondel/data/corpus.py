@@ -92,7 +92,7 @@ class PreparedCorpus:
             values["whole"] = sum_of(values, tokenizer, read_json(draft / TOKENS / INDEX))
             _write_json(draft / TOKENIZER, tokenizer)
             _write_json(draft / PAGE, values)
-        return cls.open(folder)
+        return cls.open(folder, check=False)
 
     @classmethod
     def open(cls, folder: Path, *, check: bool = True) -> PreparedCorpus:
@@ -124,7 +124,8 @@ class PreparedCorpus:
             kinds[values["model"]]
         except (KeyError, TypeError, ValueError, InputError) as error:
             raise ModelFolderError(f"{folder / PAGE} cannot be used ({error})") from None
-        store.check_vocabulary(prepared.tokenizer.vocab_size)
+        if check:
+            store.check_vocabulary(prepared.tokenizer.vocab_size)
         return cls(folder, values["model"], settings, prepared)
 
     def fixed(self) -> dict[str, Any]:
