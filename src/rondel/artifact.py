@@ -21,9 +21,10 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,21 @@ FORMAT, VERSION = "rondel-model", 1
 HEADER = ("format", "fingerprint", "digest", "progress")
 MODEL, TOKENIZER, WEIGHTS = "model.json", "tokenizer.json", "weights.safetensors"
 # All that rondel puts into a folder: the model's three files, and what a run adds to them.
-OWN = {MODEL, TOKENIZER, WEIGHTS, "best", "run.toml", "resume.safetensors", "tokens"}
-OWN |= {"metrics.jsonl", "tensorboard", "loss.png"}
+OWN_FILES = (
+    MODEL,
+    TOKENIZER,
+    WEIGHTS,
+    "run.toml",
+    "resume.safetensors",
+    "metrics.jsonl",
+    "loss.png",
+)
+OWN_FOLDERS = {
+    "best": (MODEL, TOKENIZER, WEIGHTS),
+    "tokens": ("*.bin", "splits.json"),
+    "tensorboard": ("*tfevents*",),
+}
+LEFTOVERS = ("*.draft", "*.old")
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -112,13 +126,26 @@ def is_model(path: Path) -> bool:
 
 def refuse_foreign(path: Path) -> None:
     """Raise `InputError` if a folder about to be replaced holds what rondel did not put there."""
-    names = (entry.name for entry in path.iterdir())
-    foreign = sorted(n for n in names if n not in OWN and not n.endswith((".draft", ".old")))
+    foreign = sorted(_foreign(path, OWN_FILES, OWN_FOLDERS))
     if foreign:
         raise InputError(
             f"{path} holds {foreign[0]!r}, which is not rondel's and would be lost; "
             "move it away, or choose another folder"
         )
+
+
+def _foreign(
+    folder: Path, files: tuple[str, ...], folders: Mapping[str, tuple[str, ...]]
+) -> Iterator[str]:
+    """The names, seen from `folder`, of what is none of these files and folders of files."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and entry.name in folders:
+            inside = _foreign(entry, folders[entry.name], {})
+            yield from (f"{entry.name}/{name}" for name in inside)
+        else:
+            own = LEFTOVERS if entry.is_dir() else LEFTOVERS + files
+            if not any(fnmatch(entry.name, pattern) for pattern in own):
+                yield entry.name
 
 
 def lock(path: Path) -> FolderLock:

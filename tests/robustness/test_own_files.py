@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,18 @@ import rondel as library
 from rondel.errors import InputError
 
 
-@pytest.mark.parametrize("foreign", ["poems.txt", "data/a.txt"])
+@pytest.mark.parametrize(
+    "foreign", ["poems.txt", "data/a.txt", "best/a.txt", "tokens/mine/a.bin", "tensorboard/a.txt"]
+)
 def test_overwrite_spares_what_others_put_there(
     own_run: Path, coffee_file: Path, foreign: str
 ) -> None:
     place = own_run / foreign
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(exist_ok=True, parents=True)
     place.write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match=foreign.split("/")[0]):
+    with pytest.raises(
+        InputError, match=re.escape(foreign.removesuffix("/a.txt").removesuffix("/a.bin"))
+    ):
         rondel("train", coffee_file, "--out", own_run, "--overwrite", "--steps", "2")
     with pytest.raises(InputError, match="would be lost"):
         library.load(own_run).save(own_run, overwrite=True)

@@ -12,6 +12,7 @@ import pytest
 from _runs import rondel
 from _serving import PATIENCE, Server, serving, until
 
+from rondel.cli import cli
 from rondel.cli.serve import Seconds
 from rondel.errors import InputError
 from rondel.serving.settings import ServiceSettings
@@ -139,6 +140,26 @@ def test_times_are_numbers_that_end(given: str) -> None:
     for min_open in (True, False):
         with pytest.raises(click.BadParameter):
             Seconds(min_open=min_open).convert(given, None, None)
+
+
+@pytest.mark.parametrize(
+    ("flag", "given"),
+    [
+        *(("--allow-host", name) for name in ("", "http://x", "*", "x:8940", "a b")),
+        *(
+            ("--cors-origin", origin)
+            for origin in ("", "foo", "https://", "https://a/b", "ftp://a")
+        ),
+    ],
+)
+def test_hosts_and_origins_are_of_their_form(tiny: Path, flag: str, given: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a"):
+        cli.main(["serve", str(tiny), flag, given], standalone_mode=False)
+
+
+def test_a_name_that_cannot_stand_in_an_address_is_refused(tiny: Path) -> None:
+    with pytest.raises(InputError, match="leave out the / of 'a/b'"):
+        rondel("serve", f"a/b={tiny}")
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "\udcff", "a..b", "\u2024" * 300, ""])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,21 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Matching(click.ParamType):
+    """A text that a pattern describes, and a person by an example."""
+
+    name = "text"
+
+    def __init__(self, pattern: str, example: str) -> None:
+        self.pattern, self.example = pattern, example
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text, or a usage error."""
+        if not re.fullmatch(self.pattern, value):
+            self.fail(f"{value!r} is not {self.example}.", param, ctx)
+        return value
+
+
 @click.command(cls=SectionedCommand)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL …]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
@@ -62,6 +78,7 @@ class Seconds(click.FloatRange):
 @click.option(
     "--cors-origin",
     "cors_origins",
+    type=Matching(r"https?://[^/\s]+|\*", "an origin, as in https://poems.example:8080"),
     multiple=True,
     metavar="ORIGIN",
     help="Let pages of this origin call the service; may be given several times.",
@@ -69,6 +86,7 @@ class Seconds(click.FloatRange):
 @click.option(
     "--allow-host",
     "allowed_hosts",
+    type=Matching(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", "a host name without a port, as in poems.example"),
     multiple=True,
     metavar="NAME",
     help="Answer to this name too, where names are checked: without a key and on this machine "
@@ -169,6 +187,8 @@ def _named(models: tuple[str, ...]) -> dict[str, str]:
     for given in models:
         name, _, folder = given.rpartition("=") if not Path(given).exists() else ("", "", given)
         name = name or _name_of(Path(folder))
+        if "/" in name:
+            raise InputError(f"a model's name stands in addresses: leave out the / of {name!r}")
         if name in found:
             raise InputError(f"two models are called {name!r}: name one, as in other={folder}")
         found[name] = folder

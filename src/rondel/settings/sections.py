@@ -96,7 +96,9 @@ class ModelConfig(Section):
         registry=KINDS,
     )
     cell: str = setting("lstm", "recurrent cell", registry=CELLS)
-    num_layers: int = setting(1, f"recurrent layers ({SIZE}, else 1)", at_least=1, chosen=True)
+    num_layers: int = setting(
+        1, f"recurrent layers ({SIZE}, else 1)", at_least=1, below=1001, chosen=True
+    )
     hidden_size: int = setting(256, f"units in a layer ({SIZE}, else 256)", at_least=1, chosen=True)
     embedding_size: int = setting(
         0, "size of a token's vector; 0 for one-hot input", at_least=0, chosen=True
