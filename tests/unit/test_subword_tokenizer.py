@@ -26,7 +26,7 @@ from tokenizers import (
     trainers,
 )
 
-from rondel.errors import InputError, MissingExtraError
+from rondel.errors import InputError, MissingExtraError, ModelFolderError
 from rondel.text.subwords import learning
 from rondel.text.subwords.files import losses, read_tokenizer
 from rondel.text.subwords.learning import ALGORITHMS, count_chunks, scaled
@@ -284,6 +284,13 @@ def test_what_is_no_tokenizer_is_refused(
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=complaint):
         read_tokenizer(tmp_path)
+
+
+def test_a_damaged_vocabulary_is_refused() -> None:
+    state = json.loads(json.dumps(OWN["wordpiece"].state()))
+    state["model"]["vocab"]["the"] = 4_000_000_000
+    with pytest.raises(ModelFolderError, match="it has a token 4000000000"):
+        tokenizer_from_json(state)
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

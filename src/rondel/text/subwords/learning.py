@@ -19,6 +19,7 @@ from rondel.text.subwords.splitting import (
     BYTE_CHARACTERS,
     CHUNK,
     DECODER,
+    PIECE,
     PRE_TOKENIZER,
     as_characters,
 )
@@ -110,14 +111,12 @@ def _learn_pairs(counts: dict[str, int], vocab_size: int, *, wordpiece: bool) ->
     else:
         tokenizer = hf.Tokenizer(hf.models.BPE())
         trainer = hf.trainers.BpeTrainer(**settings)
-    split, to_bytes = PRE_TOKENIZER["pretokenizers"]
     tokenizer.pre_tokenizer = hf.pre_tokenizers.Sequence(
         [
-            hf.pre_tokenizers.Split(hf.Regex(split["pattern"]["Regex"]), "isolated"),
+            hf.pre_tokenizers.Split(hf.Regex(PIECE), "isolated"),
             hf.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    assert not to_bytes["use_regex"]
     tokenizer.train_from_iterator(_copies(counts), trainer)
     model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
     if wordpiece:
@@ -170,9 +169,7 @@ def _learn_unigram(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
 def _pieces(counts: dict[str, int]) -> Counter[str]:
     """How often each piece comes, written in the characters of its bytes."""
     hf = require("tokenizers", EXTRA)
-    split = hf.pre_tokenizers.Split(
-        hf.Regex(PRE_TOKENIZER["pretokenizers"][0]["pattern"]["Regex"]), "isolated"
-    )
+    split = hf.pre_tokenizers.Split(hf.Regex(PIECE), "isolated")
     pieces: Counter[str] = Counter()
     for chunk, count in counts.items():
         for piece, _ in split.pre_tokenize_str(_valid(chunk)):

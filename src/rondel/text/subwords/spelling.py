@@ -20,6 +20,8 @@ Ids = npt.NDArray[np.integer[Any]]
 Spans = npt.NDArray[np.int64]
 
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+MOST_HOLES = 1000
+"""Ids without a token that a vocabulary may have."""
 KINDS = ("BPE", "Unigram", "WordPiece")
 
 
@@ -35,7 +37,10 @@ class Spelling:
         if kind not in KINDS:
             raise ValueError(f"its model is {kind!r}, not one of {', '.join(KINDS)}")
         vocab: dict[str, int] = hf.get_vocab(with_added_tokens=True)
-        self.tokens = [f"<{i}>" for i in range(max(vocab.values(), default=-1) + 1)]
+        size = max(vocab.values(), default=-1) + 1
+        if size > MOST_HOLES + len(vocab):
+            raise ValueError(f"it has a token {size - 1}, and {len(vocab)} tokens in all")
+        self.tokens = [f"<{i}>" for i in range(size)]
         for token, token_id in vocab.items():
             self.tokens[token_id] = token
         if len(self.tokens) < 2:
