@@ -17,7 +17,7 @@ from rondel.cells.base import LayerParameters
 from rondel.engine.sentence_vae_engine import encoder_config
 from rondel.engine.stack_config import StackConfig
 from rondel.inspection import trace as tracing
-from rondel.inspection.ablation import clamped, surprisals
+from rondel.inspection.ablation import clamp_unit, surprisals
 from rondel.inspection.stack_tracks import BLOCK, STATES
 from rondel.inspection.trace import Unit, trace, track_names
 from rondel.text.tokenizers import Tokenizer, tokenizers, train_tokenizer
@@ -113,7 +113,7 @@ def test_a_clamped_unit_is_one_whose_state_is_overwritten(
         outputs = stepped(StackConfig.of(config), weights, ids, clamp=(unit, 0.25))["hidden"][:, -1]
         logits = (outputs @ head.T + weights["head.bias"]).astype(np.float64)[:-1]
         expected = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), ids[1:]]
-        found = surprisals(config, clamped(config, weights, unit, 0.25), ids)
+        found = surprisals(config, clamp_unit(config, weights, unit, 0.25), ids)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 

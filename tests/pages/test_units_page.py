@@ -72,7 +72,7 @@ def is_warm(page: Page, n: int) -> bool:
     return red > blue
 
 
-def test_it_opens_on_the_strongest_find_and_colours_the_text(
+def test_it_opens_with_the_strongest_find_and_colours_the_text(
     open_units: Callable[..., Page],
 ) -> None:
     page = open_units()
@@ -84,7 +84,7 @@ def test_it_opens_on_the_strongest_find_and_colours_the_text(
     assert "3 finds" in page.inner_text("#about")
 
 
-def test_another_unit_colours_otherwise_and_what_is_scrolled_to_is_coloured_too(
+def test_another_unit_recolours_the_text_including_what_is_scrolled_to(
     open_units: Callable[..., Page],
 ) -> None:
     page, trace = open_units(), trace_of(TEXT)
@@ -116,7 +116,9 @@ def test_finds_are_sorted_filtered_and_picked(open_units: Callable[..., Page]) -
     assert page.input_value("#track") == "1"
 
 
-def test_pointing_tells_the_value_and_what_comes_next(open_units: Callable[..., Page]) -> None:
+def test_pointing_shows_the_value_and_the_likeliest_next_tokens(
+    open_units: Callable[..., Page],
+) -> None:
     page = open_units()
     place = TEXT.index("quite")
     page.hover(f"[data-n='{place}']")
@@ -126,7 +128,7 @@ def test_pointing_tells_the_value_and_what_comes_next(open_units: Callable[..., 
     assert "50.0 %" in told
 
 
-def test_a_value_beyond_1_is_told_in_full_and_the_scale_says_how_far_it_goes(
+def test_a_value_beyond_1_is_shown_in_full_and_extends_the_scale(
     open_units: Callable[..., Page],
 ) -> None:
     page = open_units()
@@ -145,7 +147,7 @@ def test_a_value_beyond_1_is_told_in_full_and_the_scale_says_how_far_it_goes(
     assert "unit cell:2:8: ≥ 2.00" in page.inner_text("#here")
 
 
-def test_a_find_that_the_page_has_no_room_for_shows_the_hidden_state(
+def test_a_find_left_out_of_the_page_shows_the_hidden_state(
     open_units: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rondel.inspection.page.MOST_OF_FOUND", 0)

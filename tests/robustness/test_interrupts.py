@@ -68,13 +68,13 @@ def test_an_interrupted_run_saves_and_goes_on(
     step = load(run).progress["step"]
     lines = said.splitlines()
     assert f"{word} at step {step:,}; the latest model is {run}" in lines
-    assert f"to go on:  rondel train --resume {run}" in lines
+    assert f"to resume: rondel train --resume {run}" in lines
 
     # The line that it printed, with a nearer end: one where a row is due, and no validation is.
     end = (step // 40 + 1) * 40 + 10
     done = rondel("train", "--resume", run, "--steps", end)
     assert done.returncode == 0, done.stderr
-    assert f"going on from step {step:,}" in done.stdout.splitlines()
+    assert f"resuming from step {step:,}" in done.stdout.splitlines()
     assert f"finished at step {end:,}; the latest model is {run}" in done.stdout.splitlines()
     assert rondel(*settings, "--out", whole, "--steps", end, "--quiet").returncode == 0
     assert same_weights(run, whole)

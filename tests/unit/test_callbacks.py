@@ -298,7 +298,7 @@ def test_anybodys_callback_listens_to_a_run(tmp_path: Path, coffee_file: Path) -
         ("math", "no callback is called 'math'; there are: "),
         ("metrics", "every run has the callback metrics"),
         ("math:nothing", "cannot be made"),
-        ("builtins:dict", "is no rondel.training.callbacks.Callback"),
+        ("builtins:dict", "is not a rondel.training.callbacks.Callback"),
     ],
 )
 def test_a_callback_that_is_none_is_refused_before_anything_is_read(

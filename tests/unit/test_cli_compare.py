@@ -86,7 +86,7 @@ def test_n_grams_may_be_counted_in_another_text(trained: Path, tmp_path: Path, p
 def test_what_cannot_be_compared_is_said(trained: Path, tmp_path: Path, coffee: str) -> None:
     train(tmp_path / "both", coffee, model="bidirectional", steps=2)
     with pytest.raises(
-        InputError, match="is a bidirectional model, whose figures compare with no other's"
+        InputError, match="is a bidirectional model, whose figures cannot be compared"
     ):
         compared(trained, tmp_path / "both")
     both_flags = rondel("compare", trained, "--on", "-", "--baseline", "x", "--no-baseline")
@@ -94,7 +94,7 @@ def test_what_cannot_be_compared_is_said(trained: Path, tmp_path: Path, coffee: 
     with pytest.raises(InputError, match="scoring needs at least two"):
         rondel("compare", trained, "--on", "-", stdin="x")
     train(tmp_path / "bytes", coffee, level="byte", backend="numpy", steps=2)
-    with pytest.raises(InputError, match="standard input is read once only"):
+    with pytest.raises(InputError, match="standard input can be read only once"):
         compared(trained, tmp_path / "bytes")
     tokenizer = package.load(trained).tokenizer
     with pytest.raises(InputError, match="no text to count n-grams in"):

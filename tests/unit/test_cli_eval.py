@@ -103,7 +103,7 @@ def test_words_are_counted_beside_characters(
     expected = found["nats_per_token"] / np.log(2) * ratio
     assert found["bits_per_character"] == pytest.approx(expected)
     assert "perplexity per word" in rondel("eval", tmp_path / "run", coffee_file).output
-    with pytest.raises(InputError, match="this run kept no test part of its text"):
+    with pytest.raises(InputError, match="this run has no test split"):
         rondel("eval", tmp_path / "run", "--split", "test")
 
 
@@ -135,8 +135,8 @@ def test_a_cache_and_dynamic_evaluation_are_flags(trained: Path, coffee_file: Pa
     ("flags", "message"),
     [
         (("--dynamic", "--cache"), "--dynamic and --cache: one at a time"),
-        (("--cache-window", "50"), "--cache-window goes with --cache"),
-        (("--cache", "--dynamic-rate", "0.1"), "--dynamic-rate goes with --dynamic"),
+        (("--cache-window", "50"), "--cache-window needs --cache"),
+        (("--cache", "--dynamic-rate", "0.1"), "--dynamic-rate needs --dynamic"),
     ],
 )
 def test_flags_that_do_not_go_together(flags: tuple[str, ...], message: str, trained: Path) -> None:

@@ -1,4 +1,4 @@
-"""`rondel inspect`, as one calls it."""
+"""The command `rondel inspect`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from _runs import rondel
 
 import rondel as package
 from rondel.errors import InputError
-from rondel.inspection.trace import find_unit
+from rondel.inspection.trace import unit_by_name
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def text(tmp_path: Path, coffee: str) -> Path:
     return path
 
 
-def test_finds_are_told_as_a_table_and_as_json(trained: Path, text: Path) -> None:
+def test_finds_are_printed_as_a_table_and_as_json(trained: Path, text: Path) -> None:
     finds = json.loads(rondel("inspect", trained, text, "--format", "json").output)
     again = package.load(trained)
     read = again.trace(text.read_text(encoding="utf-8"))
@@ -44,7 +44,7 @@ def test_without_a_text_it_is_the_validation_part(trained: Path, coffee: str) ->
     assert coffee.find(line) > 0
 
 
-def test_features_of_ones_own_are_looked_for(trained: Path, text: Path, tmp_path: Path) -> None:
+def test_the_users_features_are_searched_for(trained: Path, text: Path, tmp_path: Path) -> None:
     plain = text.read_text(encoding="utf-8")
     track = tmp_path / "blank.txt"
     track.write_text("".join("01"[c == " "] for c in plain), encoding="utf-8")
@@ -78,7 +78,7 @@ def test_watching_writes_what_sample_writes(trained: Path, tmp_path: Path) -> No
     assert "A coffee.\n" + watched.replace("↵\n", "\n").rstrip() == sampled.rstrip()
 
 
-def test_watching_without_a_unit_takes_the_most_telling_one(trained: Path, text: Path) -> None:
+def test_watching_without_a_unit_uses_the_strongest_find(trained: Path, text: Path) -> None:
     found = rondel("inspect", trained, text, "--watch", "-n", 20, "--seed", 3)
     told = re.search(r"coloured by unit (\d+:\d+): \S", found.output)
     assert told
@@ -95,20 +95,20 @@ def test_watching_without_a_unit_takes_the_most_telling_one(trained: Path, text:
         ),
         (("--unit", "1:33"), "there is no unit 1:33: this model has 1 layer of 32 units"),
         (("--unit", "1:0"), "there is no unit 1:0: this model has 1 layer of 32 units"),
-        (("--unit", f"1:{'9' * 5000}"), "is no LAYER:UNIT, such as 1:32"),
-        (("--unit", f"{'9' * 5000}:1"), "is no LAYER:UNIT, such as 1:32"),
+        (("--unit", f"1:{'9' * 5000}"), "must be LAYER:UNIT, such as 1:32"),
+        (("--unit", f"{'9' * 5000}:1"), "must be LAYER:UNIT, such as 1:32"),
         (("--unit", f"{'x' * 5000}:1:1"), "there are: hid"),
-        (("--unit", "seven"), "unit 'seven' is no LAYER:UNIT, such as 1:32"),
+        (("--unit", "seven"), "unit 'seven' must be LAYER:UNIT, such as 1:32"),
         (("--unit", "memory:1:1"), "unit memory:1:1: no track is called 'memory'; there are: hid"),
         (("--ablate", "forget:1:1"), "forget:1:1 cannot be clamped: only units that the next"),
-        (("--feature", "oops"), "--feature 'oops' is no NAME=REGEX"),
-        (("--out", "unit.pdf"), "unit.pdf: --out is a page (.html) or a figure (.png, .svg)"),
+        (("--feature", "oops"), "--feature 'oops' must be NAME=REGEX"),
+        (("--out", "unit.pdf"), "unit.pdf: --out must be a page (.html) or a figure (.png, .svg)"),
         (("--out", "unit.png"), "a figure shows units: name some with --unit, or a layer with"),
         (("--out", "unit.png", "--heatmap", "3"), "there is no layer 3: this model has 1"),
         (("--watch", "--unit", "1:1", "--unit", "1:2"), "--watch colours by one unit; name only"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_errors_are_one_line(
     trained: Path, text: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(InputError, match=re.escape(message)) as refused:
@@ -132,13 +132,13 @@ def test_a_text_with_nothing_to_read_is_refused(
 
 
 def test_an_empty_text_is_refused_in_python_too(trained: Path) -> None:
-    with pytest.raises(InputError, match="the text is empty: give it something to read"):
+    with pytest.raises(InputError, match="the text is empty: give a text to read"):
         package.load(trained).trace("")
 
 
-def test_units_are_named_as_they_are_read() -> None:
+def test_unit_names_round_trip() -> None:
     shapes = {"hidden": (2, 200), "cell": (2, 200), "backward.cell": (2, 200)}
     for name in ("2:137", "cell:1:1", "backward.cell:2:200"):
-        assert str(find_unit(name, shapes)) == name
-    unit = find_unit("cell:2:137", shapes)
+        assert str(unit_by_name(name, shapes)) == name
+    unit = unit_by_name("cell:2:137", shapes)
     assert (unit.track, unit.layer, unit.index) == ("cell", 1, 136)

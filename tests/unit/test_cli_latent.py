@@ -112,8 +112,8 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
         (("analogy", A, B, "man " * 15), "has 15 words, and this model reads sentences of up to"),
         (("fill", A), "the text has no gap: mark one with '___'"),
         (("interpolate", A), "give two sentences to go between, or none for two random points"),
-        (("sample", "--prime", "A man"), "is a sentence VAE, which goes on from no prime"),
-        (("sample", "--mode", "gibbs"), "is a sentence VAE, which draws no text again"),
+        (("sample", "--prime", "A man"), "is a sentence VAE, which takes no prime"),
+        (("sample", "--mode", "gibbs"), "is a sentence VAE, which has no mode gibbs"),
         (("eval", __file__, "--cache"), "is a sentence VAE: leave out --dynamic and --cache"),
         (("score", __file__), "this model is a sentence VAE, which has no 'score_many'"),
         (("latent", __file__, "--out", "."), ". is a folder"),
@@ -148,5 +148,5 @@ def test_a_model_without_a_latent_space_is_refused(
     command, *rest = arguments
     with pytest.raises(InputError, match="is a bidirectional model, and this needs a sentence VAE"):
         rondel(command, trained_both, *rest)
-    with pytest.raises(InputError, match="is no sentence VAE: leave out --iw-samples"):
+    with pytest.raises(InputError, match="is not a sentence VAE: leave out --iw-samples"):
         rondel("eval", trained_both, __file__, "--iw-samples", 2)

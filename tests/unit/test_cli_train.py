@@ -95,7 +95,7 @@ def test_a_run_says_plainly_what_it_does(coffee_file: Path, tmp_path: Path) -> N
     )
     assert lines[-3:] == [
         f"finished at step 20; the latest model is {out}",
-        f"the best of those measured is {out / 'best'}, of step 20",
+        f"the best by validation is {out / 'best'}, of step 20",
         f"to sample: rondel sample {out / 'best'}",
     ]
 
@@ -160,7 +160,7 @@ def test_a_run_is_gone_on_with_to_the_same_bits(coffee_file: Path, tmp_path: Pat
     rondel("train", coffee_file, "--out", whole, *flags, "--eval-every", 10, "--quiet")
     rondel("train", coffee_file, "--out", halves, *flags, "--steps", 10, "--eval-every", 10)
     done = rondel("train", "--resume", halves, "--steps", 20)
-    assert "going on from step 10" in done.output
+    assert "resuming from step 10" in done.output
     assert_same_weights(artifact.load(whole), artifact.load(halves))
     rows = map(json.loads, (halves / "metrics.jsonl").read_text().splitlines())
     assert [row["step"] for row in rows] == [10, 20]

@@ -219,7 +219,7 @@ def test_eval_reports_what_int8_costs(trained: Path, coffee_file: Path):
     assert rounded["precision_costs_nats_per_token"] == pytest.approx(cost)
     assert 0 < abs(cost) < 0.01
     shown = run("eval", trained, coffee_file, "--precision", "int8").stdout.splitlines()[-1]
-    assert shown.split(maxsplit=1) == [f"{cost:+.5f}", "nats per character beside fp32"]
+    assert shown.split(maxsplit=1) == [f"{cost:+.5f}", "nats per character compared with fp32"]
     refused = run("eval", trained, coffee_file, "--precision", "int8", "--dynamic")
     assert refused.exit_code == 2
 

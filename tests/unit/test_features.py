@@ -9,7 +9,7 @@ import pytest
 from _settings import text_config
 
 from rondel.errors import InputError
-from rondel.inspection.features import features_of, names
+from rondel.inspection.features import built_in_names, features_of
 from rondel.text.tokenizers import train_tokenizer
 
 MARKED = {
@@ -39,7 +39,7 @@ def tracks_of(text: str, **own: object) -> dict[str, np.ndarray]:
 
 
 def test_every_feature_is_marked_here() -> None:
-    assert set(names()) == set(MARKED) | set(COUNTED)
+    assert set(built_in_names()) == set(MARKED) | set(COUNTED)
 
 
 @pytest.mark.parametrize("name", MARKED)
@@ -80,7 +80,7 @@ def test_words_take_the_features_of_their_characters() -> None:
     assert found["position in line"][2] == len("We met Ann")
 
 
-def test_features_of_ones_own() -> None:
+def test_the_users_features() -> None:
     own = np.array([True, False, False, True])
     found = tracks_of("abba", patterns={"bs": "b+"}, tracks={"ends": own})
     assert found["bs"].tolist() == [0, 1, 1, 0]
@@ -90,14 +90,14 @@ def test_features_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ({"patterns": {"bad": "("}}, "feature bad: '(' is no regular expression (missing )"),
-        ({"patterns": {"vowel": "a"}}, "there is a feature 'vowel' already; name yours otherwise"),
+        ({"patterns": {"bad": "("}}, "feature bad: '(' is not a regular expression (missing )"),
+        ({"patterns": {"vowel": "a"}}, "there is a feature 'vowel' already; choose another name"),
         (
             {"tracks": {"mine": np.array([True])}},
-            "track mine has 1 marks for 4 characters; give it one 0 or 1 for each",
+            "track mine has 1 marks for 4 characters; give one 0 or 1 for each",
         ),
     ],
 )
-def test_bad_ones_are_refused(own: dict[str, object], message: str) -> None:
+def test_invalid_features_are_refused(own: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         tracks_of("abba", **own)

@@ -1,4 +1,4 @@
-"""Finding what was planted, and nothing in a model that learnt nothing."""
+"""Units are found for planted features, and none in an untrained model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from _settings import text_config
 import rondel
 from rondel import Model
 from rondel.errors import InputError
-from rondel.inspection.control import controls_of, shuffled
+from rondel.inspection.control import control_count, shuffle_weights
 from rondel.inspection.features import Feature, features_of
 from rondel.inspection.finding import Find, find
 from rondel.inspection.trace import Trace, trace
@@ -22,9 +22,9 @@ from rondel.text.tokenizers import train_tokenizer
 
 
 def planted(length: int, seed: int) -> str:
-    """Noise in lines of about as many characters, with quotes, in which blanks are underlines.
+    """Random lines of similar length with quotes, in which underlines replace spaces.
 
-    Nothing but an underline or a blank shows whether a character is quoted, and both are few.
+    Only an occasional underline or space shows whether a character is quoted.
     """
     rng = np.random.default_rng(seed)
     text, inside, left, column, width = [], False, 20, 0, 10
@@ -67,12 +67,12 @@ def best(finds: list[Find], feature: str, measure: str) -> Find:
 
 
 def auc(values: np.ndarray, holds: np.ndarray) -> float:
-    """Of all pairs of one where it holds and one where it does not, how many are in order."""
+    """The share of pairs (a value where it holds, one where it does not) in the right order."""
     pairs = np.sign(values[holds][:, None] - values[~holds][None])
     return float((pairs.mean() + 1) / 2)
 
 
-def test_units_for_quotes_and_for_the_place_in_a_line_are_found(finds: list[Find]) -> None:
+def test_units_for_quotes_and_line_position_are_found(finds: list[Find]) -> None:
     quotes, line = best(finds, "quotes", "auc"), best(finds, "position in line", "r")
     assert 2 * abs(quotes.value - 0.5) > 0.9  # an AUC of more than 0.95, or less than 0.05
     assert 2 * abs(quotes.confirmed_value - 0.5) > 0.9
@@ -82,7 +82,7 @@ def test_units_for_quotes_and_for_the_place_in_a_line_are_found(finds: list[Find
     assert line.p_value <= 0.05
 
 
-def test_its_figures_are_what_they_are_called(read: Trace, finds: list[Find]) -> None:
+def test_values_agree_with_auc_and_pearsons_r(read: Trace, finds: list[Find]) -> None:
     features = {f.name: f.values for f in features_of(read.text, read.spans)}
     half = len(read) // 2
     quotes, line = best(finds, "quotes", "auc"), best(finds, "position in line", "r")
@@ -113,19 +113,19 @@ def test_clamping_the_unit_for_quotes_costs_more_than_another(
 
 
 @pytest.mark.parametrize(("cell", "seed"), [("gru", 0), ("lstm", 1), ("rnn", 2)])
-def test_nothing_is_found_in_a_model_that_learnt_nothing(cell: str, seed: int) -> None:
+def test_an_untrained_model_has_no_finds(cell: str, seed: int) -> None:
     text = planted(6000, 2)
     tokenizer = train_tokenizer(text, text_config())
     config, weights = random_model(cell, layers=2, hidden=24, vocab=tokenizer.vocab_size, seed=seed)
     read = trace(config, weights, tokenizer, text)
     controls = [
-        trace(config, shuffled(config, weights, 10 + n), tokenizer, text)
-        for n in range(controls_of(config))
+        trace(config, shuffle_weights(config, weights, 10 + n), tokenizer, text)
+        for n in range(control_count(config))
     ]
     assert find(read, features_of(text, read.spans), controls) == []
 
 
-def test_chance_alone_is_no_find_and_a_sine_is_told_from_a_line(read: Trace) -> None:
+def test_chance_gives_no_find_and_a_sine_is_told_from_a_line(read: Trace) -> None:
     """Units made up: one a slow random walk, one a wave of 9 tokens, one that counts."""
     rng = np.random.default_rng(0)
     place = next(f for f in features_of(read.text, read.spans) if f.name == "position in line")
@@ -141,7 +141,7 @@ def test_chance_alone_is_no_find_and_a_sine_is_told_from_a_line(read: Trace) -> 
 
 
 def test_a_short_text_is_refused(learnt: Model) -> None:
-    message = "14 tokens are too few to find anything in: give it a text of 200 or more"
+    message = "14 tokens are too few to find units with: give a text of 200 or more"
     with pytest.raises(InputError, match=re.escape(message)):
         learnt.find_units(learnt.trace("abcd abcd abcd"))
 
@@ -150,8 +150,8 @@ def test_finding_is_repeatable(learnt: Model, read: Trace, finds: list[Find]) ->
     assert learnt.find_units(read) == finds
 
 
-def test_the_shuffled_model_has_the_same_numbers_elsewhere(tmp_path: Path, learnt: Model) -> None:
-    mixed = shuffled(learnt.config, learnt.weights, 1)
+def test_shuffling_keeps_each_gates_weights(tmp_path: Path, learnt: Model) -> None:
+    mixed = shuffle_weights(learnt.config, learnt.weights, 1)
     for name, array in learnt.weights.items():
         assert not np.array_equal(mixed[name], array) or array.size < 2
         np.testing.assert_array_equal(np.sort(mixed[name], axis=None), np.sort(array, axis=None))

@@ -53,7 +53,7 @@ def test_an_option_that_goes_with_another_is_refused_alone(
     arguments = ["some-folder"] if command != "corpora" else []
     done = CliRunner().invoke(cli, [command, *arguments, flag, *text_for(option)])
     assert done.exit_code == 2
-    assert f"{flag} goes with --" in done.output.splitlines()[-1]
+    assert f"{flag} needs --" in done.output.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -188,9 +188,9 @@ class Model:
         tracks: Sequence[str] | None = None,
         seed: Natural = 0,
     ) -> list[Find]:
-        """The units of a trace of this model that go with a feature of its text, strongest first.
+        """The units of a trace of this model associated with a feature of its text, strongest first.
 
-        They are held against models that learnt nothing: this one's weights, shuffled. See
+        They are compared with control models with this one's weights shuffled. See
         `rondel.inspection.finding`, and for other `features` than the usual,
         `rondel.inspection.features.features_of`.
         """

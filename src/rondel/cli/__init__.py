@@ -1,4 +1,4 @@
-"""The command line: one file a command, each importing what it needs when it runs."""
+"""The command line: one file per command; heavy imports inside the functions that need them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from rondel import __version__
 from rondel.cli.commands import load_command, summaries
-from rondel.cli.printing import occupy_standard_files, prepare_streams, tell_of_replaced
+from rondel.cli.printing import occupy_standard_files, prepare_streams, report_replaced
 from rondel.errors import RondelError, SlowerWarning
 from rondel.threads import calm_threads
 
@@ -39,14 +39,14 @@ class LazyGroup(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """Make standard output ready before anything is written, a page of help say."""
+        """Prepare the standard streams before anything is printed, such as a help page."""
         prepare_streams(next(iter(args), None))
         context = super().make_context(info_name, args, parent, **extra)
-        context.call_on_close(tell_of_replaced)
+        context.call_on_close(report_replaced)
         return context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order in which they are met."""
+        """The commands, in the order of the help."""
         return list(summaries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -71,7 +71,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; an error on purpose is one line on standard error, and status 1."""
+    """Run the command line; a `RondelError` is one line on standard error, and status 1."""
     calm_threads()
     occupy_standard_files()
     warnings.showwarning = _show_warning
@@ -84,7 +84,7 @@ def main() -> NoReturn:
         remedy = REMEDIES.get(error.errno or 0, "")
         _fail(f"{where}{error.strerror or error}{remedy}")
     except (MemoryError, RuntimeError) as error:
-        # PyTorch has no class for memory that a CPU cannot give: it is a RuntimeError that says so.
+        # PyTorch raises a plain RuntimeError if the CPU is out of memory.
         if not (isinstance(error, MemoryError) or MEMORY.search(str(error))):
             raise
         _fail("out of memory; lower --hidden-size, --num-layers, --batch-size or --seq-length")
@@ -99,7 +99,7 @@ def _show_warning(
     file: object = None,
     line: str | None = None,
 ) -> None:
-    """Show a warning; one of rondel's without the line of source that it comes from."""
+    """Print a warning; a `SlowerWarning` without its source line."""
     text = warnings.formatwarning(message, category, filename, lineno, line)
     if issubclass(category, SlowerWarning):
         text = f"rondel: {message}\n"

@@ -1,4 +1,4 @@
-"""`rondel analogy`: write what is to one sentence as another is to a third."""
+"""`rondel analogy`: write the sentence that completes an analogy, with a sentence VAE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import click
 
 from rondel.cli.options import SectionedCommand, refuse_without_effect
 from rondel.cli.printing import printable
-from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, writing_options
+from rondel.cli.sentence_vae_options import (
+    given_flags,
+    load_sentence_vae,
+    report_unknowns_in,
+    writing_options,
+)
 
 
 @click.command(cls=SectionedCommand)
@@ -19,8 +24,8 @@ from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, w
 @click.argument("c")
 @writing_options
 def command(model: Path, a: str, b: str, c: str, **settings: Any) -> None:
-    """Write what is to sentence C as sentence B is to sentence A: that at z(B) - z(A) + z(C)."""
+    """Write the sentence that relates to C as B relates to A: that at z(B) - z(A) + z(C)."""
     refuse_without_effect(settings["mode"])
-    vae = open_sentence_vae(model)
-    tell_of_unknowns_in(vae, a, b, c)
-    click.echo(printable(vae.analogy(a, b, c, **told(settings))))
+    vae = load_sentence_vae(model)
+    report_unknowns_in(vae, a, b, c)
+    click.echo(printable(vae.analogy(a, b, c, **given_flags(settings))))

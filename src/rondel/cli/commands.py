@@ -1,9 +1,9 @@
-"""Which commands there are: the files of this package that say so, and those of other packages.
+"""List and load the commands: files of this package, and entry points of other packages.
 
-The first line of a command's file names it and says what it does, so that `rondel --help` can list
-it without importing it::
+The first line of a command's file has its name and summary, so that `rondel --help` can list it
+without importing it::
 
-    \"""`rondel score`: say how likely a model finds each part of a text.\"""
+    \"""`rondel score`: print the surprisal of each part of a text.\"""
 
 Another package adds a command by an entry point in the group `rondel.commands`.
 """
@@ -19,7 +19,7 @@ import click
 from rondel.plugins import entry_points_of
 
 FIRST_LINE = re.compile(r'"""`rondel ([a-z-]+)`: (.)(.*)"""$')
-# In the order in which a newcomer meets them; one that is not here comes after them.
+# The order of the help; other commands come after these.
 ORDER = (
     *("train", "prepare", "sample", "reconstruct", "interpolate", "analogy", "latent"),
     *("eval", "compare", "score", "rescore", "fill", "serve", "inspect", "vectors", "show"),
@@ -28,7 +28,7 @@ GROUP = "rondel.commands"
 
 
 def summaries() -> dict[str, str]:
-    """What each command does, by its name, in the order in which they are listed."""
+    """The commands' summaries by name, in the order of the help."""
     found = {}
     for file in sorted(Path(__file__).parent.glob("*.py")):
         with file.open(encoding="utf-8") as lines:
@@ -48,7 +48,7 @@ def _place(name: str) -> int:
 
 
 def load_command(name: str) -> click.Command | None:
-    """Import one command; None if there is none of that name."""
+    """Import one command; None if there is none with that name."""
     if (Path(__file__).parent / f"{name}.py").is_file():
         return getattr(importlib.import_module(f"rondel.cli.{name}"), "command", None)
     for entry in entry_points_of(GROUP):

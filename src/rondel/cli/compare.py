@@ -1,4 +1,4 @@
-"""`rondel compare`: compare models on one text, and with n-grams."""
+"""`rondel compare`: compare models on one text, with n-gram models as baselines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """A model's figures, and those of the n-gram models it is held against, by their order."""
+    """A model's evaluation, and those of the n-gram models compared with it, by order."""
 
     folder: Path
     level: str
@@ -37,9 +37,9 @@ class Row(NamedTuple):
     "baseline_texts",
     multiple=True,
     metavar="TEXT",
-    help="Count the n-grams in this text, not in what each run kept of its own.",
+    help="Count the n-grams in this text instead of each run's training text.",
 )
-@click.option("--no-baseline", is_flag=True, help="Compare with no n-gram models.")
+@click.option("--no-baseline", is_flag=True, help="Skip the n-gram models.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the texts.")
 @click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
 def command(
@@ -50,18 +50,18 @@ def command(
     encoding: str,
     as_json: bool,
 ) -> None:
-    """Say how well each of the MODELS predicts the same text, in one table.
+    """Evaluate the MODELS on the same text, in one table.
 
-    Models whose tokens differ compare by bits per character and by perplexity per word, if they
-    know all words of the text. Beside each stands the best of the n-gram models of orders 1 to 6
-    (interpolated Kneser-Ney) of the same tokens, counted in the training part of the run's own
-    text: what a neural model has to beat.
+    Compare models with different tokens by bits per character and by perplexity per word, if they
+    know all words of the text. Each row also has the best of the n-gram models of orders 1 to 6
+    (interpolated Kneser-Ney) with the same tokens, counted in the run's training text, as a
+    baseline.
     """
-    from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.compile_notice import announce_compiling
 
     if baseline_texts and no_baseline:
         raise click.UsageError("--baseline and --no-baseline: one at a time")
-    tell_of_compiling()
+    announce_compiling()
     read = _Reader(encoding)
     rows = [_row(folder, texts, baseline_texts, read, no_baseline) for folder in models]
     if as_json:
@@ -78,7 +78,7 @@ def _row(
     no_baseline: bool,
 ) -> Row:
     from rondel.api.load import load
-    from rondel.cli.waiting import Waiting
+    from rondel.cli.progress_bar import ProgressBar
     from rondel.evaluation.baseline import evaluate_ngrams
     from rondel.kinds import kind_of
 
@@ -86,11 +86,11 @@ def _row(
     kind = kind_of(model.config)
     if not kind.is_causal:
         raise InputError(
-            f"{folder} is a {kind.noun}, whose figures compare with no other's; leave it out"
+            f"{folder} is a {kind.noun}, whose figures cannot be compared with others; leave it out"
         )
     text = read(model, texts)
     ids = model.tokenizer.encode(text)
-    with Waiting() as waiting:
+    with ProgressBar() as waiting:
         figures = model.evaluate(text, waiting)
     baseline: dict[int, Evaluation] = {}
     if not no_baseline:
@@ -108,13 +108,13 @@ def _training_ids(
     if store is None:
         raise InputError(
             f"{folder} was moved away from the text of its run; name a text to count n-grams in "
-            "with --baseline, or do without (--no-baseline)"
+            "with --baseline, or skip them with --no-baseline"
         )
     return store.tokens("train")
 
 
 class _Reader:
-    """Reads texts for models, each once, since standard input is there but once."""
+    """Reads texts for models, each once, since standard input can be read only once."""
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
@@ -128,7 +128,7 @@ class _Reader:
         if (texts, as_bytes) not in self._known:
             if STDIN in texts and self._stdin_is_read:
                 raise InputError(
-                    "standard input is read once only, for bytes or for text; give a file instead"
+                    "standard input can be read only once, as bytes or as text; give a file instead"
                 )
             self._stdin_is_read |= STDIN in texts
             text = read_text(texts, self._encoding, as_bytes=as_bytes)
@@ -149,7 +149,7 @@ def _print(rows: list[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    # Wide enough wherever there is no terminal to say how wide it is.
+    # Wide enough if there is no terminal.
     console = Console(width=None if Console().is_terminal else 160)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("model", overflow="fold")

@@ -1,4 +1,4 @@
-"""`rondel corpora`: list the texts that rondel knows by name."""
+"""`rondel corpora`: list the corpora that can be trained on by name."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--fetch", "to_fetch", metavar="NAME", help="Download one, if it is not here.")
-@click.option("--print", "to_print", metavar="NAME", help="Write a corpus' text, in UTF-8.")
+@click.option("--fetch", "to_fetch", metavar="NAME", help="Download one, if not yet done.")
+@click.option("--print", "to_print", metavar="NAME", help="Print a corpus' text, in UTF-8.")
 @click.option(
     "--size",
     cls=DependentOption,
     goes_with=("to_print",),
     type=int,
-    help="With --print: only so many characters.",
+    help="With --print: print only so many characters.",
 )
 @click.option(
     "--seed",
     cls=DependentOption,
     goes_with=("to_print",),
     type=int,
-    help="With --print, where it is drawn at random: another text.",
+    help="With --print: seed of a randomly generated corpus.",
 )
 @click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
 def command(
     to_fetch: str | None, to_print: str | None, size: int | None, seed: int | None, as_json: bool
 ) -> None:
-    """List the texts to train on that rondel knows by name.
+    """List the corpora that can be trained on by name.
 
-    Some are always here; the others are downloaded when they are first used, checked, and kept in
-    the folder that the environment variable RONDEL_CACHE names, or your cache folder. Where there
-    is no way out to the network, RONDEL_CORPORA_MIRROR may name an http address that has them.
+    Some are built in; the others are downloaded on first use, verified, and kept in the folder that
+    the environment variable RONDEL_CACHE names, or your cache folder. Without access to their
+    servers, set RONDEL_CORPORA_MIRROR to the http address of a mirror.
     """
     from rondel.text.corpora import corpora
 
@@ -50,7 +50,7 @@ def command(
         click.echo(f"{to_fetch} is here")
     elif to_print is not None:
         text = corpora[to_print].text(size, 1 if seed is None else seed)
-        # As bytes, so that neither the terminal's encoding nor its line ends change it.
+        # As bytes, so that the terminal's encoding and line ends do not change it.
         click.echo(text.encode("utf-8"), nl=False)
     elif as_json:
         click.echo(json.dumps([_facts(corpus) for corpus in corpora.values()], indent=2))

@@ -25,26 +25,26 @@ FIGURES = ("log_probability", "pseudo_log_likelihood")
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("text")
-@click.option("--gap", default=GAP, show_default=True, help="What marks a gap in TEXT.")
-@click.option("--length", type=int, help="Tokens of a gap, if known.  [default: searched]")
+@click.option("--gap", default=GAP, show_default=True, help="The mark of a gap in TEXT.")
+@click.option("--length", type=int, help="Tokens in a gap, if known.  [default: searched]")
 @click.option(
     "--max-length",
     type=int,
-    help="Most tokens of a gap whose length is searched.  "
+    help="Most tokens in a gap whose length is searched.  "
     f"[default: {MOST_WORDS} words, {LONGEST} of other tokens]",
 )
-@click.option("--best", default=5, show_default=True, help="How many to give, best first.")
-@click.option("--width", default=16, show_default=True, help="Fillings of a gap kept at a time.")
+@click.option("--best", default=5, show_default=True, help="How many texts to print, best first.")
+@click.option("--width", default=16, show_default=True, help="Beam width: fillings kept per gap.")
 @click.option("--sweeps", default=4, show_default=True, help="Times each filling is refined.")
-@click.option("--seed", default=1, show_default=True, help="Of the draws in the sweeps.")
-@click.option("--encoding", default="utf-8", show_default=True, help="Of standard input.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the sampling in the sweeps.")
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of standard input.")
 @click.option(
     "--format",
     "how",
     type=click.Choice(FORMATS),
     default="tsv",
     show_default=True,
-    help="How the table is written.",
+    help="Format of the table.",
 )
 def command(
     model: Path,
@@ -62,30 +62,30 @@ def command(
     """Fill the gaps of TEXT with the bidirectional model or sentence VAE in the folder MODEL.
 
     TEXT is the text itself, or - for standard input. The table has the best texts first, by the
-    log-probability of what was filled in and of what follows it, each token given what is before
-    it; a single gap of --length 1, by the filling's log-probability given both sides. Around
-    the gaps TEXT stays as it is, known to the model or not. With a sentence VAE, TEXT is one
-    sentence, and the order that of a bound on the log-probability of the whole.
+    log-probability of the fillings and of all that follows, each token given those before it; for a
+    single gap of --length 1, by the filling's log-probability given both sides. TEXT outside the
+    gaps is kept, even if unknown to the model. With a sentence VAE, TEXT is one sentence, ranked by
+    a bound on the log-probability of the whole sentence.
 
     \b
       rondel fill runs/book "To be, or ___ to be"
     """
     from rondel.api.load import load
-    from rondel.cli.compiling import tell_of_compiling
-    from rondel.cli.describing import tell_of_unknowns
-    from rondel.cli.waiting import Waiting
+    from rondel.cli.compile_notice import announce_compiling
+    from rondel.cli.progress_bar import ProgressBar
+    from rondel.cli.unknown_tokens import report_unknowns
     from rondel.generation.search.filling import FillSettings
     from rondel.generation.search.gaps import unknowns_around
     from rondel.text.reading import read_text
 
     settings = FillSettings(gap, length, max_length, best, width, sweeps, seed)
-    tell_of_compiling()
-    # Another kind says what it lacks.
+    announce_compiling()
+    # Other kinds refuse by name.
     filler = cast("BidirectionalModel | SentenceVAE", load(model))
     if text == "-":
         text = read_text(["-"], encoding, as_bytes=filler.tokenizer.reads_bytes)
-    tell_of_unknowns(unknowns_around(filler.tokenizer, text, gap))
-    with Waiting() as waiting:
+    report_unknowns(unknowns_around(filler.tokenizer, text, gap))
+    with ProgressBar() as waiting:
         filled = filler.fill(text, waiting, **vars(settings))
     write_table(_columns(filled), how)
 

@@ -1,4 +1,4 @@
-"""`rondel interpolate`: walk between sentences in the space of a sentence VAE."""
+"""`rondel interpolate`: interpolate between sentences in a sentence VAE's latent space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import click
 
 from rondel.cli.options import SectionedCommand, refuse_without_effect
 from rondel.cli.printing import printable
-from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, writing_options
+from rondel.cli.sentence_vae_options import (
+    given_flags,
+    load_sentence_vae,
+    report_unknowns_in,
+    writing_options,
+)
 
 
 @click.command(cls=SectionedCommand)
@@ -18,10 +23,14 @@ from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, w
 @click.argument("a", required=False)
 @click.argument("b", required=False)
 @click.option(
-    "--steps", type=click.IntRange(min=2), default=8, show_default=True, help="Both ends included."
+    "--steps",
+    type=click.IntRange(min=2),
+    default=8,
+    show_default=True,
+    help="Sentences, ends included.",
 )
-@click.option("--spherical", is_flag=True, help="Along an arc around the middle, not a line.")
-@click.option("--json", "as_json", is_flag=True, help="The steps as one JSON list.")
+@click.option("--spherical", is_flag=True, help="Interpolate along an arc around the origin.")
+@click.option("--json", "as_json", is_flag=True, help="Print the steps as one JSON list.")
 @writing_options
 def command(
     model: Path,
@@ -32,21 +41,21 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Walk from sentence A to sentence B in the latent space of the sentence VAE in MODEL.
+    """Interpolate from sentence A to sentence B in the latent space of the sentence VAE in MODEL.
 
-    Without sentences, from one random point to another. Each line has how far along it is and the
-    sentence there; one that is the same as that before it is marked with =.
+    Without sentences, interpolates between two random points. Each line has its position from 0 to
+    1 and the sentence there; = marks a sentence equal to the previous one.
 
     \b
       rondel interpolate runs/vae "a dog on a beach" "two men at a table" --steps 8
     """
     refuse_without_effect(settings["mode"])
-    vae = open_sentence_vae(model)
-    tell_of_unknowns_in(vae, *(end for end in (a, b) if end is not None))
-    walked = vae.interpolate(a, b, steps=steps, spherical=spherical, **told(settings))
+    vae = load_sentence_vae(model)
+    report_unknowns_in(vae, *(end for end in (a, b) if end is not None))
+    path = vae.interpolate(a, b, steps=steps, spherical=spherical, **given_flags(settings))
     if as_json:
-        click.echo(json.dumps([step._asdict() for step in walked]))
+        click.echo(json.dumps([step._asdict() for step in path]))
         return
-    for step in walked:
+    for step in path:
         click.secho(f"{step.share:.2f} {'=' if step.again else ' '} ", dim=True, nl=False)
         click.secho(printable(step.text), dim=step.again)

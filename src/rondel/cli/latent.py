@@ -1,4 +1,4 @@
-"""`rondel latent`: draw the space of a sentence VAE as a page to explore."""
+"""`rondel latent`: draw the latent space of a sentence VAE as an interactive page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rondel.cli.sentences import open_sentence_vae, readable
+from rondel.cli.sentence_vae_options import load_sentence_vae, readable_lines
 from rondel.errors import InputError
 from rondel.generation.landscape import PROJECTIONS
 
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     type=click.IntRange(min=3),
     default=5000,
     show_default=True,
-    help="Sentences shown: of more, so many at random.",
+    help="Most sentences to show; of more, a random subset.",
 )
 @click.option(
     "--landmarks",
     type=click.IntRange(2, 100),
     default=24,
     show_default=True,
-    help="Sentences with a decoded path from each to each.",
+    help="Sentences with decoded paths between each pair.",
 )
 @click.option(
-    "--steps", type=click.IntRange(2, 50), default=8, show_default=True, help="Of a path."
+    "--steps", type=click.IntRange(2, 50), default=8, show_default=True, help="Steps of a path."
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=1,
     show_default=True,
-    help="Of the choice of sentences and landmarks.",
+    help="Seed for the choice of sentences and landmarks.",
 )
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of TEXT.")
 def command(
@@ -64,21 +64,21 @@ def command(
 ) -> None:
     """Draw the sentences of TEXT, one a line, in the latent space of the sentence VAE in MODEL.
 
-    The page is one file that needs no network: point at a sentence to read it, search, click two
-    to see the path between them. Paths are written beforehand, between the landmarks.
+    The page is one file that works offline: point at a sentence to read it, search, click two to
+    see the path between them. Paths are decoded in advance, between the landmarks.
     """
-    from rondel.cli.waiting import Waiting
+    from rondel.cli.progress_bar import ProgressBar
     from rondel.files import write_atomically
     from rondel.pages import fill_page
     from rondel.text.reading import read_text
 
     if out.is_dir() or not out.parent.is_dir():
-        what = "is a folder" if out.is_dir() else "lies in a folder that is not there"
+        what = "is a folder" if out.is_dir() else "is in a folder that does not exist"
         raise InputError(f"{out} {what}; name a file that can be written, such as latent.html")
-    vae = open_sentence_vae(model)
+    vae = load_sentence_vae(model)
     lines = read_text(text, encoding, as_bytes=vae.tokenizer.reads_bytes).splitlines()
-    sentences = _chosen(vae, lines, most, seed)
-    with Waiting() as waiting:
+    sentences = _choose_sentences(vae, lines, most, seed)
+    with ProgressBar() as waiting:
         facts = vae.landscape(
             sentences,
             projection=projection,
@@ -88,18 +88,18 @@ def command(
             watch=waiting,
         )
     place = model.resolve()
-    # The best model of a run lies in a folder inside the run's.
+    # A run's best model is in the subfolder best.
     name = f"{place.parent.name}/{place.name}" if place.name == "best" else place.name
     facts |= {"model": name, "source": ", ".join(Path(t).name for t in text)}
     write_atomically(out, fill_page("latent.html", facts).encode("utf-8"))
     click.echo(f"{len(sentences):,} sentences in {out}; open it in a browser")
 
 
-def _chosen(vae: SentenceVAE, lines: list[str], most: int, seed: int) -> list[str]:
-    """Different sentences that the model can read, in their order, and no more than `most`."""
+def _choose_sentences(vae: SentenceVAE, lines: list[str], most: int, seed: int) -> list[str]:
+    """At most `most` distinct sentences that the model can read, in order."""
     import numpy as np
 
-    sentences = readable(vae, dict.fromkeys(line.strip() for line in lines if line.strip()))
+    sentences = readable_lines(vae, dict.fromkeys(line.strip() for line in lines if line.strip()))
     if len(sentences) <= most:
         return sentences
     chosen = np.sort(np.random.default_rng(seed).choice(len(sentences), most, replace=False))

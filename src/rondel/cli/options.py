@@ -1,4 +1,4 @@
-"""Flags made from what declares them: settings of a run, parameters of the sampling rules."""
+"""Make command-line flags from a run's settings and the sampling rules' parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SectionedOption(click.Option):
-    """An option that `rondel COMMAND --help` lists under a heading."""
+    """An option that the command's help lists under a heading."""
 
     def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -26,9 +26,9 @@ class SectionedOption(click.Option):
 
 
 class DependentOption(click.Option):
-    """An option without effect unless another is given, and refused then.
+    """An option that is refused unless another, without which it has no effect, is given.
 
-    `goes_with` has the names of the parameters of which one has to be given.
+    `goes_with` names the parameters of which one must be given.
     """
 
     def __init__(self, *args: Any, goes_with: tuple[str, ...], **kwargs: Any) -> None:
@@ -38,11 +38,11 @@ class DependentOption(click.Option):
     def handle_parse_result(
         self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
     ) -> tuple[Any, list[str]]:
-        """Raise `click.UsageError` if it stands on the command line alone."""
+        """Raise `click.UsageError` if the option is given without the others."""
         if self.name in opts and not any(name in opts for name in self.goes_with):
             flags = {option.name: option.opts[-1] for option in ctx.command.params}
             others = " or ".join(flags[name] for name in self.goes_with)
-            raise click.UsageError(f"{self.opts[-1]} goes with {others}")
+            raise click.UsageError(f"{self.opts[-1]} needs {others}")
         return super().handle_parse_result(ctx, opts, args)
 
 
@@ -50,7 +50,7 @@ class SectionedCommand(click.Command):
     """A command whose help groups its options by section."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, those without a section first."""
+        """List the options by section, those without a section first."""
         sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -63,10 +63,9 @@ class SectionedCommand(click.Command):
 
 
 def setting_options(command: F) -> F:
-    """Give a command a flag for every setting of a run.
+    """Add a flag for every setting of a run.
 
-    A flag that is not given is `None`, whatever the setting's default, so that a settings file can
-    stand between the two.
+    A flag that is not given is `None`, so that a settings file can override the setting's default.
     """
     return _with_flags(command, lambda name, section: True)
 
@@ -108,7 +107,7 @@ KIND = "kind_"
 
 
 def kind_options(command: F) -> F:
-    """Give a command the flag of each kind of model that has one: short for `--model`."""
+    """Add the flags that are short for `--model KIND`, of the kinds that have one."""
     for kind in kinds.values():
         if kind.flag_help:
             command = click.option(
@@ -122,7 +121,7 @@ def kind_options(command: F) -> F:
 
 
 def given_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that flags of `setting_options` and `kind_options` give."""
+    """The settings given by the flags of `setting_options` and `kind_options`."""
     given = {name: value for name, value in flags.items() if value is not None}
     settings = {name: value for name, value in given.items() if not name.startswith(KIND)}
     for name in given.keys() - settings.keys():
@@ -133,7 +132,7 @@ def given_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rule_options(command: F) -> F:
-    """Give a command a flag for every parameter of every sampling rule."""
+    """Add a flag for every parameter of every sampling rule."""
     from rondel.generation.sampling.rules import rules
 
     ordered = sorted(rules.values(), key=lambda rule: rule.order, reverse=True)
@@ -152,9 +151,9 @@ def rule_options(command: F) -> F:
 
 
 def refuse_without_effect(mode: str, *others: str) -> None:
-    """Raise `InputError` for a flag of the command line that does nothing in a mode of writing.
+    """Raise `InputError` for a given flag that has no effect in a generation mode.
 
-    `others` are parameters of the command that belong to modes other than this one.
+    `others` are the command's parameters for other modes.
     """
     from rondel.generation.sampling.rules import rules
 
@@ -170,6 +169,6 @@ def refuse_without_effect(mode: str, *others: str) -> None:
 
 
 def is_given(name: str) -> bool:
-    """Whether the flag of a parameter of the command that runs stands on the command line."""
+    """Whether a parameter of the running command was given on the command line."""
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE

@@ -47,7 +47,7 @@ def command(
     from rich.console import Console
 
     from rondel.api.preparing import prepare_corpus
-    from rondel.cli.waiting import watched_reading
+    from rondel.cli.progress_bar import watched_reading
 
     begin = time.perf_counter()
     with watched_reading(quiet) as watch:

@@ -1,8 +1,8 @@
-"""Text on its way out: as bytes to files and pipes, as far as it can be shown to a terminal.
+"""Standard output and error: exact bytes to files and pipes, printable text to terminals.
 
-Files and pipes take UTF-8, whatever the locale, and the bytes that stand in a text as the lone
-surrogates of `surrogateescape` as those bytes: what comes in goes out. A terminal takes its own
-encoding, and is told what that could not hold.
+Files and pipes get UTF-8 in any locale, and lone surrogates of `surrogateescape` as the bytes that
+they stand for, so that text is written as it was read. A terminal gets its own encoding, and a
+message about the characters that it cannot show.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ AS_BYTES, SHOWN = "rondel.as_bytes", "rondel.shown"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LISTED = 8
 LOGS = ("train", "serve")
-"""The commands whose standard output says only how it goes: they do without one."""
+"""The commands whose standard output is only a log: they run without one."""
 
 _replaced: dict[str, None] = {}
 
 
-class Nowhere(io.TextIOBase):
-    """Standard output or error where a process was given none and need have none."""
+class NullStream(io.TextIOBase):
+    """Replaces a missing standard output or error that the command can do without."""
 
     def write(self, text: str) -> int:
-        """Drop it."""
+        """Discard the text."""
         return len(text)
 
 
 class ClosedOutput(io.TextIOBase):
-    """Standard output where a process was given none: writing to it is an error."""
+    """Replaces a missing standard output: writing to it is an error."""
 
     def write(self, text: str) -> int:
         """Raise `OSError`."""
@@ -43,12 +43,12 @@ class ClosedOutput(io.TextIOBase):
 
 
 def prepare_streams(command: str | None) -> None:
-    """Make standard output and error take any text; `command` is the one that is to write."""
+    """Let standard output and error accept any text that `command` writes."""
     _replaced.clear()
     if sys.stdout is None:
-        sys.stdout = Nowhere() if command in LOGS else ClosedOutput()
+        sys.stdout = NullStream() if command in LOGS else ClosedOutput()
     if sys.stderr is None:
-        sys.stderr = Nowhere()
+        sys.stderr = NullStream()
     for stream, errors in ((sys.stdout, SHOWN), (sys.stderr, "replace")):
         if not isinstance(stream, io.TextIOWrapper):
             continue
@@ -59,31 +59,31 @@ def prepare_streams(command: str | None) -> None:
 
 
 def occupy_standard_files() -> None:
-    """Put /dev/null in the place of standard files that are closed.
+    """Open /dev/null as each closed standard file.
 
-    Or a file opened later would stand there, a model's say, and messages be written into it.
+    Otherwise a file opened later, such as a model's, would get its number and receive messages.
     """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
 
 
-def tell_of_replaced() -> None:
-    """Say on standard error what a terminal was not given, if there is anything."""
+def report_replaced() -> None:
+    """Print on standard error which characters a terminal could not show, if any."""
     if not _replaced:
         return
     listed = " ".join(map(_name, list(_replaced)[:LISTED]))
     listed += " …" if len(_replaced) > LISTED else ""
     click.echo(
-        f"rondel: this terminal takes {sys.stdout.encoding} and cannot show {listed}; other signs "
-        "stand there; a file or a pipe is given the text as it is",
+        f"rondel: this terminal's encoding is {sys.stdout.encoding} and cannot show {listed}; "
+        "they were replaced; output to a file or a pipe is exact",
         err=True,
     )
     _replaced.clear()
 
 
 def printable(text: str) -> str:
-    """Text that is fit for a terminal, if it goes to one: control characters are replaced."""
+    """Replace control characters, if standard output is a terminal."""
     if text.isascii() and text.isprintable():
         return text
     return CONTROLS.sub(REPLACEMENT, text) if sys.stdout.isatty() else text
@@ -98,7 +98,7 @@ def _name(character: str) -> str:
 
 
 def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
-    """What a text cannot hold as UTF-8: a byte is that byte, another surrogate is replaced."""
+    """Encode an escaped byte as that byte, and replace any other lone surrogate."""
     assert isinstance(error, UnicodeEncodeError)
     parts = [
         bytes([ord(character) - 0xDC00]) if _is_byte(character) else REPLACEMENT.encode()
@@ -108,7 +108,7 @@ def _as_bytes(error: UnicodeError) -> tuple[bytes, int]:
 
 
 def _shown(error: UnicodeError) -> tuple[str, int]:
-    """What a terminal cannot show is replaced, and told at the end."""
+    """Replace what a terminal cannot show, and record it for the message at the end."""
     assert isinstance(error, UnicodeEncodeError)
     characters = error.object[error.start : error.end]
     _replaced.update(dict.fromkeys(characters))

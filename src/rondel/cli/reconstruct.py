@@ -1,4 +1,4 @@
-"""`rondel reconstruct`: read a sentence and write it back, with a sentence VAE."""
+"""`rondel reconstruct`: encode and decode a sentence with a sentence VAE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import click
 
 from rondel.cli.options import SectionedCommand, refuse_without_effect
 from rondel.cli.printing import printable
-from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, writing_options
+from rondel.cli.sentence_vae_options import (
+    given_flags,
+    load_sentence_vae,
+    report_unknowns_in,
+    writing_options,
+)
 
 
 @click.command(cls=SectionedCommand)
@@ -20,13 +25,13 @@ from rondel.cli.sentences import open_sentence_vae, tell_of_unknowns_in, told, w
 )
 @writing_options
 def command(model: Path, sentence: str, count: int, **settings: Any) -> None:
-    """Read SENTENCE with the sentence VAE in the folder MODEL, and write it back.
+    """Encode SENTENCE with the sentence VAE in the folder MODEL, and decode it.
 
-    The first line is written from the mean of what the sentence may mean to the model, q(z|x);
-    those after it, with --count, from points drawn from it.
+    The first line is decoded from the mean of q(z|x); further lines, with --count, from samples of
+    it.
     """
     refuse_without_effect(settings["mode"])
-    vae = open_sentence_vae(model)
-    tell_of_unknowns_in(vae, sentence)
-    for text in vae.reconstruct(sentence, count, **told(settings)):
+    vae = load_sentence_vae(model)
+    report_unknowns_in(vae, sentence)
+    for text in vae.reconstruct(sentence, count, **given_flags(settings)):
         click.echo(printable(text))

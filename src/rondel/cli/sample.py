@@ -16,7 +16,7 @@ from rondel.cli.options import (
     refuse_without_effect,
     rule_options,
 )
-from rondel.cli.samples import FORMATS, print_in_order, write_found, write_list
+from rondel.cli.sample_output import FORMATS, print_texts, write_beam_texts, write_list
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 from rondel.generation.settings import MODES
@@ -33,20 +33,20 @@ GIBBS, TRAINING = "gibbs", "training"
 
 
 WRITING = ("length", "mode", "stop", "beam_width")
-"""Settings of writing that are of no sampling rule."""
+"""Generation settings that do not belong to a sampling rule."""
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
     "--prime",
-    help="Text to go on from (left out: after a line break, or, if the model's text had no lines, "
-    "a few of its characters or words).",
+    help="Text to continue.  [default: a line break, or, if the training text had no lines, a few "
+    "of its characters or words]",
 )
 @click.option(
     "--prime-file",
     type=click.Path(path_type=Path),
-    help="The same from a file; - for standard input.",
+    help="Read the prime from a file; - for standard input.",
 )
 @click.option(
     "--encoding",
@@ -61,7 +61,7 @@ WRITING = ("length", "mode", "stop", "beam_width")
     "--length",
     default=500,
     show_default=True,
-    help="Tokens to write; of a sentence VAE, no more than its sentences had.",
+    help="Tokens to generate; a sentence VAE generates at most the longest training sentence.",
 )
 @click.option(
     "--mode",
@@ -69,16 +69,18 @@ WRITING = ("length", "mode", "stop", "beam_width")
     default="sample",
     show_default=True,
     help="; ".join(f"{mode}: {meaning}" for mode, meaning in MODES.items())
-    + "; gibbs (bidirectional models): draw every token of the prime again and again, given all "
-    "others (without a prime, of a sample)",
+    + "; gibbs (bidirectional models): repeatedly resample every token of the prime, or of a "
+    "sample, given all others",
 )
-@click.option("--beam-width", default=4, show_default=True, help="Mode beam: texts kept at a time.")
-@click.option("--sweeps", default=20, show_default=True, help="Mode gibbs: times over the text.")
-@click.option("--count", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
+@click.option("--beam-width", default=4, show_default=True, help="Mode beam: beam width.")
+@click.option("--sweeps", default=20, show_default=True, help="Mode gibbs: passes over the text.")
+@click.option(
+    "--count", type=click.IntRange(min=1), default=1, show_default=True, help="Number of samples."
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    help="The same seed gives the same text, and of several, the same each: text K (from 0) is "
+    help="The same seed gives the same texts: text K (from 0) is "
     "LanguageModel.sample(seed=SEED, index=K).",
 )
 @click.option("--stop", multiple=True, help="End before this text; may be given several times.")
@@ -91,14 +93,14 @@ WRITING = ("length", "mode", "stop", "beam_width")
     help="; ".join(f"{name}: {meaning}" for name, meaning in FORMATS.items()),
 )
 @click.option(
-    "--unique", is_flag=True, help="Each text once; how many were left out is told at the end."
+    "--unique", is_flag=True, help="Leave out repeated texts; their number is printed at the end."
 )
 @click.option(
     "--not-in",
     multiple=True,
     metavar="FILE",
-    help="No text that stands in FILE: as a whole line or several, or, in a FILE of one line, "
-    f'anywhere. "{TRAINING}" is the text of the model\'s own run. May be given several times.',
+    help="Leave out texts found in FILE: as one or more whole lines, or, if FILE is one line, "
+    f'anywhere. "{TRAINING}" is the text of the model\'s run. May be given several times.',
 )
 @click.option(
     "--precision",
@@ -110,7 +112,7 @@ WRITING = ("length", "mode", "stop", "beam_width")
 @click.option(
     "--threads",
     type=click.IntRange(1, MOST_THREADS),
-    help="CPU threads.  [default: as many as help]",
+    help="CPU threads.  [default: as many as speed it up]",
 )
 @rule_options
 def command(
@@ -132,43 +134,43 @@ def command(
     threads: int | None,
     **rules: Any,
 ) -> None:
-    """Write text with the model in the folder MODEL, on standard output as it is made.
+    """Generate text with the model in the folder MODEL, printed as it is generated.
 
-    A --prime is printed before its text in --format text only. With --mode beam, --count gives so
-    many of the likeliest texts, best first, with the log-probability of each in nats: of all that
-    was written after the prime, not divided by its length.
+    The --prime is printed before its text in --format text only. With --mode beam, --count gives
+    that many of the likeliest texts, best first, each with its log-probability in nats: of the
+    whole text after the prime, not divided by its length.
 
     \b
       rondel sample runs/names --count 300 --format lines --unique --not-in training
 
-    A sentence VAE writes sentences from points drawn in its latent space, one a line.
+    A sentence VAE decodes points sampled from its prior, one sentence per line.
     """
     from rondel.api.load import load
-    from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.compile_notice import announce_compiling
     from rondel.kinds import kind_of
 
     if prime is not None and prime_file is not None:
         raise InputError("give --prime or --prime-file, not both")
     if mode == GIBBS and how == "lines":
-        raise InputError("mode gibbs draws whole texts, of any lines; use --format jsonl")
+        raise InputError("mode gibbs gives whole texts with line breaks; use --format jsonl")
     primed = prime is not None or prime_file is not None
     refuse_without_effect(mode, *_without_effect(mode, primed=primed))
-    tell_of_compiling()
+    announce_compiling()
     writer = load(model, precision=precision, threads=threads)
     if prime_file is not None:
         prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.reads_bytes)
     settings = {"length": length, "mode": mode, "stop": stop, "beam_width": beam_width, **rules}
     sieve = {"unique": unique, "not_in": not_in, "encoding": encoding}
-    wanted = Wanted(prime, settings, count, seed, how, sieve, sweeps)
-    kind_of(writer.config).sample_command(writer, wanted)
+    request = SampleRequest(prime, settings, count, seed, how, sieve, sweeps)
+    kind_of(writer.config).sample_command(writer, request)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is asked: texts after a prime or none, how many, of which seed, written how.
+class SampleRequest:
+    """The texts to generate, and the format `how` to print them in.
 
-    `settings` are those of `LanguageModel.stream` beside the seed, `sieve` what leaves some texts
-    out, and `sweeps` goes with mode gibbs.
+    `settings` are those of `LanguageModel.stream` besides the seed, `sieve` those of
+    `LanguageModel.sieve`; `sweeps` is for mode gibbs.
     """
 
     prime: str | None
@@ -181,44 +183,44 @@ class Wanted:
 
     @property
     def listed(self) -> bool:
-        """Whether texts are written whole, once it is known that they stay."""
+        """Whether texts are printed only when complete and not left out."""
         return self.how != "text" or self.sieve["unique"] or bool(self.sieve["not_in"])
 
 
 def _without_effect(mode: str, *, primed: bool) -> list[str]:
-    """Parameters of this command that do nothing in a mode, besides the beam's and the rules'."""
+    """Parameters of this command, besides beam width and rules, without effect in a mode."""
     if mode != GIBBS:
         return ["sweeps"]
     return ["stop", "length"] if primed else ["stop"]
 
 
-def write_texts(writer: LanguageModel, wanted: Wanted) -> None:
-    """Print texts of a model that writes token by token."""
-    from rondel.cli.describing import tell_of_unknowns
+def write_texts(writer: LanguageModel, request: SampleRequest) -> None:
+    """Print texts of a model that generates token by token."""
+    from rondel.cli.unknown_tokens import report_unknowns
 
-    prime, settings = wanted.prime, dict(wanted.settings)
+    prime, settings = request.prime, dict(request.settings)
     mode, beam_width = settings["mode"], settings.pop("beam_width")
-    if wanted.how == "lines":
+    if request.how == "lines":
         settings["stop"] = (*settings["stop"], "\n")
     if prime is not None:
-        tell_of_unknowns(writer.unknowns(prime))
+        report_unknowns(writer.unknowns(prime))
     if mode == GIBBS:
-        _redraw(writer, wanted)
+        _redraw(writer, request)
         return
     width = beam_width if mode == "beam" else 1
-    writer._expect(width * wanted.count * (settings["length"] + len(prime or "")))
+    writer._expect(width * request.count * (settings["length"] + len(prime or "")))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # told above, once
-        if mode == "beam" and (wanted.count > 1 or wanted.listed):
+        warnings.simplefilter("ignore", UserWarning)  # reported above, once
+        if mode == "beam" and (request.count > 1 or request.listed):
             del settings["mode"]
-            _search(writer, prime, {**settings, "beam_width": beam_width}, wanted)
-        elif wanted.listed:
+            _search(writer, prime, {**settings, "beam_width": beam_width}, request)
+        elif request.listed:
             samples = writer.samples(
-                wanted.count, prime, seed=wanted.seed, **wanted.sieve, **settings
+                request.count, prime, seed=request.seed, **request.sieve, **settings
             )
-            write_list(samples, wanted.how, wanted.count, prime or "")
+            write_list(samples, request.how, request.count, prime or "")
         else:
-            _write(writer, prime, {**settings, "beam_width": beam_width}, wanted)
+            _write(writer, prime, {**settings, "beam_width": beam_width}, request)
 
 
 def _opening(writer: LanguageModel, prime: str | None, seed: int | None, index: int = 0) -> Opening:
@@ -228,64 +230,64 @@ def _opening(writer: LanguageModel, prime: str | None, seed: int | None, index: 
 
 
 def _write(
-    writer: LanguageModel, prime: str | None, settings: dict[str, Any], wanted: Wanted
+    writer: LanguageModel, prime: str | None, settings: dict[str, Any], request: SampleRequest
 ) -> None:
-    """Print texts as they are made."""
+    """Print texts as they are generated."""
     from rondel.generation.settings import GenerationSettings
 
     chosen = GenerationSettings(
         mode=settings["mode"], rules={"temperature": settings["temperature"]}
     )
-    writer.check_copies(wanted.count, prime, chosen)
+    writer.check_copies(request.count, prime, chosen)
     openings: dict[int, Opening] = {}
 
     def primes() -> Iterator[str]:
-        for index in range(wanted.count):
-            openings[index] = _opening(writer, prime, wanted.seed, index)
+        for index in range(request.count):
+            openings[index] = _opening(writer, prime, request.seed, index)
             yield openings[index].prime
 
-    events = writer.stream_many(primes(), seed=wanted.seed, **settings)
-    print_in_order(events, openings, wanted.count)
+    events = writer.stream_many(primes(), seed=request.seed, **settings)
+    print_texts(events, openings, request.count)
 
 
 def _search(
-    writer: LanguageModel, prime: str | None, settings: dict[str, Any], wanted: Wanted
+    writer: LanguageModel, prime: str | None, settings: dict[str, Any], request: SampleRequest
 ) -> None:
     """Print the likeliest texts that a beam search finds."""
-    opening = _opening(writer, prime, wanted.seed)
-    sieve = writer.sieve(after=opening.prime, **wanted.sieve)
-    # Those that are left out make room for others.
-    asked = max(wanted.count, settings["beam_width"])
-    found = writer.beam_search(opening.prime, asked, **settings)
-    begun = opening.shown if prime is None or wanted.how == "text" else ""
-    write_found(found, sieve, wanted.how, wanted.count, begun)
+    opening = _opening(writer, prime, request.seed)
+    sieve = writer.sieve(after=opening.prime, **request.sieve)
+    # As many as the beam has, so that others replace texts that are left out.
+    count = max(request.count, settings["beam_width"])
+    found = writer.beam_search(opening.prime, count, **settings)
+    begun = opening.shown if prime is None or request.how == "text" else ""
+    write_beam_texts(found, sieve, request.how, request.count, begun)
 
 
-def _redraw(writer: LanguageModel, wanted: Wanted) -> None:
-    """Print texts whose tokens were all drawn again."""
-    rules = {k: v for k, v in wanted.settings.items() if k not in WRITING}
+def _redraw(writer: LanguageModel, request: SampleRequest) -> None:
+    """Print texts resampled by Gibbs sampling."""
+    rules = {k: v for k, v in request.settings.items() if k not in WRITING}
 
     def redrawn(more: Callable[[], int]) -> Iterator[str]:
         for index in itertools.count():
-            drawn: dict[str, Any] = {"seed": wanted.seed, "index": index}
-            text = wanted.prime
+            drawn: dict[str, Any] = {"seed": request.seed, "index": index}
+            text = request.prime
             if text is None:
-                text = writer.sample(length=wanted.settings["length"], **drawn)
-            yield _redrawn(writer, text, wanted.sweeps, {**drawn, **rules})
+                text = writer.sample(length=request.settings["length"], **drawn)
+            yield _redrawn(writer, text, request.sweeps, {**drawn, **rules})
 
     from rondel.generation.listing import SampleList
 
-    samples = SampleList(wanted.count, redrawn, writer.sieve(**wanted.sieve))
-    write_list(samples, wanted.how, wanted.count)
+    samples = SampleList(request.count, redrawn, writer.sieve(**request.sieve))
+    write_list(samples, request.how, request.count)
 
 
 def _redrawn(writer: LanguageModel, text: str, sweeps: int, settings: dict[str, Any]) -> str:
-    """The text after its last sweep, with a progress bar meanwhile."""
-    from rondel.cli.waiting import Waiting
+    """The text after the last sweep; shows a progress bar."""
+    from rondel.cli.progress_bar import ProgressBar
 
-    with Waiting() as waiting:
-        both = cast("BidirectionalModel", writer)  # another kind says what it lacks
-        for done, drawn in enumerate(both.gibbs(text, sweeps=sweeps, **settings), 1):
+    with ProgressBar() as waiting:
+        model = cast("BidirectionalModel", writer)  # other kinds refuse by name
+        for done, drawn in enumerate(model.gibbs(text, sweeps=sweeps, **settings), 1):
             text = drawn
             waiting(done / sweeps)
     return text

@@ -1,4 +1,4 @@
-"""`rondel score`: say how likely a model finds each part of a text."""
+"""`rondel score`: print the surprisal of each part of a text."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rondel.evaluation.scoring import Columns, ScoringSettings
     from rondel.text.tokenizers import Tokenizer
 
-# What a bidirectional model reads around a text.
-BEFORE_BOTH = {
+# Descriptions of a bidirectional model's context.
+BIDIRECTIONAL_STARTS = {
     "newline": "with a line break before it",
     "skip": "with nothing before it",
     "context": "with the context before it",
@@ -35,28 +35,28 @@ BEFORE_BOTH = {
 @click.option(
     "--by",
     type=click.Choice(UNITS),
-    help="What a row is.  [default: token; line with --worst]",
+    help="The unit of a row.  [default: token; line with --worst]",
 )
 @click.option(
     "--unit",
     type=click.Choice(["bits", "nats"]),
     default="bits",
     show_default=True,
-    help="Of surprisal and entropy.",
+    help="Unit of surprisal and entropy.",
 )
-@click.option("--reset", is_flag=True, help="Read each line for itself, from the zero state.")
+@click.option("--reset", is_flag=True, help="Read each line independently, from the zero state.")
 @click.option(
     "--start",
     type=click.Choice(STARTS),
-    help="What a text, or line with --reset, starts from: a line break, or nothing, and its first "
-    "token is not scored.  [default: newline, where the model knows it]",
+    help="What the first token of a text, or of a line with --reset, is predicted from: newline, "
+    "or nothing (skip: not scored).  [default: newline, if the model knows it]",
 )
-@click.option("--context", default="", help="Text to start from instead, read and not scored.")
-@click.option("--end", is_flag=True, help="Score a line break at the end, written there or not.")
+@click.option("--context", default="", help="Text to start from instead; read but not scored.")
+@click.option("--end", is_flag=True, help="Score a line break at the end; added if missing.")
 @click.option(
     "--worst",
     type=click.IntRange(min=1),
-    help="Only so many lines, the least expected, as they stand in the text.",
+    help="Only print so many lines, those with the highest surprisal, as in the text.",
 )
 @click.option(
     "--worst-by",
@@ -65,7 +65,7 @@ BEFORE_BOTH = {
     type=click.Choice(["mean", "total"]),
     default="mean",
     show_default=True,
-    help="With --worst: by surprisal per token, or of the whole line.",
+    help="With --worst: rank by surprisal per token, or of the whole line.",
 )
 @click.option(
     "--format",
@@ -73,18 +73,18 @@ BEFORE_BOTH = {
     type=click.Choice(FORMATS),
     default="tsv",
     show_default=True,
-    help="How the table is written.",
+    help="Format of the table.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
     default=64,
     show_default=True,
-    help="Lines or texts read side by side.",
+    help="Lines or texts per batch.",
 )
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the texts.")
 @click.option("--causal", is_flag=True, help="Score with a bidirectional model's causal half.")
-@click.option("--quiet", is_flag=True, help="Do not say on standard error how it was done.")
+@click.option("--quiet", is_flag=True, help="Print no summary on standard error.")
 def command(
     model: Path,
     texts: tuple[str, ...],
@@ -102,35 +102,35 @@ def command(
     causal: bool,
     quiet: bool,
 ) -> None:
-    """Say how likely the model in the folder MODEL finds each part of one or more texts.
+    """Score each part of one or more texts with the model in the folder MODEL.
 
-    One row for each token, character, word, line or document: where it stands, its surprisal (the
-    negative log-probability), the entropy of the prediction, the rank of what came. Each TEXT (a
-    file, a folder, a glob, or - for standard input) is one document, read in order from the zero
-    state with the state carried from line to line.
+    Prints one row for each token, character, word, line or document: its position, its surprisal
+    (negative log-probability), the entropy of the prediction, and the rank of the actual token.
+    Each TEXT (a file, a folder, a glob, or - for standard input) is one document, read in order
+    from the zero state with the state carried from line to line.
 
     A bidirectional model scores each token given all the others, before and after: these are
-    pseudo-log-likelihoods, in columns that say so, and compare with no other model's figures. With
-    --causal it scores as the language model that its causal half is.
+    pseudo-log-likelihoods, in columns named so, and cannot be compared with other models' figures.
+    With --causal only its causal half scores, as a language model.
     """
     from rondel.api.load import load
-    from rondel.cli.compiling import tell_of_compiling
-    from rondel.cli.describing import tell_of_unknowns
+    from rondel.cli.compile_notice import announce_compiling
+    from rondel.cli.unknown_tokens import report_unknowns
     from rondel.evaluation.framing import Framing
     from rondel.evaluation.scoring import ScoringSettings
 
     if worst is not None and by not in (None, "line"):
         raise InputError("--worst lists lines; leave --by out")
     by = by or ("token" if worst is None else "line")
-    tell_of_compiling()
+    announce_compiling()
     scorer = load(model)
     framing = Framing(start, end, context)
     settings = ScoringSettings(by, unit, reset, framing, batch_size, causal)
     table = _score(scorer, texts, encoding, settings)
     if context:
-        tell_of_unknowns(scorer.unknowns(context))
+        report_unknowns(scorer.unknowns(context))
     if not quiet:
-        _say_how(scorer.tokenizer, table, settings)
+        _print_summary(scorer.tokenizer, table, settings)
     if worst is not None:
         table = _worst(table, worst, worst_by)
     write_table(table, how, escape=worst is None)
@@ -139,15 +139,15 @@ def command(
 def _score(
     scorer: LanguageModel, texts: tuple[str, ...], encoding: str, settings: ScoringSettings
 ) -> Columns:
-    """One table of all texts; if there are several, its first column names them."""
+    """One table of all texts; if there are several, the column `document` names them."""
     import numpy as np
 
-    from rondel.cli.waiting import Waiting
+    from rondel.cli.progress_bar import ProgressBar
     from rondel.text.reading import read_document
 
     as_bytes = scorer.tokenizer.reads_bytes
     documents = [read_document(text, encoding, as_bytes=as_bytes) for text in texts]
-    with Waiting() as waiting:
+    with ProgressBar() as waiting:
         tables = scorer.score_many([document.text for document in documents], settings, waiting)
     for document, table in zip(documents, tables, strict=True):
         for name in ("begin", "end"):
@@ -159,7 +159,7 @@ def _score(
     return {"document": names, **joined}
 
 
-def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) -> None:
+def _print_summary(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) -> None:
     name = _surprisal_of(table)
     surprisal = table[name]
     tokens = int(table["tokens"].sum()) if "tokens" in table else len(surprisal)
@@ -176,12 +176,12 @@ def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) ->
     unit = settings.unit
     if name.startswith("pseudo"):
         how = f"each given all others of its {'line' if settings.reset else 'text'}"
-        how += f", {BEFORE_BOTH[start]} and nothing after"
+        how += f", {BIDIRECTIONAL_STARTS[start]} and nothing after"
         unit = f"{unit} of pseudo-log-likelihood"
     parts = [
         f"{scored:,} of {tokens:,} {noun}s scored, {total:,.2f} {unit}",
         how,
-        "a line break at the end scored" if settings.framing.end else "no end but what is written",
+        "a line break at the end scored" if settings.framing.end else "no end added",
     ]
     if unknown and tokenizer.unknown_id is not None:
         parts.append(
@@ -191,12 +191,12 @@ def _say_how(tokenizer: Tokenizer, table: Columns, settings: ScoringSettings) ->
 
 
 def _surprisal_of(table: Columns) -> str:
-    """What the column is called."""
+    """The name of the surprisal column."""
     return next(name for name in table if "surprisal_" in name)
 
 
 def _worst(table: Columns, count: int, by: str) -> Columns:
-    """The lines with the highest surprisal, the worst first."""
+    """The lines with the highest surprisal, highest first."""
     import numpy as np
 
     name = _surprisal_of(table)

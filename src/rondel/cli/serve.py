@@ -1,4 +1,4 @@
-"""`rondel serve`: serve models over HTTP, with a page to write with."""
+"""`rondel serve`: serve models over HTTP, with a web page for writing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_SECONDS, LONGEST_KEY = 1_000_000, 4_096
 
 
 class Seconds(click.FloatRange):
-    """A time from 0 on; NaN, which is within any range to Click, is none."""
+    """A time of 0 or more seconds; refuses NaN, which Click accepts in any range."""
 
     def __init__(self, *, min_open: bool = False) -> None:
         super().__init__(0, LONGEST_SECONDS, min_open=min_open)
@@ -29,10 +29,10 @@ class Seconds(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The time, or a usage error."""
+        """Convert a flag's value; a usage error if it is not a time."""
         seconds = float(super().convert(value, param, ctx))
         if math.isnan(seconds):
-            self.fail(f"{value!r} is no time in seconds.", param, ctx)
+            self.fail(f"{value!r} is not a time in seconds.", param, ctx)
         return seconds
 
 
@@ -53,26 +53,26 @@ class Matching(click.ParamType):
 
 @click.command(cls=SectionedCommand)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL [MODEL …]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8080,
     show_default=True,
-    help="Its port; 0 for one that is free.",
+    help="Port to listen on; 0 for a free one.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Processes that share the port, each with all models.",
+    help="Processes that share the port; each loads all models.",
 )
 @click.option(
     "--api-key",
     "key_source",
     metavar="SOURCE",
-    help="Ask for a key: that in a file, or in the environment as env:NAME.  "
+    help="Require a key: read from a file, or from the environment variable NAME with env:NAME.  "
     f"[default: env:{KEY}, if it is set]",
 )
 @click.option(
@@ -81,7 +81,7 @@ class Matching(click.ParamType):
     type=Matching(r"https?://[^/\s]+|\*", "an origin, as in https://poems.example:8080"),
     multiple=True,
     metavar="ORIGIN",
-    help="Let pages of this origin call the service; may be given several times.",
+    help="Allow pages of this origin to call the service; may be given several times.",
 )
 @click.option(
     "--allow-host",
@@ -89,29 +89,29 @@ class Matching(click.ParamType):
     type=Matching(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", "a host name without a port, as in poems.example"),
     multiple=True,
     metavar="NAME",
-    help="Answer to this name too, where names are checked: without a key and on this machine "
-    "alone, or once a name is given; may be given several times.",
+    help="Also accept this host name. Host names are checked without a key on a local address, or "
+    "if this is given; may be given several times.",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 1024),
     default=64,
     show_default=True,
-    help="Texts of a model that are written at a time.",
+    help="Texts that a model generates at a time.",
 )
 @click.option(
     "--max-queue",
     type=click.IntRange(0),
     default=256,
     show_default=True,
-    help="Texts of a model that may wait beyond those; more are answered 429.",
+    help="Texts that may wait for a model; more are answered with 429.",
 )
 @click.option(
     "--max-tokens",
     type=click.IntRange(1),
     default=20_000,
     show_default=True,
-    help="Tokens that one request may ask for, over all its texts.",
+    help="Most tokens of one request, over all its texts.",
 )
 @click.option(
     "--max-body",
@@ -126,16 +126,16 @@ class Matching(click.ParamType):
     type=Seconds(min_open=True),
     default=120.0,
     show_default=True,
-    help="After which a text ends where it is.",
+    help="Time after which a text is cut off.",
 )
 @click.option(
     "--drain-seconds",
     type=Seconds(),
     default=30.0,
     show_default=True,
-    help="How long requests may go on after SIGTERM or Ctrl-C.",
+    help="How long requests may continue after SIGTERM or Ctrl-C.",
 )
-@click.option("--log-prompts", is_flag=True, help="Have prompts in the log.")
+@click.option("--log-prompts", is_flag=True, help="Include prompts in the log.")
 @click.option(
     "--precision",
     type=click.Choice(list(PRECISIONS)),
@@ -146,43 +146,46 @@ class Matching(click.ParamType):
 @click.option(
     "--threads",
     type=click.IntRange(1, MOST_THREADS),
-    help="CPU threads of each worker.  [default: the processors, shared out]",
+    help="CPU threads per worker.  [default: the processors, divided among the workers]",
 )
 def command(
     models: tuple[str, ...], host: str, port: int, key_source: str | None, **options: Any
 ) -> None:
-    """Serve the models in the folders MODEL over HTTP, with a page to write with at /.
+    """Serve the models in the folders MODEL over HTTP, with a web page for writing at /.
 
-    A model is called as its folder is, or NAME in NAME=FOLDER. There are the interfaces of OpenAI's
-    completions and of char-rnn's web services, scores, traces and metrics; /docs lists them.
+    A model has its folder's name, or NAME if given as NAME=FOLDER. Provides the interfaces of
+    OpenAI's completions and of char-rnn's web services, scores, traces and metrics, listed at
+    /docs.
     """
     require("uvicorn", "serve")
     require("fastapi", "serve")
     require("prometheus_client", "serve")
-    from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.compile_notice import announce_compiling
     from rondel.serving import server
     from rondel.serving.settings import ServiceSettings
 
-    key = _key(key_source)
-    served = tuple(_named(models).items())
-    tell_of_compiling()
-    opened = server.listen(host, port)
-    local = ipaddress.ip_address(opened.getsockname()[0]).is_loopback
+    key = _api_key(key_source)
+    served = tuple(_models_by_name(models).items())
+    announce_compiling()
+    listening = server.listen(host, port)
+    local = ipaddress.ip_address(listening.getsockname()[0]).is_loopback
     settings = ServiceSettings(models=served, host=host, port=port, local=local, **options)
-    named = f"[{host}]" if ":" in host else host
-    address = f"http://{named}:{opened.getsockname()[1]}"
+    host_in_url = f"[{host}]" if ":" in host else host
+    address = f"http://{host_in_url}:{listening.getsockname()[1]}"
 
     def ready() -> None:
         click.echo(f"rondel: serving {', '.join(dict(served))} at {address}", err=True)
         if not key and not settings.local:
-            click.echo("rondel: anybody who reaches this may use it: see --api-key", err=True)
+            click.echo(
+                "rondel: anyone who can reach this address can use it: see --api-key", err=True
+            )
 
-    with opened:
-        server.run(settings, opened, key, ready)
+    with listening:
+        server.run(settings, listening, key, ready)
 
 
-def _named(models: tuple[str, ...]) -> dict[str, str]:
-    """Names and folders. Raises `InputError` if two models have one name."""
+def _models_by_name(models: tuple[str, ...]) -> dict[str, str]:
+    """The models' folders by name. Raises `InputError` if two models have the same name."""
     found: dict[str, str] = {}
     for given in models:
         name, _, folder = given.rpartition("=") if not Path(given).exists() else ("", "", given)
@@ -196,25 +199,25 @@ def _named(models: tuple[str, ...]) -> dict[str, str]:
 
 
 def _name_of(folder: Path) -> str:
-    """A folder's name; of a run's best model, the run's."""
-    whole = folder.resolve()
-    return whole.parent.name if whole.name in ("best", "last") else whole.name
+    """A folder's name; for `best` and `last` in a run's folder, the run's name."""
+    path = folder.resolve()
+    return path.parent.name if path.name in ("best", "last") else path.name
 
 
-def _key(source: str | None) -> str:
-    """The key, without white space around it; empty if none is asked for.
+def _api_key(source: str | None) -> str:
+    """The API key, stripped; empty if none is required.
 
-    Raises `InputError` where a source that was given holds none, or what no client could send.
+    Raises `InputError` if the given source has no key, or an invalid one.
     """
     if source is None:
-        return _checked_key(os.environ.get(KEY, ""), f"the environment variable {KEY}")
+        return _check_key(os.environ.get(KEY, ""), f"the environment variable {KEY}")
     if source.startswith("env:"):
         name = source.removeprefix("env:")
         where = f"the environment variable {name}"
-        key = _checked_key(os.environ.get(name, ""), where)
+        key = _check_key(os.environ.get(name, ""), where)
     else:
         where = f"the file {source}"
-        key = _checked_key(_read_key(Path(source)), where)
+        key = _check_key(_read_key(Path(source)), where)
     if not key:
         raise InputError(f"--api-key: {where} holds no key")
     return key
@@ -234,11 +237,11 @@ def _read_key(path: Path) -> str:
         raise InputError(f"--api-key: cannot read {path}: {error.strerror}") from None
 
 
-def _checked_key(given: str, where: str) -> str:
-    """A key without white space around it. Raises `InputError` for what fits in no header."""
+def _check_key(given: str, where: str) -> str:
+    """The key, stripped. Raises `InputError` if it cannot be sent in a header."""
     key = given.strip()
     if len(key.splitlines()) > 1:
-        raise InputError(f"--api-key: {where} holds several lines; a key is one")
+        raise InputError(f"--api-key: {where} has several lines; a key is one line")
     if len(key) > LONGEST_KEY:
         raise InputError(f"--api-key: {where} holds more than {LONGEST_KEY:,} characters")
     if not all(character.isprintable() for character in key):

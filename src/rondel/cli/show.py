@@ -1,4 +1,4 @@
-"""`rondel show`: say what a model is and how its training went."""
+"""`rondel show`: print a model's architecture and training progress."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import click
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(model: Path, as_json: bool) -> None:
-    """Say what the model in the folder MODEL is and how its training went."""
+    """Print the architecture and training progress of the model in the folder MODEL."""
     from rondel import artifact
 
     loaded = artifact.load(model)

@@ -1,4 +1,4 @@
-"""Mapping[str, NDArray[Any]] written as TSV, CSV or JSON Lines."""
+"""Print tables of columns as TSV, CSV or JSON Lines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ FORMATS = ("tsv", "csv", "jsonl")
 DIGITS = 9
 ESCAPED = "backslashreplace"
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
-# Bytes that are no UTF-8 stand in texts as these.
+# Escapes of bytes that are not UTF-8, which texts have as lone surrogates.
 BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
 
 
 def write_table(columns: Mapping[str, NDArray[Any]], how: str, *, escape: bool = True) -> None:
-    r"""Print a table, its columns named by a first line, or in every line of JSON.
+    r"""Print a table, with a header line in TSV and CSV.
 
-    In TSV, a tab, line break or backslash of a text is written \t, \n, \r or \\, but for `escape`;
-    CSV quotes them as it does. A byte that is no UTF-8 is written \xe9, in JSON \udce9; in TSV
-    without `escape`, as itself. A missing number is an empty cell, or null.
+    In TSV with `escape`, a tab, line break or backslash in a text is written \t, \n, \r or \\; CSV
+    quotes them. A byte that is not UTF-8 is written \xe9, in JSON \udce9, and in TSV without
+    `escape` unchanged. A missing number is an empty cell, or null.
     """
     writers = {"tsv": _escaped_tsv if escape else _tsv, "csv": _csv, "jsonl": _jsonl}
     table = "\n".join(writers[how](columns))
@@ -38,7 +38,7 @@ def write_table(columns: Mapping[str, NDArray[Any]], how: str, *, escape: bool =
 
 
 def per_word(perplexity: float | None, digits: int) -> str:
-    """A perplexity per word for people to read; a dash where there is no word."""
+    """Format a perplexity per word; a dash if there is no word."""
     return "–" if perplexity is None else f"{perplexity:,.{digits}f}"
 
 
@@ -70,7 +70,7 @@ def _csv(columns: Mapping[str, NDArray[Any]]) -> Iterator[str]:
     rows = ([_cell(value) for value in row] for row in _rows(columns))
     for row in [list(columns), *rows]:
         line = io.StringIO()
-        # It quotes what its own line ends have in them, and no other line break.
+        # The writer quotes cells with a character of its line terminator: here both \r and \n.
         csv.writer(line, lineterminator="\r\n").writerow(row)
         yield line.getvalue().removesuffix("\r\n")
 

@@ -1,4 +1,4 @@
-"""`rondel train`: train a model on a text, or go on training one."""
+"""`rondel train`: train a model on a text, or resume a run."""
 
 from __future__ import annotations
 
@@ -33,12 +33,10 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143, "hung up": 129}
 
 @click.command(cls=SectionedCommand)
 @click.argument("text", nargs=-1)
-@click.option("--corpus", metavar="NAME", help="A text known by name; see rondel corpora.")
+@click.option("--corpus", metavar="NAME", help="A corpus by name; see rondel corpora.")
 @click.option("--corpus-size", type=click.IntRange(min=1), help="Characters of a generated corpus.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (new).")
-@click.option(
-    "--resume", type=click.Path(path_type=Path), help="Go on with the run in this folder."
-)
+@click.option("--resume", type=click.Path(path_type=Path), help="Resume the run in this folder.")
 @click.option("--init-from", type=click.Path(path_type=Path), help="Start from this model.")
 @click.option(
     "--word-vectors", type=click.Path(path_type=Path), help="Start from word2vec vectors."
@@ -49,18 +47,17 @@ EXIT_STATUS = {"interrupted": 130, "terminated": 143, "hung up": 129}
     help="Use the tokenizer in this file or folder: a tokenizer.json, or a SentencePiece model.",
 )
 @kind_options
-@click.option("--config", type=click.Path(path_type=Path), help="Settings, as in a run.toml.")
+@click.option("--config", type=click.Path(path_type=Path), help="A settings file like run.toml.")
 @click.option("--overwrite", is_flag=True, help="Replace the model in --out, at the first save.")
 @click.option(
     "--callback",
     "callbacks",
     multiple=True,
     metavar="NAME",
-    help="A callback that listens to the run, by name or as MODULE:CLASS; may be given several "
-    "times.",
+    help="A callback, by name or as MODULE:CLASS; may be given several times.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
-@click.option("--plain", is_flag=True, help="Plain lines, as when not on a terminal.")
+@click.option("--plain", is_flag=True, help="Print plain lines, as without a terminal.")
 @setting_options
 def command(
     text: tuple[str, ...],
@@ -78,12 +75,12 @@ def command(
     plain: bool,
     **flags: Any,
 ) -> None:
-    """Train a model on TEXT, or go on training one.
+    """Train a model on TEXT, or resume a run.
 
     TEXT is files, folders or globs, compressed (.gz, .bz2, .xz, .zst) or not, a corpus of rondel
-    prepare, or - for standard input; without any, rondel trains on its own corpus about coffee.
-    Without --epochs, --steps or --minutes it trains for ten minutes. Ctrl-C saves, as SIGTERM and a
-    closed terminal do, and --resume goes on from there.
+    prepare, or - for standard input; without any, rondel trains on its built-in corpus about
+    coffee. Without --epochs, --steps or --minutes it trains for ten minutes. Ctrl-C, SIGTERM and
+    closing the terminal save the run; --resume continues from there.
 
     \b
       rondel train book.txt --out runs/book --minutes 30
@@ -91,13 +88,13 @@ def command(
     """
     from rich.console import Console
 
-    from rondel.cli.compiling import tell_of_compiling
+    from rondel.cli.compile_notice import announce_compiling
 
     settings = given_settings(flags)
     listeners = [_callback(place) for place in callbacks]
     console = Console(quiet=quiet, force_terminal=False if plain else None)
     if not quiet:
-        tell_of_compiling()
+        announce_compiling()
     if resume is not None:
         others = {
             "TEXT": text,
@@ -112,7 +109,7 @@ def command(
         }
         for name, value in others.items():
             if value:
-                raise InputError(f"--resume goes on with the run as it began; leave {name} out")
+                raise InputError(f"--resume continues the run as it began; leave {name} out")
         run, name = _resume(resume, settings), str(resume)
     else:
         source = _Source(text, corpus, corpus_size)
@@ -147,7 +144,7 @@ class _Source:
         """The text of a corpus that is known by name."""
         from rondel.text.corpora import corpora
 
-        # Not drawn with the run's seed: two seeds are to be compared on the same text.
+        # Not generated with the run's seed, so that runs with two seeds have the same text.
         return corpora[self.corpus or DEFAULT_CORPUS].text(size=self.corpus_size)
 
     @property
@@ -166,7 +163,7 @@ def _begin(
     overwrite: bool,
     quiet: bool,
 ) -> Run:
-    from rondel.cli.waiting import watched_reading
+    from rondel.cli.progress_bar import watched_reading
     from rondel.training.folder import check_folder
     from rondel.training.start import begin, configure
     from rondel.training.warm_start import warm_start_from
@@ -185,12 +182,12 @@ def _resume(folder: Path, settings: dict[str, Any]) -> Run:
     from rondel.training.start import resume
 
     run = resume(folder, settings)
-    run.notes.append(f"going on from step {run.progress.step:,}")
+    run.notes.append(f"resuming from step {run.progress.step:,}")
     return run
 
 
 def _free_folder(name: str) -> Path:
-    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3` … that is not there."""
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3` … that does not exist."""
     folder, number = Path("runs") / name, 1
     while folder.exists():
         number += 1
@@ -199,7 +196,7 @@ def _free_folder(name: str) -> Path:
 
 
 def _introduce(run: Run, name: str, console: Console) -> None:
-    """Say what is about to be trained on what."""
+    """Print the text, the model and the folder of the run."""
     from rondel.artifact import describe_model
 
     token = run.tokenizer.token_noun
@@ -217,27 +214,27 @@ def _introduce(run: Run, name: str, console: Console) -> None:
 
 
 def _callback(place: str) -> Callback:
-    """The callback that is registered by a name, or is of the class at "module:Class"."""
+    """Make a callback by its registered name, or by its class as "module:Class"."""
     from rondel.training.callbacks import Callback, callbacks
 
     module, colon, name = place.partition(":")
     try:
         cls = getattr(importlib.import_module(module), name) if colon else callbacks[place]
-        made = cls()
+        callback = cls()
     except (ImportError, ValueError, AttributeError, TypeError) as error:
         raise InputError(
-            f"--callback {place} cannot be made ({error}); it names a class as module:Class, which "
-            "is made without arguments"
+            f"--callback {place} cannot be made ({error}); give a name, or module:Class of a class "
+            "that needs no arguments"
         ) from None
-    if not isinstance(made, Callback):
-        raise InputError(f"--callback {place} is no rondel.training.callbacks.Callback")
-    if made.standard(None):
+    if not isinstance(callback, Callback):
+        raise InputError(f"--callback {place} is not a rondel.training.callbacks.Callback")
+    if callback.standard(None):
         raise InputError(f"every run has the callback {place}; leave --callback {place} out")
-    return made
+    return callback
 
 
 def _train(run: Run, listeners: list[Callback], console: Console, quiet: bool) -> int:
-    """Train to the end or an interrupt; the exit status."""
+    """Train to the end or an interrupt; return the exit status."""
     from rondel.training.callbacks.standard import standard_callbacks
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
@@ -249,12 +246,12 @@ def _train(run: Run, listeners: list[Callback], console: Console, quiet: bool) -
     if not run.home.is_published:
         lines = [
             f"{reason} at step {run.progress.step:,}, before its first save: "
-            f"{run.folder} holds the model that it held before"
+            f"{run.folder} still has its previous model"
         ]
     elif best != run.folder:
-        lines.append(f"the best of those measured is {best}, of step {run.progress.best_step:,}")
+        lines.append(f"the best by validation is {best}, of step {run.progress.best_step:,}")
     if reason in EXIT_STATUS and run.home.is_published:
-        lines.append(f"to go on:  rondel train --resume {run.folder}")
+        lines.append(f"to resume: rondel train --resume {run.folder}")
         lines.append(f"to sample: rondel sample {run.folder}")
     else:
         lines.append(f"to sample: rondel sample {best}")

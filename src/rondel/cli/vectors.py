@@ -1,4 +1,4 @@
-"""`rondel vectors`: write a model's word vectors, or list the nearest of a word."""
+"""`rondel vectors`: write a model's word vectors, or list nearest neighbours."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from rondel.cli.tables import FORMATS, write_table
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Of neighbours listed for each word.",
+    help="Neighbours to list for each word.",
 )
 @click.option(
     "--format",
@@ -43,17 +43,17 @@ from rondel.cli.tables import FORMATS, write_table
     type=click.Choice(FORMATS),
     default="tsv",
     show_default=True,
-    help="How the table of neighbours is written.",
+    help="Format of the table of neighbours.",
 )
 def command(
     model: Path, out: Path | None, binary: bool, neighbors: tuple[str, ...], count: int, how: str
 ) -> None:
-    """Write the embedding of the model in the folder MODEL as word vectors, or look into it.
+    """Write the embedding of the model in the folder MODEL as word vectors, or search it.
 
-    Without --out and --neighbors, the vectors are written on standard output, as text. A word is
-    spelt as in the vocabulary: with a joiner ￭ on a side where punctuation touches what stands
-    there, and with white space as <U+0020> (a space) or <U+000A> (a line break).
-    `rondel train --word-vectors` and gensim's KeyedVectors read the file.
+    Without --out and --neighbors, the vectors are printed as text. Words are spelled as in the
+    vocabulary: with a joiner ￭ where punctuation is attached to a word, and white space as <U+0020>
+    (a space) or <U+000A> (a line break). `rondel train --word-vectors` and gensim's KeyedVectors
+    read the file.
     """
     import numpy as np
 

@@ -1,1 +1,1 @@
-"""Looking inside a model: what its units do over a text, what they mean, and the proof."""
+"""Inspect a model: trace its units over a text, relate them to features, and ablate them."""

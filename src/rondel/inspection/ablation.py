@@ -1,10 +1,10 @@
-"""What a model loses without a unit.
+"""Ablate units: measure the loss with a unit's output clamped to a constant.
 
-A unit acts through its output alone: on its own layer's gates, and on the layer above or the head.
-So it is clamped by writing its columns of those matrices into their biases, and any engine runs
-that. Its cell state and gates may go on as they please; nothing hears of them.
+A unit affects the model through its output alone: through its own layer's gates, and the layer
+above or the head. So its columns of those matrices are folded into their biases, which needs no
+support of the engine. Its cell state and gates change, but have no effect.
 
-Shapes: N tokens, T tokens of a block, V vocabulary.
+Shapes: N tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ LONGEST_PASS = 256
 class Effect:
     """What clamping a unit does to the loss, in nats per token.
 
-    `where` and `elsewhere` are of the tokens to predict that have the feature and that have not;
-    `nan` if there are none. `loss` is that of the model as it is.
+    `loss` is the unchanged model's, `change` the mean change over all predicted tokens,
+    `change_where` over those where the feature holds, `change_elsewhere` over the others; `nan` if
+    there are none.
     """
 
     unit: Unit
@@ -60,16 +61,17 @@ def ablate(
     *,
     value: float | None = None,
 ) -> list[Effect]:
-    """Clamp a unit to `value`, or to its mean over the text, and say what that costs.
+    """Clamp a unit to `value`, or to its mean over the text, and measure the change of the loss.
 
-    One effect for each feature, or one without any. Every token but the first is predicted, from
-    the zero state; a feature that is a number is split where it is over its mean. Raises
-    `InputError` for a unit that is not a hidden state of a stack that predicts the next token, or a
-    text of one token.
+    Returns one effect for each feature, or one without features. All tokens but the first are
+    predicted, from the zero state; a numeric feature holds where it is above its mean. Raises
+    `InputError` for a unit that is not in a stack that predicts the next token, or a text of one
+    token.
     """
     if not reader_of(config).can_be_clamped:
         raise InputError(
-            f"a {kind_of(config).noun} scores no text token by token: no unit of it is clamped"
+            f"a {kind_of(config).noun} does not score a text token by token: its units cannot be "
+            "clamped"
         )
     if unit.track not in ("hidden", "cell"):
         raise InputError(
@@ -78,23 +80,23 @@ def ablate(
         )
     if len(trace) < 2:
         raise InputError("one token is too short a text: there is nothing to predict")
-    acting = Unit("hidden", unit.layer, unit.index)
-    mean = float(trace.values(acting).mean()) if value is None else value
-    before_N = surprisals(config, weights, trace.ids)
-    after_N = surprisals(config, clamped(config, weights, acting, mean), trace.ids)
-    change_N = after_N - before_N
-    whole = Effect(acting, mean, len(change_N), float(before_N.mean()), float(change_N.mean()))
-    return [_split(whole, change_N, feature) for feature in features] or [whole]
+    output = Unit("hidden", unit.layer, unit.index)
+    constant = float(trace.values(output).mean()) if value is None else value
+    nats_N = surprisals(config, weights, trace.ids)
+    change_N = surprisals(config, clamp_unit(config, weights, output, constant), trace.ids) - nats_N
+    overall = Effect(output, constant, len(nats_N), float(nats_N.mean()), float(change_N.mean()))
+    return [_split(overall, change_N, feature) for feature in features] or [overall]
 
 
-def _split(whole: Effect, change_N: npt.NDArray[np.float64], feature: Feature) -> Effect:
+def _split(overall: Effect, change_N: npt.NDArray[np.float64], feature: Feature) -> Effect:
+    """The effect with its change split by a feature."""
     values = feature.values[1:]
     holds = values > (feature.values.mean() if feature.is_number else 0)
     where, elsewhere = (
         float(change_N[part].mean()) if part.any() else float("nan") for part in (holds, ~holds)
     )
     return dataclasses.replace(
-        whole,
+        overall,
         feature=feature.name,
         tokens_where=int(holds.sum()),
         change_where=where,
@@ -102,9 +104,11 @@ def _split(whole: Effect, change_N: npt.NDArray[np.float64], feature: Feature) -
     )
 
 
-def clamped(config: ModelConfig, weights: Weights, unit: Unit, value: float) -> dict[str, Floats]:
-    """A model's weights whose unit gives this value always, before the first token too."""
-    # A head of its own, for the embedding is not to lose what the head does.
+def clamp_unit(
+    config: ModelConfig, weights: Weights, unit: Unit, value: float
+) -> dict[str, Floats]:
+    """Weights of the same model with a unit's output fixed, from before the first token on."""
+    # An untied head, so that the embedding stays unchanged.
     changed = {**weights, "head.weight": Head.of(weights).weight_VH}
     readers = [(f"core.weight_hh_l{unit.layer}", f"core.bias_hh_l{unit.layer}")]
     if unit.layer + 1 < config.num_layers:
@@ -125,10 +129,10 @@ def surprisals(config: ModelConfig, weights: Weights, ids: Ids) -> npt.NDArray[n
     engine = build_engine(config, weights, tokens=len(ids))
     state = engine.initial_state()
     length = max(1, min(LONGEST_PASS, LARGEST_PASS // config.vocab_size))
-    found = np.empty(len(ids) - 1)
-    for begin in range(0, len(found), length):
-        read = ids[begin : begin + length][: len(found) - begin]
-        logits_T1V, state = engine.sequence(read[:, None], state)
-        came = ids[begin + 1 : begin + 1 + len(read)]
-        found[begin : begin + len(read)] = nll(logits_T1V[:, 0].astype(np.float64), came)
-    return found
+    nats = np.empty(len(ids) - 1)
+    for begin in range(0, len(nats), length):
+        end = min(begin + length, len(nats))
+        logits_T1V, state = engine.sequence(ids[begin:end, None], state)
+        targets = ids[begin + 1 : end + 1]
+        nats[begin:end] = nll(logits_T1V[:, 0].astype(np.float64), targets)
+    return nats

@@ -1,4 +1,4 @@
-"""The same model with nothing learnt: what finds are to be better than."""
+"""Control models with shuffled weights, which finds must exceed."""
 
 from __future__ import annotations
 
@@ -15,52 +15,52 @@ from rondel.inspection.trace import Trace, reader_of, trace
 from rondel.settings import ModelConfig
 from rondel.text.tokenizers import Tokenizer
 
-SMALL = 256
+FEW_UNITS = 256
 
 
-def controls_of(config: ModelConfig) -> int:
-    """How many to hold finds against: the best of few units varies more than the best of many."""
-    return 8 if config.num_layers * config.hidden_size <= SMALL else 4
+def control_count(config: ModelConfig) -> int:
+    """The number of control models: more for small models, whose best unit varies more."""
+    return 8 if config.num_layers * config.hidden_size <= FEW_UNITS else 4
 
 
-def shuffled(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floats]:
-    """A model's weights, the numbers of each array put into another order, gate by gate.
+def shuffle_weights(config: ModelConfig, weights: Weights, seed: int) -> dict[str, Floats]:
+    """Shuffle each array's weights within each gate.
 
-    So they are as large as they were, and a gate as open as it was; what they had learnt is gone.
+    This keeps the distribution of every gate's weights and removes what they learnt.
     """
     rng = np.random.default_rng(seed)
     reader = reader_of(config)
-    found: dict[str, Floats] = {}
+    shuffled: dict[str, Floats] = {}
     for name, array in weights.items():
         is_layer = "_ih_l" in name or "_hh_l" in name
         parts = np.split(array, reader.gates_of(name)) if is_layer else [array]
-        mixed = [rng.permutation(part.reshape(-1)).reshape(part.shape) for part in parts]
-        found[name] = np.concatenate(mixed)
-    return found
+        parts = [rng.permutation(part.reshape(-1)).reshape(part.shape) for part in parts]
+        shuffled[name] = np.concatenate(parts)
+    return shuffled
 
 
 def find_against_controls(
     config: ModelConfig,
     weights: Weights,
     tokenizer: Tokenizer,
-    learnt: Trace,
+    trained: Trace,
     features: Sequence[Feature] | None = None,
     *,
     tracks: Sequence[str] | None = None,
     seed: int = 0,
 ) -> list[Find]:
-    """The units of a model's trace that go with a feature of its text; see `finding.find`.
+    """Find the units of a model's trace associated with a feature; see `finding.find`.
 
-    The features are those of `features_of`, if none are given. Raises `InputError` for tracks that
-    the trace has not.
+    `features` default to those of `features_of`. Raises `InputError` for tracks that the trace
+    lacks.
     """
-    chosen = features_of(learnt.text, learnt.spans) if features is None else features
-    kept = [name for name in tracks or FINDING_TRACKS if name in learnt.tracks]
+    chosen = features_of(trained.text, trained.spans) if features is None else features
+    kept = [name for name in tracks or FINDING_TRACKS if name in trained.tracks]
     if not kept:
-        raise InputError(f"the trace has none of these tracks, only {', '.join(learnt.tracks)}")
-    text = learnt.text[: int(learnt.spans[first_half(len(learnt)) - 1, 1])]
-    others = [
-        trace(config, shuffled(config, weights, seed + number), tokenizer, text, tracks=kept)
-        for number in range(controls_of(config))
+        raise InputError(f"the trace has none of these tracks, only {', '.join(trained.tracks)}")
+    text = trained.text[: int(trained.spans[first_half(len(trained)) - 1, 1])]
+    controls = [
+        trace(config, shuffle_weights(config, weights, seed + number), tokenizer, text, tracks=kept)
+        for number in range(control_count(config))
     ]
-    return find(learnt, chosen, others, tracks=kept, seed=seed)
+    return find(trained, chosen, controls, tracks=kept, seed=seed)

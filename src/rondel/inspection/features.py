@@ -1,7 +1,7 @@
-"""What a text is like at each of its characters: the features that units are held against.
+"""Features of a text that units are compared with.
 
-A feature is worked out once for the whole text, character by character. That of a token comes from
-its characters: it holds where it holds for any of them, and counts what its last one does.
+A feature is computed for every character. A yes-or-no feature holds for a token if it holds for any
+of its characters; a token has the numeric feature of its last character.
 
 Shapes: C characters, N tokens.
 """
@@ -24,7 +24,7 @@ FLAGS = re.MULTILINE
 
 @dataclass(frozen=True, eq=False)
 class Feature:
-    """A track beside the text: `values` (N,), 0 and 1 if it is yes or no, else a number.
+    """`values` (N,) of each token: 0 or 1, or with `is_number` any number.
 
     ::
 
@@ -36,34 +36,34 @@ class Feature:
     values: Values
     is_number: bool = False
     is_position: bool = False
-    """Whether it counts along the text, so that units may go up and down with it as a sine does."""
+    """Whether it counts positions, so that units are compared with sines of it too."""
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _BuiltIn:
     compute: Callable[[str], Values]
     is_number: bool
     is_position: bool
 
 
-_kinds: dict[str, _Kind] = {}
+_built_ins: dict[str, _BuiltIn] = {}
 
 
 def _feature(
     name: str, *, number: bool = False, position: bool = False
 ) -> Callable[[Callable[[str], Values]], Callable[[str], Values]]:
-    """File a function from a text to a value for each of its characters."""
+    """Register a function from a text to the values (C,) of its characters."""
 
-    def file_it(compute: Callable[[str], Values]) -> Callable[[str], Values]:
-        _kinds[name] = _Kind(compute, number or position, position)
+    def register(compute: Callable[[str], Values]) -> Callable[[str], Values]:
+        _built_ins[name] = _BuiltIn(compute, number or position, position)
         return compute
 
-    return file_it
+    return register
 
 
-def names() -> list[str]:
-    """What features there are without anyone giving any."""
-    return list(_kinds)
+def built_in_names() -> list[str]:
+    """The names of the built-in features."""
+    return list(_built_ins)
 
 
 def features_of(
@@ -72,37 +72,37 @@ def features_of(
     patterns: Mapping[str, str] | None = None,
     tracks: Mapping[str, npt.NDArray[np.bool_]] | None = None,
 ) -> list[Feature]:
-    """Every feature of a text with tokens at `spans` (N, 2).
+    """Compute all features of a text with tokens at `spans` (N, 2).
 
-    `patterns` names regular expressions, which hold in what they match, and `tracks` arrays (C,) of
-    the user's own. Raises `InputError` for an expression that is none, a track of another length,
-    or a name that is taken.
+    The user's features are `patterns`, regular expressions by name, which hold in their matches,
+    and `tracks`, arrays (C,) by name. Raises `InputError` for an invalid expression, a track of the
+    wrong length, or the name of a built-in feature.
     """
     features = [
         Feature(
             name,
-            _of_tokens(kind.compute(text), spans, kind.is_number),
-            kind.is_number,
-            kind.is_position,
+            _by_token(feature.compute(text), spans, feature.is_number),
+            feature.is_number,
+            feature.is_position,
         )
-        for name, kind in _kinds.items()
+        for name, feature in _built_ins.items()
     ]
-    own = {name: _own(name, pattern, text) for name, pattern in (patterns or {}).items()}
+    added = {name: _match(name, pattern, text) for name, pattern in (patterns or {}).items()}
     for name, track in (tracks or {}).items():
         if len(track) != len(text):
             raise InputError(
-                f"track {name} has {len(track):,} marks for {len(text):,} characters; give it one "
+                f"track {name} has {len(track):,} marks for {len(text):,} characters; give one "
                 "0 or 1 for each"
             )
-        own[name] = track.astype(np.float32)
-    for name, values in own.items():
-        if name in _kinds:
-            raise InputError(f"there is a feature {name!r} already; name yours otherwise")
-        features.append(Feature(name, _of_tokens(values, spans, False)))
+        added[name] = track.astype(np.float32)
+    for name, values in added.items():
+        if name in _built_ins:
+            raise InputError(f"there is a feature {name!r} already; choose another name")
+        features.append(Feature(name, _by_token(values, spans, False)))
     return features
 
 
-def _of_tokens(values_C: Values, spans: Spans, is_number: bool) -> Values:
+def _by_token(values_C: Values, spans: Spans, is_number: bool) -> Values:
     begins, ends = spans.T
     if is_number:
         last: Values = values_C[ends - 1]
@@ -112,12 +112,12 @@ def _of_tokens(values_C: Values, spans: Spans, is_number: bool) -> Values:
     return any_of
 
 
-def _own(name: str, pattern: str, text: str) -> Values:
+def _match(name: str, pattern: str, text: str) -> Values:
     try:
         return _matches(pattern, text)
     except re.error as error:
         raise InputError(
-            f"feature {name}: {pattern!r} is no regular expression ({error})"
+            f"feature {name}: {pattern!r} is not a regular expression ({error})"
         ) from None
 
 
@@ -129,50 +129,50 @@ def _matches(pattern: str, text: str) -> Values:
     return values
 
 
-def _held(places: list[int], values: list[int], length: int) -> Values:
-    """Values each of which begins at its place, and holds until the next does."""
-    return np.repeat(np.array(values, np.float32), np.diff([*places, length]))
+def _step_function(begins: list[int], values: list[int], length: int) -> Values:
+    """Repeat each value from its begin to the next."""
+    return np.repeat(np.array(values, np.float32), np.diff([*begins, length]))
 
 
-def _since(marks: npt.NDArray[np.bool_]) -> Values:
-    """How many characters ago the last mark was, or the text began: 0 at a mark."""
+def _distance_from_last(marks: npt.NDArray[np.bool_]) -> Values:
+    """Characters since the last mark, or since before the text; 0 at a mark."""
     places = np.arange(len(marks))
     last = np.maximum.accumulate(np.where(marks, places, -1))
     return (places - last).astype(np.float32)
 
 
-def _is(text: str, test: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
-    """Which characters pass a test, each different one tested once."""
+def _characters_where(text: str, test: Callable[[str], bool]) -> npt.NDArray[np.bool_]:
+    """Which characters (C,) pass a test; each distinct one is tested once."""
     answers = {character: test(character) for character in set(text)}
     return np.fromiter((answers[character] for character in text), np.bool_, len(text))
 
 
 def _is_word(text: str) -> npt.NDArray[np.bool_]:
-    return _is(text, lambda character: character.isalnum() or character in "_'’")
+    return _characters_where(text, lambda character: character.isalnum() or character in "_'’")
 
 
 @_feature("quotes")
 def inside_quotes(text: str) -> Values:
-    """From an opening double quote to before the closing one, which a blank line is too.
+    """From an opening double quote to before the closing one or a blank line.
 
     Straight quotes open and close in turn.
     """
-    places, states = [0], [0]
+    begins, states = [0], [0]
     for match in re.finditer(r'["“”„«»]|\n\s*\n', text):
         mark = match.group()
-        places.append(match.start())
+        begins.append(match.start())
         states.append(int(mark in "“„«" or (mark == '"' and not states[-1])))
-    return _held(places, states, len(text))
+    return _step_function(begins, states, len(text))
 
 
 @_feature("bracket depth", number=True)
 def bracket_depth(text: str) -> Values:
-    """How many brackets are open; one that closes nothing counts for nothing."""
-    places, depths = [0], [0]
+    """How many brackets are open; unmatched closing brackets are ignored."""
+    begins, depths = [0], [0]
     for match in re.finditer(r"[(\[{)\]}]", text):
-        places.append(match.start())
+        begins.append(match.start())
         depths.append(depths[-1] + 1 if match.group() in "([{" else max(0, depths[-1] - 1))
-    return _held(places, depths, len(text))
+    return _step_function(begins, depths, len(text))
 
 
 @_feature("brackets")
@@ -193,7 +193,7 @@ def inside_name(text: str) -> Values:
 @_feature("position in word", number=True)
 def word_position(text: str) -> Values:
     """1 at a word's first character, and so on; 0 between words."""
-    return _since(~_is_word(text))
+    return _distance_from_last(~_is_word(text))
 
 
 @_feature("end of word")
@@ -206,34 +206,34 @@ def word_end(text: str) -> Values:
 
 @_feature("position in line", position=True)
 def line_position(text: str) -> Values:
-    """Characters since the newline, which is 0 itself."""
-    return _since(_is(text, lambda character: character == "\n"))
+    """Characters since the last newline; 0 at the newline."""
+    return _distance_from_last(_characters_where(text, lambda character: character == "\n"))
 
 
 @_feature("newline next")
 def newline_next(text: str) -> Values:
     """The last character before a newline."""
-    newline = _is(text, lambda character: character == "\n")
+    newline = _characters_where(text, lambda character: character == "\n")
     follows: Values = np.append(newline[1:], False).astype(np.float32)
     return follows
 
 
 @_feature("vowel")
 def vowel(text: str) -> Values:
-    """a, e, i, o or u, with whatever accents."""
+    """a, e, i, o or u, with or without accents."""
     return _matches(r"(?i)[aeiouàáâãäåæèéêëìíîïòóôõöøùúûü]", text)
 
 
 @_feature("digit")
 def digit(text: str) -> Values:
     """A decimal digit."""
-    return _is(text, str.isdecimal).astype(np.float32)
+    return _characters_where(text, str.isdecimal).astype(np.float32)
 
 
 @_feature("upper case")
 def upper_case(text: str) -> Values:
     """A capital letter."""
-    return _is(text, str.isupper).astype(np.float32)
+    return _characters_where(text, str.isupper).astype(np.float32)
 
 
 @_feature("url")
@@ -244,13 +244,13 @@ def url(text: str) -> Values:
 
 @_feature("comment")
 def comment(text: str) -> Values:
-    """A comment as programs have them: from # or // to the line's end, or between /* and */."""
+    """A comment in source code: from # or // to the line's end, or between /* and */."""
     return _matches(r"(?:(?<=\s)|^)(?:#|//).*$|/\*(?:.|\n)*?\*/", text)
 
 
 @_feature("indentation", number=True)
 def indentation(text: str) -> Values:
-    """By how many blanks or tabs its line is indented."""
+    """The number of spaces and tabs that indent the line."""
     values = np.zeros(len(text), np.float32)
     for match in re.finditer(r"^([ \t]+)\S.*$", text, FLAGS):
         values[match.start() : match.end()] = match.end(1) - match.start()
@@ -259,5 +259,5 @@ def indentation(text: str) -> Values:
 
 @_feature("speaker")
 def speaker(text: str) -> Values:
-    """The name of who speaks in a play: capitalised words that a line begins with, and a colon."""
+    """A speaker's name in a play: capitalised words at the start of a line, and a colon."""
     return _matches(r"^[A-Z][\w.’'-]*(?: [A-Z][\w.’'-]*){0,3}:(?=\s|$)", text)

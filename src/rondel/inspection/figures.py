@@ -1,4 +1,4 @@
-"""Figures of units over a text, to be printed.
+"""Draw units over a text as figures for print.
 
 Shapes: N tokens, H units of a layer.
 """
@@ -28,9 +28,9 @@ MONO = "DejaVu Sans Mono"
 def draw_units(
     path: Path, trace: Trace, units: Sequence[Unit], captions: Sequence[str] = ()
 ) -> None:
-    """Write a figure of the beginning of a text, once for each unit, coloured by what it does.
+    """Draw the beginning of a text once for each unit, coloured by the unit's values.
 
-    `captions` say something of each. Raises `InputError` for another file than .png or .svg, and
+    `captions` has one for each unit. Raises `InputError` for a file that is not .png or .svg, and
     `MissingExtraError` without Matplotlib.
     """
     lines = _lines(trace)
@@ -43,15 +43,15 @@ def draw_units(
         if number < len(captions) and captions[number]:
             title += f": {captions[number]}"
         axes.set_title(title, loc="left", fontsize=9, parse_math=False)
-        _write(axes, lines, scaled(trace.values(unit)))
+        _draw_text(axes, lines, scaled(trace.values(unit)))
     _save(figure, path)
 
 
 def draw_layer(path: Path, trace: Trace, layer: int, track: str = "hidden") -> None:
-    """Write a heat map of a layer's units over the beginning of a text; `layer` counts from 0.
+    """Draw a heat map of a layer's units over the beginning of a text; `layer` counts from 0.
 
-    Units are in the order in which they go together: by their weight in the first principal
-    component of the layer.
+    Units are sorted by their weight in the layer's first principal component, so that similar units
+    are close.
     """
     array = trace.tracks[track]
     if not 0 <= layer < array.shape[1]:
@@ -67,9 +67,9 @@ def draw_layer(path: Path, trace: Trace, layer: int, track: str = "hidden") -> N
         values_NH.T[order], cmap=COLOURS, vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
     )
     axes.set_title(f"{track} state of layer {layer + 1}", loc="left", fontsize=10)
-    axes.set_ylabel("units, ordered by what they do together")
+    axes.set_ylabel("units, ordered by first principal component")
     axes.set_yticks([])
-    shown = [_shown(token) for token in trace.tokens[:HEAT_TOKENS]]
+    shown = [_printable(token) for token in trace.tokens[:HEAT_TOKENS]]
     axes.set_xticks(range(len(shown)), shown, fontsize=6, family=MONO)
     axes.tick_params(axis="x", length=0, rotation=0 if max(map(len, shown)) == 1 else 90)
     figure.colorbar(image, ax=axes, shrink=0.6, pad=0.01)
@@ -78,7 +78,7 @@ def draw_layer(path: Path, trace: Trace, layer: int, track: str = "hidden") -> N
 
 def _figure(path: Path, size: tuple[float, float]) -> Any:
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path}: a figure is a file that ends in {' or '.join(FORMATS)}")
+        raise InputError(f"{path}: a figure's file must end in {' or '.join(FORMATS)}")
     # Figure alone, without pyplot: no window system, and no state shared with the user's plots.
     return require("matplotlib.figure", "inspect").Figure(figsize=size, layout="constrained")
 
@@ -86,14 +86,14 @@ def _figure(path: Path, size: tuple[float, float]) -> Any:
 def _save(figure: Any, path: Path) -> None:
     picture, how = io.BytesIO(), path.suffix.lower().removeprefix(".")
     with warnings.catch_warnings():
-        # A character that the font lacks is drawn as a box, and needs no more words than that.
+        # A character that the font lacks is drawn as a box; no warning is needed.
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(picture, format=how, dpi=150)
     write_atomically(path, picture.getvalue())
 
 
 def _lines(trace: Trace) -> list[list[tuple[int, str]]]:
-    """The beginning of the text as lines of characters, each with its token's number."""
+    """The beginning of the text as lines of (token number, character)."""
     lines: list[list[tuple[int, str]]] = [[]]
     for n, token in enumerate(trace.tokens):
         for character in token:
@@ -109,7 +109,7 @@ def _lines(trace: Trace) -> list[list[tuple[int, str]]]:
     return lines
 
 
-def _write(axes: Any, lines: list[list[tuple[int, str]]], values_N: Any) -> None:
+def _draw_text(axes: Any, lines: list[list[tuple[int, str]]], values_N: Any) -> None:
     grid = np.full((len(lines), max(map(len, lines))), np.nan)
     for row, line in enumerate(lines):
         for column, (n, character) in enumerate(line):
@@ -118,7 +118,7 @@ def _write(axes: Any, lines: list[list[tuple[int, str]]], values_N: Any) -> None
             axes.text(
                 column,
                 row,
-                _shown(character),
+                _printable(character),
                 family=MONO,
                 fontsize=7,
                 ha="center",
@@ -130,6 +130,6 @@ def _write(axes: Any, lines: list[list[tuple[int, str]]], values_N: Any) -> None
     axes.axis("off")
 
 
-def _shown(token: str) -> str:
-    """A token as one sees it: what has no shape of its own is left blank."""
+def _printable(token: str) -> str:
+    """A token with unprintable characters replaced by spaces."""
     return "".join(character if character.isprintable() else " " for character in token)

@@ -1,4 +1,4 @@
-"""`units.html`: a trace and its finds as one page to explore, which asks nothing of the network.
+"""`units.html`: a trace and its finds as one interactive page that works offline.
 
 Shapes: N tokens, L layers, H units in a layer, U units.
 """
@@ -17,43 +17,42 @@ import numpy.typing as npt
 from rondel.errors import InputError
 from rondel.files import write_atomically
 from rondel.inspection.finding import Find
-from rondel.inspection.scale import largest_of, scaled
+from rondel.inspection.scale import full_scale, scaled
 from rondel.inspection.trace import Trace, Unit
 from rondel.pages import fill_page
 
 STEPS = 15
-"""Of a value from 0 to 1: what the eye can tell, and a page of 20 million values stays small."""
-MOST_VALUES = 21_000_000
-"""Of the hidden states: 1024 units over 20,000 characters."""
-MOST_OF_FOUND = 5_000_000
-"""Of the other tracks, which a page has for the units that were found."""
-MOST_TOKENS = 50_000
-"""However few the units are: what a browser lays out, and the guesses take room too."""
+"""Quantisation steps from 0 to 1: as fine as the eye can see, and the page stays small."""
+MAX_HIDDEN_VALUES = 21_000_000
+"""Most hidden-state values in a page: 1024 units over 20,000 characters."""
+MAX_OTHER_VALUES = 5_000_000
+"""Most values of other tracks, which a page has for the found units."""
+MAX_TOKENS = 50_000
+"""Most tokens in a page: what a browser can lay out."""
 
 
 def write_page(path: Path, trace: Trace, finds: Sequence[Find], source: str = "") -> None:
-    """Write the page of a trace: the text coloured by any unit, its finds, and what it guessed.
+    """Write the page of a trace: the text coloured by any unit, the finds and the predictions.
 
-    A text that is too long for a page of 25 MB is cut, and the page says so. `source` names the
-    text. Raises `InputError` for a trace without hidden states, and `OSError` if it cannot be
-    written.
+    A text too long for a page of 25 MB is cut, and the page says so. `source` names the text.
+    Raises `InputError` for a trace without hidden states, and `OSError` if it cannot be written.
     """
-    write_atomically(path, fill_page("units.html", page_facts(trace, finds, source)).encode())
+    write_atomically(path, fill_page("units.html", page_data(trace, finds, source)).encode())
 
 
-def page_facts(trace: Trace, finds: Sequence[Find], source: str = "") -> dict[str, Any]:
-    """What the page holds, as JSON has it."""
-    whole = [name for name in trace.tracks if name.endswith("hidden")]
-    if not whole:
-        raise InputError("a page of units takes a trace that has hidden states")
-    width = sum(int(np.prod(trace.tracks[name].shape[1:])) for name in whole)
-    count = min(len(trace), MOST_TOKENS, max(1, MOST_VALUES // width))
-    tracks = [_whole(trace, name, count) for name in whole]
-    kept = _kept(trace, finds)[: MOST_OF_FOUND // count]
+def page_data(trace: Trace, finds: Sequence[Find], source: str = "") -> dict[str, Any]:
+    """The page's data, ready for JSON."""
+    hidden = [name for name in trace.tracks if name.endswith("hidden")]
+    if not hidden:
+        raise InputError("a page of units needs a trace with hidden states")
+    width = sum(int(np.prod(trace.tracks[name].shape[1:])) for name in hidden)
+    count = min(len(trace), MAX_TOKENS, max(1, MAX_HIDDEN_VALUES // width))
+    tracks = [_pack_track(trace, name, count) for name in hidden]
+    others = _other_units(trace, finds)[: MAX_OTHER_VALUES // count]
     for name in trace.tracks:
-        units = [[unit.layer, unit.index] for unit in kept if unit.track == name]
+        units = [[unit.layer, unit.index] for unit in others if unit.track == name]
         if units:
-            tracks.append(_of_found(trace, name, units, count))
+            tracks.append(_pack_units(trace, name, units, count))
     vocabulary, guesses = np.unique(trace.guesses_ids[:count], return_inverse=True)
     return {
         "source": source,
@@ -65,11 +64,11 @@ def page_facts(trace: Trace, finds: Sequence[Find], source: str = "") -> dict[st
         "vocabulary": [trace.tokenizer.token(int(i)) for i in vocabulary],
         "guesses": guesses.reshape(count, -1).ravel().tolist(),
         "chances": np.rint(1000 * trace.guesses_probability[:count]).astype(int).ravel().tolist(),
-        "finds": [_find(find) for find in finds],
+        "finds": [_find_data(find) for find in finds],
     }
 
 
-def _find(find: Find) -> dict[str, Any]:
+def _find_data(find: Find) -> dict[str, Any]:
     return {
         "unit": str(find.unit),
         "track": find.unit.track,
@@ -85,15 +84,15 @@ def _find(find: Find) -> dict[str, Any]:
     }
 
 
-def _whole(trace: Trace, name: str, count: int) -> dict[str, Any]:
+def _pack_track(trace: Trace, name: str, count: int) -> dict[str, Any]:
     values_NLH = trace.tracks[name]
     layers, size = values_NLH.shape[1:]
     units = [[layer, index] for layer in range(layers) for index in range(size)]
-    return _packed(name, units, values_NLH[:count].reshape(count, -1).T, whole=True)
+    return _pack(name, units, values_NLH[:count].reshape(count, -1).T, whole=True)
 
 
-def _kept(trace: Trace, finds: Sequence[Find]) -> list[Unit]:
-    """What to have besides hidden states: what was found, then the other tracks of those units."""
+def _other_units(trace: Trace, finds: Sequence[Find]) -> list[Unit]:
+    """Found units in tracks other than hidden states, then other tracks of all found units."""
     others = {name: array.shape[1:] for name, array in trace.tracks.items()
               if not name.endswith("hidden")}  # fmt: skip
     found = [find.unit for find in finds]
@@ -106,25 +105,25 @@ def _kept(trace: Trace, finds: Sequence[Find]) -> list[Unit]:
     return list(dict.fromkeys([unit for unit in found if unit.track in others] + beside))
 
 
-def _of_found(trace: Trace, name: str, units: list[list[int]], count: int) -> dict[str, Any]:
+def _pack_units(trace: Trace, name: str, units: list[list[int]], count: int) -> dict[str, Any]:
     values_NLH = trace.tracks[name]
     values_UN = np.stack([values_NLH[:count, layer, index] for layer, index in units])
-    return _packed(name, units, values_UN)
+    return _pack(name, units, values_UN)
 
 
-def _packed(
+def _pack(
     name: str, units: list[list[int]], values_UN: npt.NDArray[Any], *, whole: bool = False
 ) -> dict[str, Any]:
-    # Each by its own largest value, where a track goes beyond 1.
+    # Each unit is scaled by its largest value if its track exceeds 1.
     steps_UN = np.stack([np.rint(STEPS * scaled(row_N)) for row_N in values_UN]).astype(np.int8)
     data = base64.b64encode(zlib.compress(np.ascontiguousarray(steps_UN).tobytes(), 6)).decode()
-    # All units in order need no list, only how many a layer has.
+    # A whole track needs no list of units, only the number per layer.
     layers = 1 + max(layer for layer, _ in units)
     return {
         "name": name,
         "layers": layers,
         "units": len(units) // layers if whole else units,
         "whole": whole,
-        "largest": [float(f"{largest_of(row_N):.4g}") for row_N in values_UN],
+        "largest": [float(f"{full_scale(row_N):.4g}") for row_N in values_UN],
         "data": data,
     }

@@ -1,4 +1,4 @@
-"""What a unit does, from -1 to 1, to be coloured."""
+"""Scale a unit's values to -1 … 1, for colouring."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from rondel.engine.base import Floats
 
 
-def largest_of(values: Any) -> float:
-    """What counts as 1: 1, or where any is beyond it the largest of all but a hundredth."""
+def full_scale(values: Any) -> float:
+    """The value drawn in full colour: 1, or the 99th percentile of |values| if any exceeds 1."""
     sizes = np.abs(np.asarray(values, np.float32))
     if sizes.max(initial=0.0) <= 1:
         return 1.0
@@ -18,7 +18,7 @@ def largest_of(values: Any) -> float:
 
 
 def scaled(values: Any) -> Floats:
-    """Values over the largest of all but a hundredth, where any is beyond 1; at most 1."""
+    """Values divided by their `full_scale`, clipped to -1 … 1."""
     values = np.asarray(values, np.float32)
-    clipped: Floats = np.clip(values / np.float32(largest_of(values)), -1, 1)
+    clipped: Floats = np.clip(values / np.float32(full_scale(values)), -1, 1)
     return clipped

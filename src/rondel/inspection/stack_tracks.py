@@ -1,6 +1,6 @@
-"""One stack of layers over a text: every state and gate of it.
+"""Trace every state and gate of one stack of layers over a text.
 
-Shapes: N tokens, L layers, H units in a layer, G*H gate rows, T tokens of a block.
+Shapes: N tokens, L layers, H units in a layer, G gate rows, T tokens of a block.
 """
 
 from __future__ import annotations
@@ -20,23 +20,22 @@ from rondel.engine.stack_config import StackConfig, StackWeights
 Weights = Mapping[str, npt.NDArray[Any]]
 
 STATES = {"h": "hidden", "c": "cell"}
-"""What the tracks of a cell's states are called."""
+"""Track names of a cell's states."""
 
 BLOCK = 512
 
 
 def tracks_of(cell: Cell) -> list[str]:
-    """The tracks that a stack of such cells has: its states, then its gates."""
+    """The track names of a stack with this cell: its states, then its gates."""
     names = [STATES.get(state, state) for state in cell.states]
     return names + [gate for gate in cell.gates if gate not in names]
 
 
 class StackTracer:
-    """Reads a text with one stack, and keeps what its units do.
+    """Reads a text with one stack and records its units' values.
 
-    The hidden states are the outputs of the engine's stack. When they are known, all gates of a
-    block are two matmuls, and what is left to do step by step is the cell's pointwise arithmetic,
-    for the states that are not outputs.
+    The engine's stack gives the hidden states. From these, all gates of a block are two matmuls;
+    only the cell's pointwise arithmetic runs step by step, for cells with further states.
     """
 
     def __init__(self, config: StackConfig, weights: Weights, prefix: str, tokens: int) -> None:
@@ -47,14 +46,14 @@ class StackTracer:
     def blocks(
         self, ids: Ids, tracks: Mapping[str, Floats], state: EngineState | None = None
     ) -> Iterator[Floats]:
-        """Fill the tracks (N, L, H); yields the last layer's outputs (T, H), block by block.
+        """Fill the tracks (N, L, H); yield the last layer's outputs (T, H), block by block.
 
-        `state` is that before the first token, or zeros.
+        `state` is the state before the first token; default: zeros.
         """
         state = state or self.stack.initial_state()
-        own, constant = state[: len(self.cell.states)], state[len(self.cell.states) :]
+        cell_state, constant = state[: len(self.cell.states)], state[len(self.cell.states) :]
         layer_states: list[State] = [
-            tuple(part[number] for part in own) for number in range(len(self.layers))
+            tuple(part[number] for part in cell_state) for number in range(len(self.layers))
         ]
         for begin in range(0, len(ids), BLOCK):
             block = slice(begin, begin + BLOCK)
@@ -68,7 +67,7 @@ class StackTracer:
                     input_TG = self._input_gates(number, ids[block], below_TH)
                     if number == 0 and constant:
                         input_TG = input_TG + constant[0][0]
-                    layer_states[number] = self._rest(
+                    layer_states[number] = self._fill_tracks(
                         number, input_TG, hidden_TH, layer_states[number], tracks, block
                     )
             yield outputs_LTH[-1]
@@ -83,7 +82,7 @@ class StackTracer:
             gates = layer.weight_ih.T[ids] + layer.bias_ih
         return gates
 
-    def _rest(
+    def _fill_tracks(
         self,
         number: int,
         input_TG: Floats,
@@ -92,21 +91,21 @@ class StackTracer:
         tracks: Mapping[str, Floats],
         block: slice,
     ) -> State:
-        """Fill the tracks of one layer's gates and other states; the state after the block."""
+        """Fill one layer's tracks other than "hidden"; returns the state after the block."""
         layer, cell = self.layers[number], self.cell
-        before_TH = np.concatenate([state[0], hidden_TH[:-1]])
-        hidden_gates_TG = before_TH @ layer.weight_hh.T + layer.bias_hh
+        previous_TH = np.concatenate([state[0], hidden_TH[:-1]])
+        hidden_gates_TG = previous_TH @ layer.weight_hh.T + layer.bias_hh
         if len(cell.states) == 1:
-            done = cell.pointwise(numpy_namespace, input_TG, hidden_gates_TG, (before_TH,))
-            rows: list[Any] = [hidden_TH, *done.gates]
+            step = cell.pointwise(numpy_namespace, input_TG, hidden_gates_TG, (previous_TH,))
+            rows: list[Any] = [hidden_TH, *step.gates]
             state = (hidden_TH[-1:],)
         else:
             steps = []
             for t in range(len(input_TG)):
                 at = slice(t, t + 1)
-                done = cell.pointwise(numpy_namespace, input_TG[at], hidden_gates_TG[at], state)
-                state = (hidden_TH[at], *done.state[1:])
-                steps.append((*state, *done.gates))
+                step = cell.pointwise(numpy_namespace, input_TG[at], hidden_gates_TG[at], state)
+                state = (hidden_TH[at], *step.state[1:])
+                steps.append((*state, *step.gates))
             rows = [np.concatenate(row) for row in zip(*steps, strict=True)]
         names = [STATES.get(name, name) for name in cell.states] + list(cell.gates)
         for name, row in zip(names, rows, strict=True):

@@ -1,4 +1,4 @@
-"""How a model of some kind reads a text that is traced: which stacks, in which direction.
+"""How each kind of model reads a traced text: with which stacks, in which direction.
 
 Shapes: N tokens, L layers, H units of a layer, T tokens of a block.
 """
@@ -16,43 +16,43 @@ from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
 
 BACKWARD = "backward."
-"""What the tracks of a stack that reads against the text begin with."""
+"""Prefix of the tracks of a stack that reads from the end of the text."""
 
 
 class OneWayReader:
-    """Reads a text from its beginning, with the one stack of a language model."""
+    """Reads a text left to right, with the one stack of a language model."""
 
     can_be_clamped = True
-    """Whether a token is predicted from units of the stack `core` alone."""
+    """Whether tokens are predicted from units of the stack `core` alone."""
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
 
     def stacks(self) -> dict[str, StackConfig]:
-        """Each stack, by what the names of its tracks begin with."""
+        """The stacks, by the prefix of their tracks' names."""
         return {"": StackConfig.of(self.config)}
 
     def gates_of(self, array: str) -> int:
-        """How many gates share the rows of an array of a layer."""
+        """The number of gates in the rows of a layer's array."""
         return len(StackConfig.of(self.config).cell.gates)
 
     def read(self, tokenizer: Tokenizer, text: str) -> tuple[Ids, Spans]:
-        """The tokens (N,) of a text as the model reads them, and their spans (N, 2).
+        """Encode a text as the model reads it: ids (N,) and spans (N, 2).
 
-        Raises `InputError` for a text that is empty or of nothing that the model knows.
+        Raises `InputError` for a text that is empty or without a known token.
         """
-        return known_ids(tokenizer, text), tokenizer.spans(text)
+        return encode_known(tokenizer, text), tokenizer.spans(text)
 
     def outputs(
         self, weights: Weights, tokenizer: Tokenizer, ids: Ids, tracks: Mapping[str, Floats]
     ) -> Iterator[Floats]:
-        """Fill tracks (N, L, H); yields the outputs (T, H) that next tokens are predicted from."""
+        """Fill tracks (N, L, H); yield the outputs (T, H) that next tokens are predicted from."""
         stack = StackConfig.of(self.config)
         yield from StackTracer(stack, weights, "core.", len(ids)).blocks(ids, tracks)
 
 
 class TwoWayReader(OneWayReader):
-    """Reads it from its end as well, with the second stack of a bidirectional model."""
+    """Also reads right to left, with the second stack of a bidirectional model."""
 
     def stacks(self) -> dict[str, StackConfig]:
         """See `OneWayReader.stacks`."""
@@ -62,21 +62,25 @@ class TwoWayReader(OneWayReader):
         self, weights: Weights, tokenizer: Tokenizer, ids: Ids, tracks: Mapping[str, Floats]
     ) -> Iterator[Floats]:
         """See `OneWayReader.outputs`."""
-        own = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
-        yield from super().outputs(weights, tokenizer, ids, own)
-        # What reads against the text writes its tracks from their ends.
-        turned = {n.removeprefix(BACKWARD): a[::-1] for n, a in tracks.items() if n not in own}
-        if turned:
+        forward = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
+        yield from super().outputs(weights, tokenizer, ids, forward)
+        # Reversed views, so that the stack can fill them in reading order.
+        backward = {
+            name.removeprefix(BACKWARD): array[::-1]
+            for name, array in tracks.items()
+            if name not in forward
+        }
+        if backward:
             stack = StackConfig.of(self.config)
-            for _ in StackTracer(stack, weights, BACKWARD, len(ids)).blocks(ids[::-1], turned):
+            for _ in StackTracer(stack, weights, BACKWARD, len(ids)).blocks(ids[::-1], backward):
                 pass
 
 
-def known_ids(tokenizer: Tokenizer, text: str) -> Ids:
-    """The tokens of a text; `InputError` if it has none that the model knows."""
+def encode_known(tokenizer: Tokenizer, text: str) -> Ids:
+    """Encode a text; raises `InputError` if it has no known token."""
     ids = tokenizer.encode(text)
     if not len(ids):
-        raise InputError("the text is empty: give it something to read")
+        raise InputError("the text is empty: give a text to read")
     if tokenizer.unknown_id is not None and (ids == tokenizer.unknown_id).all():
         raise InputError(
             f"the model knows no {tokenizer.token_noun} of this text, such as "

@@ -1,6 +1,6 @@
-"""What every unit of a model does over a text.
+"""Trace the values of all units of a model over a text.
 
-Shapes: N tokens, L layers, H units in a layer, V vocabulary, G*H gate rows, T tokens of a block.
+Shapes: N tokens, L layers, H units in a layer, V vocabulary, T tokens of a block.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ Watch = Callable[[float], None]
 
 GUESSES = 5
 MEMORY = 512_000_000
-"""Bytes of tracks that are kept in memory; more are kept in files until the trace is closed."""
+"""Bytes of tracks to keep in memory; larger traces are kept in files until closed."""
 
 LONGEST_NAME = 40
-"""Characters of a unit's name that are worth repeating, and digits of a number in it."""
+"""Most characters of a unit's name to show, and most digits of a number in it."""
 
 LARGEST_PASS = 4_000_000
-"""Logits worked out at a time: as many as take 16 MB."""
+"""Largest number of logits computed at once (16 MB)."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One unit: a track, a layer and a place in it, both counted from 0, as in the arrays.
+    """One unit: a track, a layer and an index in it, both counted from 0, as in the arrays.
 
-    People count both from 1: `str` of the hidden state of layer 1, place 136 of an array is
-    "2:137", and of another track "cell:2:137".
+    Its name (`str`) counts both from 1, and leaves out the track "hidden":
 
     >>> str(Unit("hidden", 1, 136)), str(Unit("cell", 1, 136))
     ('2:137', 'cell:2:137')
@@ -62,19 +61,19 @@ class Unit:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """A text as a model read it.
+    """The values of a model's units at each token of a text, and its predictions.
 
-    `ids` (N,) are its tokens, `spans` (N, 2) where they stand in the text, in characters, and
-    `tokens` their texts, which joined are the text: white space that a token implies goes with the
-    token before it, and a character of several bytes with the last of them.
+    `ids` (N,) are the token ids, `spans` (N, 2) their begin and end in the text, in characters, and
+    `tokens` their texts, which concatenate to the text: white space that a token implies belongs to
+    the token before it, and a character of several bytes to its last byte.
 
-    `tracks` holds an array (N, L, H) of float32 for each state ("hidden", "cell") and each gate, as
-    the cell names it, after the token was read; those of the stack that reads against the text
-    begin with "backward." and have read the token and all after it, and those of a sentence VAE's
-    encoder with "encoder.". `guesses_ids` (N, 5) are the
-    likeliest next tokens, likeliest first, and `guesses_probability` (N, 5) how likely.
+    `tracks` has a float32 array (N, L, H) for each state ("hidden", "cell") and each gate of the
+    cell, after reading the token. Tracks of a bidirectional model's reverse stack begin with
+    "backward." and have read the token and all after it; those of a sentence VAE's encoder begin
+    with "encoder.". `guesses_ids` (N, 5) are the likeliest next tokens, likeliest first, and
+    `guesses_probability` (N, 5) their probabilities.
 
-    Large tracks are memory maps of a temporary folder, which goes with `close` or with the trace.
+    Large tracks are memory maps in a temporary folder, removed by `close` or with the trace.
 
     ::
 
@@ -96,7 +95,7 @@ class Trace:
         return len(self.ids)
 
     def top_tokens(self, n: int) -> list[tuple[str, float]]:
-        """The likeliest tokens to follow the n-th, as the vocabulary spells them, and how so."""
+        """The likeliest tokens after the n-th, as spelled in the vocabulary, with probabilities."""
         guesses = zip(self.guesses_ids[n], self.guesses_probability[n], strict=True)
         return [(self.tokenizer.token(int(i)), float(p)) for i, p in guesses]
 
@@ -106,11 +105,11 @@ class Trace:
         return values
 
     def unit(self, name: str) -> Unit:
-        """The unit that a person calls "2:137" or "cell:2:137"; `InputError` if there is none."""
-        return find_unit(name, {track: array.shape[1:] for track, array in self.tracks.items()})
+        """The unit named "2:137" or "cell:2:137"; raises `InputError` if there is none."""
+        return unit_by_name(name, {track: array.shape[1:] for track, array in self.tracks.items()})
 
     def close(self) -> None:
-        """Remove what is kept in files; the tracks are not to be used any more."""
+        """Remove temporary files; the tracks must not be used afterwards."""
         self.remove()
 
     def __enter__(self) -> Trace:
@@ -120,8 +119,8 @@ class Trace:
         self.close()
 
 
-def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
-    """A unit by name, out of tracks of shapes (L, H); `InputError` says what there is."""
+def unit_by_name(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
+    """The unit with a name, in tracks of shapes (L, H); raises `InputError` if there is none."""
     *track, layer, index = name.rsplit(":", 2) if ":" in name else ("", "")
     chosen = track[0] if track else "hidden"
     shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
@@ -131,9 +130,9 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
             f"{', '.join(shapes)}"
         )
     layers, size = shapes[chosen]
-    # Python reads no number of some thousand digits.
+    # int() refuses numbers of thousands of digits.
     if not all(n.isdecimal() and len(n) <= LONGEST_NAME for n in (layer, index)):
-        raise InputError(f"unit {shown!r} is no LAYER:UNIT, such as 1:{size}")
+        raise InputError(f"unit {shown!r} must be LAYER:UNIT, such as 1:{size}")
     if not (1 <= int(layer) <= layers and 1 <= int(index) <= size):
         have = "layer" if layers == 1 else "layers"
         raise InputError(
@@ -144,13 +143,13 @@ def find_unit(name: str, shapes: Mapping[str, Sequence[int]]) -> Unit:
 
 
 def reader_of(config: ModelConfig) -> OneWayReader:
-    """How a model of the kind that `config` names reads a text."""
+    """The text reader of the model's kind."""
     reader: OneWayReader = kind_of(config).text_reader(config)
     return reader
 
 
 def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
-    """The tracks that a model has, of each of its stacks, each with its (L, H)."""
+    """The tracks of all of a model's stacks, with their shapes (L, H)."""
     stacks = reader_of(config).stacks()
     return {
         prefix + name: (stack.num_layers, stack.hidden_size)
@@ -160,7 +159,7 @@ def track_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
 
 
 def track_names(config: ModelConfig) -> list[str]:
-    """The names of those tracks."""
+    """The names of a model's tracks."""
     return list(track_shapes(config))
 
 
@@ -183,17 +182,17 @@ def trace(
     memory: int = MEMORY,
     watch: Watch = lambda fraction: None,
 ) -> Trace:
-    """Read a text from the zero state, and keep what every unit does.
+    """Read a text from the zero state and record the values of all units.
 
-    `tracks` names those to keep, or all; what takes more than `memory` bytes is kept in files.
-    Raises `InputError` for a text that is empty or of nothing that the model knows, and for a track
-    that it has not.
+    `tracks` names the tracks to keep, default: all. If they take more than `memory` bytes, they are
+    kept in files. Raises `InputError` for a text that is empty or without a known token, and for an
+    unknown track.
     """
     reader = reader_of(config)
     ids, spans = reader.read(tokenizer, text)
     shapes = track_shapes(config)
-    chosen = {name: shapes[name] for name in _chosen(tracks, list(shapes))}
-    arrays, remove = _room(chosen, len(ids), memory)
+    chosen = {name: shapes[name] for name in _choose_tracks(tracks, list(shapes))}
+    arrays, remove = _allocate(chosen, len(ids), memory)
     guesses = min(GUESSES, config.vocab_size)
     guesses_ids = np.empty((len(ids), guesses), np.int64)
     guesses_probability = np.empty((len(ids), guesses), np.float32)
@@ -211,11 +210,11 @@ def trace(
 
 
 def spans_of(config: ModelConfig, tokenizer: Tokenizer, text: str) -> Spans:
-    """Where the tokens that a model reads stand in a text (N, 2), in characters."""
+    """Begin and end (N, 2) of a text's tokens as the model reads them, in characters."""
     return reader_of(config).read(tokenizer, text)[1]
 
 
-def _chosen(tracks: Sequence[str] | None, names: list[str]) -> list[str]:
+def _choose_tracks(tracks: Sequence[str] | None, names: list[str]) -> list[str]:
     for name in tracks or ():
         if name not in names:
             raise InputError(
@@ -224,23 +223,23 @@ def _chosen(tracks: Sequence[str] | None, names: list[str]) -> list[str]:
     return names if tracks is None else [name for name in names if name in tracks]
 
 
-def _room(
+def _allocate(
     shapes: Mapping[str, tuple[int, int]], count: int, memory: int
 ) -> tuple[dict[str, Floats], Callable[[], object]]:
-    """An array for every track, in files if they are large, and what removes them."""
-    whole = {name: (count, *shape) for name, shape in shapes.items()}
-    if 4 * sum(int(np.prod(shape)) for shape in whole.values()) <= memory:
-        return {name: np.empty(shape, np.float32) for name, shape in whole.items()}, lambda: None
+    """An array for every track, in files if large, and a function that removes the files."""
+    sizes = {name: (count, *shape) for name, shape in shapes.items()}
+    if 4 * sum(int(np.prod(shape)) for shape in sizes.values()) <= memory:
+        return {name: np.empty(shape, np.float32) for name, shape in sizes.items()}, lambda: None
     folder = Path(tempfile.mkdtemp(prefix="rondel-trace-"))
     arrays: dict[str, Floats] = {
         name: np.memmap(folder / f"{name}.f32", np.float32, "w+", shape=shape)
-        for name, shape in whole.items()
+        for name, shape in sizes.items()
     }
     return arrays, lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
 def _guesses(head: Head, outputs_TH: Floats) -> tuple[Ids, Floats]:
-    """The likeliest next tokens (T, 5) after outputs, and how likely."""
+    """The likeliest next tokens (T, 5) after each output, and their probabilities (T, 5)."""
     step = max(1, LARGEST_PASS // len(head.bias_V))
     ids, probabilities = [], []
     for begin in range(0, len(outputs_TH), step):

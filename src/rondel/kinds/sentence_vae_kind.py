@@ -118,10 +118,10 @@ class SentenceVAE(Kind):
     learner = Part("rondel.training.sentence_vae_learner:build_learner")
 
     api_class = Part("rondel.api.sentence_vae:SentenceVAE")
-    sample_command = Part("rondel.cli.sentences:write_samples")
-    eval_command = Part("rondel.cli.latent_eval:evaluate_sentences")
+    sample_command = Part("rondel.cli.sentence_vae_options:write_samples")
+    eval_command = Part("rondel.cli.eval_sentence_vae:evaluate_sentences")
     read_request = Part("rondel.serving.requests:read_sentences")
-    text_reader = Part("rondel.inspection.sentences:SentenceReader")
+    text_reader = Part("rondel.inspection.sentence_reader:SentenceReader")
     show_sample = Part("rondel.training.callbacks.samples:written_sentences")
 
     def counted(self, facts: TextFacts) -> Mapping[str, Any]:

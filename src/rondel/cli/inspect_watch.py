@@ -1,4 +1,4 @@
-"""Text coloured by a unit as it is written."""
+"""`rondel inspect --watch`: generate text coloured by a unit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from rondel.cli.units_text import append
+from rondel.cli.inspect_output import append
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class WatchedEngine:
-    """An engine whose every step leaves its state behind.
+    """An engine that keeps the state of its last step.
 
-    It has no streams that write by themselves, so that it is asked for each step.
+    It has no compiled streams, so that generation calls `step` for each token.
     """
 
     batch_invariant = False
@@ -59,22 +59,22 @@ class WatchedEngine:
 def watch(
     model: LanguageModel, names: tuple[str, ...], prime: str | None, length: int, seed: int | None
 ) -> None:
-    """Write text after a prime, each token in the colour of what one unit does when it is read.
+    """Continue a prime, each token coloured by a unit's value after reading it.
 
-    Of the prime its last line is shown.
+    The last line of the prime is printed first.
     """
     from rondel.cells import build_cell
     from rondel.generation.generate import generate
     from rondel.generation.opening import opening_with
     from rondel.generation.settings import GenerationSettings
     from rondel.inspection.stack_tracks import STATES
-    from rondel.inspection.trace import find_unit
+    from rondel.inspection.trace import unit_by_name
 
     if len(names) != 1:
         raise InputError("--watch colours by one unit; name only one with --unit")
     tracks = [STATES.get(state, state) for state in build_cell(model.config).states]
     shape = (model.config.num_layers, model.config.hidden_size)
-    unit = find_unit(names[0], dict.fromkeys(tracks, shape))
+    unit = unit_by_name(names[0], dict.fromkeys(tracks, shape))
     engine = WatchedEngine(model.engine)
     settings = GenerationSettings(length, seed=seed)
     console = Console(highlight=False)
@@ -83,7 +83,7 @@ def watch(
     console.print(Text(last), end="")
     waiting = ""
     for piece in generate(engine, model.tokenizer, settings, opening.prime):
-        # What has just come out is read by the next step: its value is known only then.
+        # A token's value is known only after the next step has read it.
         if waiting:
             _print(console, waiting, engine.state, tracks.index(unit.track), unit)
         waiting = piece

@@ -1,4 +1,4 @@
-"""Many samples: printed one after the other as they are made, or written as a list."""
+"""Print several samples: one after the other as they are generated, or as a list."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from rondel.generation.stream import Output
 
 FORMATS = {
-    "text": "to read, each after a heading and its prime",
-    "lines": "one text a line, which ends before its first line break, and nothing else",
-    "jsonl": "a line of JSON for each, with its number and text",
+    "text": "for reading, each after a heading and its prime",
+    "lines": "one text per line, ended at its first line break, and nothing else",
+    "jsonl": "one line of JSON per text, with its number and text",
 }
 
 
 def print_heading(index: int, count: int, note: str = "") -> None:
-    """Say which sample of several follows."""
+    """Print which of several samples follows."""
     if count > 1:
         click.secho(f"--- {index + 1} of {count}{note}", dim=True)
 
 
-def print_in_order(outputs: Iterator[Output], openings: dict[int, Opening], count: int) -> None:
-    """Print texts one after the other, the first that is not finished as it is made.
+def print_texts(outputs: Iterator[Output], openings: dict[int, Opening], count: int) -> None:
+    """Print texts one after the other, the first unfinished one as it is generated.
 
-    `openings` comes to have each text's by its number before it is written.
+    `outputs` adds each text's opening to `openings`, by number, before the text.
     """
     from rondel.generation.generate import in_order
 
@@ -49,9 +49,9 @@ def print_in_order(outputs: Iterator[Output], openings: dict[int, Opening], coun
 
 
 def write_list(samples: SampleList, how: str, count: int, prime: str = "") -> None:
-    """Write texts as they come, and then say on standard error what was left out, and why.
+    """Print texts as they come, and then on standard error how many were left out, and why.
 
-    Raises `InputError` if there were not so many.
+    Raises `InputError` for fewer than `count` texts.
     """
     for number, text in enumerate(samples):
         if how == "jsonl":
@@ -61,7 +61,7 @@ def write_list(samples: SampleList, how: str, count: int, prime: str = "") -> No
                 print_heading(number, count)
                 click.secho(printable(prime), bold=True, nl=False)
             click.echo(printable(text))
-    tell_of_left_out(samples.sieve)
+    report_left_out(samples.sieve)
     if samples.missing:
         raise InputError(
             f"{count - samples.missing:,} of {count:,} texts: the last "
@@ -70,10 +70,10 @@ def write_list(samples: SampleList, how: str, count: int, prime: str = "") -> No
         )
 
 
-def write_found(
+def write_beam_texts(
     found: Iterable[BeamText], sieve: Sieve, how: str, count: int, begun: str = ""
 ) -> None:
-    """The same of what a beam search found, each with its score and what it was begun with."""
+    """As `write_list`, for texts of a beam search: with their scores, after the text `begun`."""
     kept = [text for text in found if sieve.keeps(text.text)][:count]
     for number, (text, nats, tokens) in enumerate(kept):
         if how == "jsonl":
@@ -85,20 +85,20 @@ def write_found(
                 print_heading(number, count, f": {nats:.3f} nats, tokens: {tokens}")
             click.secho(printable(begun), bold=how == "text", nl=False)
             click.echo(printable(text))
-    tell_of_left_out(sieve)
+    report_left_out(sieve)
     if len(kept) < count:
         raise InputError(
-            f"{len(kept):,} of {count:,} texts: the search kept no more different ones; raise "
+            f"{len(kept):,} of {count:,} texts: the search found no more distinct ones; raise "
             "--beam-width"
         )
 
 
 def write_json(values: dict[str, object]) -> None:
-    r"""Write one line of JSON, a byte that is no UTF-8 as an escape, such as \udce9."""
+    r"""Write one line of JSON; a byte that is not UTF-8 becomes an escape, such as \udce9."""
     click.echo(json.dumps(values, ensure_ascii=False).encode("utf-8", ESCAPED))
 
 
-def tell_of_left_out(sieve: Sieve) -> None:
-    """Say how many texts were left out, and why, if any were."""
-    if told := sieve.describe():
-        click.echo(f"rondel: {told}", err=True)
+def report_left_out(sieve: Sieve) -> None:
+    """Print how many texts were left out, and why, if any were."""
+    if description := sieve.describe():
+        click.echo(f"rondel: {description}", err=True)

@@ -1,4 +1,4 @@
-"""Words for what a model does not know, shared by the commands that speak of it."""
+"""The message about tokens that a model does not know."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import click
 LISTED = 8
 
 
-def tell_of_unknowns(unknowns: list[str]) -> None:
-    """Say on standard error what of a text the model does not know, if there is anything."""
+def report_unknowns(unknowns: list[str]) -> None:
+    """Print the unknown tokens of a text on standard error, if there are any."""
     if unknowns:
         listed = " ".join(map(repr, unknowns[:LISTED])) + (" …" if len(unknowns) > LISTED else "")
         click.echo(f"rondel: the model does not know {listed}; read as unknown", err=True)

@@ -1,8 +1,8 @@
-"""What the units of a sentence VAE do: its decoder's and its encoder's.
+"""Trace the units of a sentence VAE's decoder and encoder.
 
-Every line of the text is a sentence. The encoder reads its tokens and the line break that ends it;
-the decoder reads the same after the break that it starts from, from the state that the mean of
-q(z|x) makes. That first break is not traced, so that both have a value for every token of the text.
+Every line of the text is a sentence. The encoder reads its tokens and its final line break; the
+decoder starts from the state made from the mean of q(z|x), and reads a line break, then the same
+tokens. That first line break is not traced, so that both have one value per token of the text.
 
 Shapes: N tokens, T tokens of one sentence, L layers, H units of a layer.
 """
@@ -22,7 +22,7 @@ from rondel.engine.sentence_vae_engine import (
 )
 from rondel.engine.stack_config import StackConfig
 from rondel.inspection.stack_tracks import StackTracer, Weights
-from rondel.inspection.text_reader import OneWayReader, known_ids
+from rondel.inspection.text_reader import OneWayReader, encode_known
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
@@ -47,11 +47,11 @@ class SentenceReader(OneWayReader):
         return super().gates_of(array)
 
     def read(self, tokenizer: Tokenizer, text: str) -> tuple[Ids, Spans]:
-        """See `OneWayReader.read`: every line for itself, as the model was trained.
+        """See `OneWayReader.read`: each line is encoded alone, as in training.
 
-        Several line breaks together are one token of words otherwise.
+        Otherwise several line breaks would be one token at word level.
         """
-        known_ids(tokenizer, text)
+        encode_known(tokenizer, text)
         ids, spans, begin = [], [], 0
         for line in text.splitlines(keepends=True):
             ids.append(tokenizer.encode(line))
@@ -64,57 +64,57 @@ class SentenceReader(OneWayReader):
     ) -> Iterator[Floats]:
         """See `OneWayReader.outputs`: the decoder's, sentence by sentence."""
         end, config = end_id(tokenizer), self.config
-        latents = SentenceVAEEngine(config, weights, tokens=len(ids))
+        engine = SentenceVAEEngine(config, weights, tokens=len(ids))
         decoder = StackTracer(decoder_config(config), weights, "core.", len(ids))
-        forth, *back = (
+        encoder, *reverse_encoder = (
             StackTracer(encoder_config(config), weights, prefix, len(ids))
             for prefix in encoder_prefixes(config)
         )
-        own, onward, against = _sorted(tracks)
+        decoder_tracks, forward_tracks, backward_tracks = _split_tracks(tracks)
         begin = 0
         for stop in [*(np.flatnonzero(ids[:-1] == end) + 1).tolist(), len(ids)]:
             sentence, part = ids[begin:stop], slice(begin, stop)
             begin = stop
-            # A last line may lack the break that every sentence ends with.
-            whole = sentence if sentence[-1] == end else np.append(sentence, end)
-            mean_1Z, _ = latents.encode([whole])
-            started = np.append([end], sentence)
-            scratch = _scratch(own, len(started))
+            # The text's last line may lack the line break that ends a sentence.
+            ended = sentence if sentence[-1] == end else np.append(sentence, end)
+            mean_1Z, _ = engine.encode([ended])
+            inputs = np.append([end], sentence)
+            scratch = _scratch(decoder_tracks, len(inputs))
             outputs = np.concatenate(
-                list(decoder.blocks(started, scratch, latents.initial_state(mean_1Z)))
+                list(decoder.blocks(inputs, scratch, engine.initial_state(mean_1Z)))
             )
-            _keep(own, part, scratch, slice(1, None))
-            if onward:
-                scratch = _scratch(onward, len(whole))
-                list(forth.blocks(whole, scratch))
-                _keep(onward, part, scratch, slice(0, len(sentence)))
-            if against:
-                scratch = _scratch(against, len(whole))
-                list(back[0].blocks(whole[::-1], scratch))
-                turned = {name: array[::-1] for name, array in scratch.items()}
-                _keep(against, part, turned, slice(0, len(sentence)))
+            _copy(scratch, slice(1, None), decoder_tracks, part)
+            if forward_tracks:
+                scratch = _scratch(forward_tracks, len(ended))
+                list(encoder.blocks(ended, scratch))
+                _copy(scratch, slice(0, len(sentence)), forward_tracks, part)
+            if backward_tracks:
+                scratch = _scratch(backward_tracks, len(ended))
+                list(reverse_encoder[0].blocks(ended[::-1], scratch))
+                scratch = {name: array[::-1] for name, array in scratch.items()}
+                _copy(scratch, slice(0, len(sentence)), backward_tracks, part)
             yield outputs[1:]
 
 
-def _sorted(tracks: Mapping[str, Floats]) -> tuple[dict[str, Floats], ...]:
-    """Tracks of the decoder, the encoder and the encoder's other stack, by the cell's names."""
-    own, onward, against = {}, {}, {}
+def _split_tracks(tracks: Mapping[str, Floats]) -> tuple[dict[str, Floats], ...]:
+    """Split tracks into the decoder's, the encoder's and its second stack's, without prefixes."""
+    decoder, forward, backward = {}, {}, {}
     for name, array in tracks.items():
         if name.startswith(ENCODER_BACKWARD):
-            against[name.removeprefix(ENCODER_BACKWARD)] = array
+            backward[name.removeprefix(ENCODER_BACKWARD)] = array
         elif name.startswith(ENCODER):
-            onward[name.removeprefix(ENCODER)] = array
+            forward[name.removeprefix(ENCODER)] = array
         else:
-            own[name] = array
-    return own, onward, against
+            decoder[name] = array
+    return decoder, forward, backward
 
 
 def _scratch(tracks: Mapping[str, Floats], count: int) -> dict[str, Floats]:
     return {name: np.empty((count, *a.shape[1:]), np.float32) for name, a in tracks.items()}
 
 
-def _keep(
-    tracks: Mapping[str, Floats], part: slice, scratch: Mapping[str, Floats], own: slice
+def _copy(
+    scratch: Mapping[str, Floats], source: slice, tracks: Mapping[str, Floats], target: slice
 ) -> None:
     for name, array in tracks.items():
-        array[part] = scratch[name][own]
+        array[target] = scratch[name][source]

@@ -1,4 +1,4 @@
-"""Finds, effects and a unit's values, in a terminal."""
+"""Print finds, effects and a unit's values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXCERPT = 400
 
 
 def colour(value: float) -> Style:
-    """The background of a value from -1, blue, over 0, white, to +1, red."""
+    """The background colour of a value: blue at -1, white at 0, red at +1."""
     end = RED if value > 0 else BLUE
     red, green, blue = (round(255 + (channel - 255) * abs(value)) for channel in end)
     ink = "white" if abs(value) > 0.6 else "black"
@@ -32,7 +32,7 @@ def colour(value: float) -> Style:
 
 
 def show_unit(trace: Trace, unit: Unit, most: int) -> None:
-    """Print the beginning of the text, coloured by what a unit does."""
+    """Print the first `most` tokens of the text, coloured by a unit's values."""
     from rondel.inspection.scale import scaled
 
     console = Console(highlight=False)
@@ -44,22 +44,22 @@ def show_unit(trace: Trace, unit: Unit, most: int) -> None:
 
 
 def append(text: Text, token: str, value: float) -> None:
-    """Add a token in its colour; a line break is shown, or its value could not be."""
+    """Append a token in its colour; a line break is shown as ↵, so that it has a colour too."""
     for character in token:
         text.append("↵" if character == "\n" else character, colour(value))
         if character == "\n":
             text.append("\n")
 
 
-def tell_finds(trace: Trace, finds: Sequence[Find], top: int, how: str) -> None:
+def print_finds(trace: Trace, finds: Sequence[Find], top: int, how: str) -> None:
     """Print the strongest finds of each feature, and the best unit of each over some text."""
     if how == "json":
         click.echo(json.dumps([_plain(find) for find in finds], indent=1))
         return
     if not finds:
         click.echo(
-            "no unit goes with a feature of this text more than chance, or a model that learnt "
-            "nothing, would have it"
+            "no unit is associated with a feature of this text more than by chance, or in a model "
+            "with shuffled weights"
         )
         return
     chosen = _best(finds, top)
@@ -85,15 +85,15 @@ def tell_finds(trace: Trace, finds: Sequence[Find], top: int, how: str) -> None:
 
 
 def _best(finds: Sequence[Find], top: int) -> list[Find]:
-    """So many finds of each feature and measure, the strongest features first."""
+    """The `top` finds of each feature and measure, the strongest features first."""
     chosen: dict[tuple[str, str], list[Find]] = {}
     for find in finds:
         chosen.setdefault((find.feature, find.measure), []).append(find)
     return [find for several in chosen.values() for find in several[:top]]
 
 
-def tell_effects(effects: Sequence[Effect], token: str, how: str) -> None:
-    """Print what clamping did to the loss."""
+def print_effects(effects: Sequence[Effect], token: str, how: str) -> None:
+    """Print the change of the loss by clamping."""
     if how == "json":
         click.echo(json.dumps([_plain(effect) for effect in effects], indent=1))
         return
@@ -115,7 +115,7 @@ def tell_effects(effects: Sequence[Effect], token: str, how: str) -> None:
 
 
 def _plain(row: Find | Effect) -> dict[str, Any]:
-    """As JSON has it: a unit by its name, and what is not a number as null."""
+    """Convert for JSON: a unit to its name, NaN to null."""
     values = {**dataclasses.asdict(row), "unit": str(row.unit)}
     return {
         name: None if isinstance(value, float) and math.isnan(value) else value

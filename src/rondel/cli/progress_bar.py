@@ -1,4 +1,4 @@
-"""Progress bars for what takes a while and prints nothing meanwhile."""
+"""Progress bars for work that prints nothing meanwhile."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SHOWN_FROM = 1 << 26
 """Bytes of a text from which on it takes long enough to read to be watched."""
 
 
-class Waiting:
-    """A progress bar on standard error, on a terminal only; call it with the fraction done."""
+class ProgressBar:
+    """A progress bar on standard error, if it is a terminal; call it with the fraction done."""
 
-    def __enter__(self) -> Waiting:
+    def __enter__(self) -> ProgressBar:
         self._bar = Progress(console=Console(stderr=True), transient=True)
         self._task = self._bar.add_task("reading", total=1.0)
         if self._bar.console.is_terminal:
@@ -32,7 +32,7 @@ class Waiting:
         return self
 
     def __call__(self, fraction: float) -> None:
-        """Show that so much is done."""
+        """Show the fraction done."""
         self._bar.update(self._task, completed=fraction)
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What `rondel eval` says of a sentence VAE."""
+"""`rondel eval` for a sentence VAE."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rondel.cli.sentences import readable
+from rondel.cli.sentence_vae_options import readable_lines
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
     from rondel.api.sentence_vae import SentenceVAE
-    from rondel.cli.eval import Asked
+    from rondel.cli.eval import EvalRequest
     from rondel.evaluation.elbo import LatentEvaluation
 
 
 IW_SAMPLES = 10
 
 
-def evaluate_sentences(vae: SentenceVAE, asked: Asked) -> None:
-    """Print how the model does on the lines of a text, or on a part of its run's own."""
+def evaluate_sentences(vae: SentenceVAE, request: EvalRequest) -> None:
+    """Print the evaluation of the lines of a text, or of a split of the run's text."""
     from rondel.cli.eval import read_known
-    from rondel.cli.runs import open_store
-    from rondel.cli.waiting import Waiting
+    from rondel.cli.progress_bar import ProgressBar
+    from rondel.cli.run_text import open_store
     from rondel.data.sentence_batches import Sentences
     from rondel.text.one_sentence import end_id
 
-    if asked.dynamic is not None or asked.cache is not None:
-        raise InputError(f"{asked.folder} is a sentence VAE: leave out --dynamic and --cache")
-    samples = asked.iw_samples or IW_SAMPLES
-    with Waiting() as waiting:
-        if asked.text:
-            text = read_known(vae, asked.text, asked.encoding)
+    if request.dynamic is not None or request.cache is not None:
+        raise InputError(f"{request.folder} is a sentence VAE: leave out --dynamic and --cache")
+    samples = request.iw_samples or IW_SAMPLES
+    with ProgressBar() as waiting:
+        if request.text:
+            text = read_known(vae, request.text, request.encoding)
             lines = [line for line in text.splitlines() if line.strip()]
-            lines = readable(vae, lines, known=False)
+            lines = readable_lines(vae, lines, known=False)
             figures = vae.evaluate_sentences(lines, iw_samples=samples, watch=waiting)
         else:
-            store = open_store(asked.folder, vae.config.vocab_size)
-            stored = Sentences(store.tokens(asked.split), end_id(vae.tokenizer))
+            store = open_store(request.folder, vae.config.vocab_size)
+            stored = Sentences(store.tokens(request.split), end_id(vae.tokenizer))
             sentences = [sentence for sentence in stored if len(sentence) > 1]
             figures = vae.evaluate_ids(sentences, iw_samples=samples, watch=waiting)
-    if asked.as_json:
+    if request.as_json:
         click.echo(json.dumps(figures.to_json()))
         return
     rows = _rows(figures, vae.tokenizer.token_noun)
@@ -65,5 +65,5 @@ def _rows(figures: LatentEvaluation, token: str) -> list[tuple[str, str]]:
         (f"{count:,}", "sentences scored"),
         (f"{tokens:,}", f"{token}s scored, sentence ends counted"),
         (f"{figures.unknown:,}", f"of the {token}s unknown, scored as <unk>"),
-        (f"{figures.unknown_only:,}", f"of the sentences of unknown {token}s only, scored too"),
+        (f"{figures.unknown_only:,}", f"sentences of unknown {token}s only, scored too"),
     ]

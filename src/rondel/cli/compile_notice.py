@@ -1,4 +1,4 @@
-"""What the user is told while kernels are compiled."""
+"""The message that kernels are being compiled."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import click
 from rondel import kernels
 
 
-def tell_of_compiling() -> None:
-    """Say so on standard error, once, if anything is to be compiled before the work begins."""
+def announce_compiling() -> None:
+    """Print a message on standard error, once, if kernels have to be compiled."""
     kernels.when_compiling(
         lambda: click.echo("rondel: compiling for this processor, once (about 10 s) …", err=True)
     )
