@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Protocol
 
-from rondel.threads import calm_threads
+from rondel.threads import set_thread_defaults
 
 SETTLE = 0.01
 """Seconds to wait before each turn, in which the other's threads stop spinning."""
@@ -154,7 +154,7 @@ def _inherited(calm: bool, cores: int | None) -> Iterator[None]:
     environment = dict(os.environ)
     allowed = os.sched_getaffinity(0) if cores is not None else set()
     if calm:
-        calm_threads()
+        set_thread_defaults()
     if cores is not None:
         os.sched_setaffinity(0, sorted(allowed)[:cores])
     try:

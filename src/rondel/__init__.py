@@ -97,7 +97,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for: `import rondel` alone costs nothing."""
+    """Import a public name on first access, so that `import rondel` alone imports nothing."""
     if name not in _HOMES:
         raise AttributeError(f"module 'rondel' has no attribute {name!r}")
     import importlib
@@ -106,5 +106,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """The public names, imported or not, for whoever looks around."""
+    """All public names, imported or not."""
     return sorted({*globals(), *__all__})

@@ -1,18 +1,18 @@
-"""The model folder: everything a model is, in one folder that can be moved, and nothing unsafe.
+"""The model folder: a complete model in one folder that can be moved, without pickles.
 
 ::
 
-    model.json             format, shape (`ModelConfig`), what texts begin by
+    model.json             format, shape (`ModelConfig`), excerpts that texts begin with
     tokenizer.json         the vocabulary
-    weights.safetensors    the arrays; in its header, how far training had come, and three sums
+    weights.safetensors    the arrays; in its header the training progress and three checksums
 
-Parts that do not belong together, or were changed, are refused. Of the sums in the header,
+Files that do not belong together, or were changed, are refused. Of the checksums in the header,
 `fingerprint` is of the shape and vocabulary that the weights were trained with, `digest` of the
-arrays and that progress, and `whole` of both JSON files with all that is in them, as values: how
-they are spaced does not matter. A folder whose header has no `whole` was written before there was
-one, and is read without. The arrays are those that `rondel.model_arrays` names for the shape.
+arrays and the progress, and `whole` of the values in both JSON files, whatever their formatting. A
+header without `whole` is of an earlier version and is accepted. `rondel.model_arrays` lists the
+arrays of a shape.
 
-No pickle is read or written. A training run adds files of its own beside these.
+A training run adds its own files to the folder.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ from rondel.files import new_folder, real_path, write_atomically
 from rondel.folder_files import (
     all_arrays,
     check_is_file,
+    checksum,
     is_number,
     open_arrays,
     parse_json,
     read_json,
     reading,
-    sum_of,
 )
 from rondel.locks import FolderLock
-from rondel.model_arrays import check_arrays, check_is_whole
+from rondel.model_arrays import check_arrays, check_is_complete
 from rondel.settings import ModelConfig, build_section
 from rondel.text.tokenizers import Tokenizer, tokenizer_from_json, tokenizer_to_json
 
 FORMAT, VERSION = "rondel-model", 1
 HEADER = ("format", "fingerprint", "digest", "progress")
 MODEL, TOKENIZER, WEIGHTS = "model.json", "tokenizer.json", "weights.safetensors"
-# All that rondel puts into a folder: the model's three files, and what a run adds to them.
+# All names that rondel uses in a folder: the model's three files, and those of a run.
 OWN_FILES = (
     MODEL,
     TOKENIZER,
@@ -75,12 +75,12 @@ Weights = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model as it lies in a folder.
+    """The contents of a model folder.
 
-    `weights` maps names such as `core.weight_ih_l0` to arrays; `progress` says how far training had
-    come (step, epoch, tokens, seconds, train_loss, val_loss; losses in nats per token);
-    `excerpts` are what a text without a prime begins by: a line break, or beginnings of sentences
-    of the training text (see `rondel.generation.opening`).
+    `weights` maps names such as `core.weight_ih_l0` to arrays; `progress` is the training progress
+    (step, epoch, tokens, seconds, train_loss, val_loss; losses in nats per token); `excerpts` are
+    the openings of texts without a prime: a line break, or beginnings of sentences of the training
+    text (see `rondel.generation.opening`).
     """
 
     config: ModelConfig
@@ -91,7 +91,7 @@ class Artifact:
 
 
 def describe_model(config: ModelConfig) -> str:
-    """`lstm 2×512, embedding 64, dropout 0.2`."""
+    """Describe a model's shape, as in `lstm 2×512, embedding 64, dropout 0.2`."""
     nonlinearity = config.own.get("nonlinearity")
     cell = f"{config.cell} ({nonlinearity})" if nonlinearity else config.cell
     parts = [f"{cell} {config.num_layers}×{config.hidden_size}"]
@@ -105,7 +105,7 @@ def describe_model(config: ModelConfig) -> str:
 
 
 def describe(model: Artifact) -> str:
-    """A model in one line: kind, shape, vocabulary, parameters and how far its training came."""
+    """Describe a model in one line: kind, shape, vocabulary, parameters and training progress."""
     config, noun, progress = model.config, model.tokenizer.token_noun, model.progress
     parts = [
         f"{config.model}, {describe_model(config)}",
@@ -115,17 +115,17 @@ def describe(model: Artifact) -> str:
     if progress.get("step") is not None:
         parts.append(f"{progress['step']:,} steps")
     losses = {"validation": progress.get("val_loss"), "training": progress.get("train_loss")}
-    told = [f"{name} loss {loss:.3f} nats" for name, loss in losses.items() if loss is not None]
-    return "; ".join(parts + told[:1])
+    known = [f"{name} loss {loss:.3f} nats" for name, loss in losses.items() if loss is not None]
+    return "; ".join(parts + known[:1])
 
 
 def is_model(path: Path) -> bool:
-    """Whether a model folder stands at `path`."""
+    """Whether there is a model folder at `path`."""
     return (path / MODEL).is_file()
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise `InputError` if a folder about to be replaced holds what rondel did not put there."""
+    """Raise `InputError` if a folder to be replaced has files that are not rondel's."""
     foreign = sorted(_foreign(path, OWN_FILES, OWN_FOLDERS))
     if foreign:
         raise InputError(
@@ -137,21 +137,21 @@ def refuse_foreign(path: Path) -> None:
 def _foreign(
     folder: Path, files: tuple[str, ...], folders: Mapping[str, tuple[str, ...]]
 ) -> Iterator[str]:
-    """The names, seen from `folder`, of what is none of these files and folders of files."""
+    """Yield the paths, relative to `folder`, that are not these files and folders of files."""
     for entry in folder.iterdir():
         if entry.is_dir() and entry.name in folders:
             inside = _foreign(entry, folders[entry.name], {})
             yield from (f"{entry.name}/{name}" for name in inside)
         else:
-            own = LEFTOVERS if entry.is_dir() else LEFTOVERS + files
-            if not any(fnmatch(entry.name, pattern) for pattern in own):
+            known = LEFTOVERS if entry.is_dir() else LEFTOVERS + files
+            if not any(fnmatch(entry.name, pattern) for pattern in known):
                 yield entry.name
 
 
 def lock(path: Path) -> FolderLock:
-    """The lock that whoever writes to the model folder `path` holds.
+    """The lock for writing to the model folder `path`.
 
-    A folder in a model folder (a run's `best/`) has the lock of that one.
+    A folder inside a model folder (a run's `best/`) shares its lock.
     """
     folder = real_path(path)
     while is_model(folder.parent):
@@ -160,15 +160,15 @@ def lock(path: Path) -> FolderLock:
 
 
 def fingerprint(config: dict[str, Any], tokenizer: dict[str, Any]) -> str:
-    """The sum of a model's shape and vocabulary, as they stand in their files.
+    """The checksum of a model's shape and vocabulary, as in their files.
 
-    As they stand, so that a later rondel with more settings finds the same sum.
+    It is of the files' values, so that a later version with more settings gets the same checksum.
     """
-    return sum_of(config, tokenizer)
+    return checksum(config, tokenizer)
 
 
 def digest(weights: Weights, *texts: str) -> str:
-    """The sum of named arrays (names, types, shapes and values) and of texts that go with them."""
+    """The checksum of named arrays (names, types, shapes and values) and of texts."""
     total = hashlib.sha256()
     for text in texts:
         total.update(f"{text}\n".encode())
@@ -180,10 +180,10 @@ def digest(weights: Weights, *texts: str) -> str:
 
 
 def save(path: Path, artifact: Artifact, *, overwrite: bool = False) -> None:
-    """Write a model folder at `path`, whole or not at all.
+    """Write a model folder at `path` atomically.
 
-    Raises `InputError` if something is there already, unless it is a model and `overwrite` is set;
-    or if a run is being trained there.
+    Raises `InputError` if `path` exists, unless it is a model and `overwrite` is set, or if a run
+    is being trained there.
     """
     _check_parts(artifact, path)
     with lock(path):
@@ -202,12 +202,12 @@ def write_parts(folder: Path, artifact: Artifact) -> None:
 
 
 def write_weights(folder: Path, artifact: Artifact) -> None:
-    """Replace a model folder's weights, and its progress with them, in one move.
+    """Replace a model folder's weights and progress atomically.
 
-    The sums are of the JSON files as they stand, which an earlier rondel may have written, with
-    fewer settings. If they do not say what `artifact` says, they are written anew.
+    The checksums are of the JSON files as they are, which an earlier version may have written with
+    fewer settings. If these files do not match `artifact`, they are rewritten.
     """
-    if not _is_described(folder, artifact):
+    if not _matches_description(folder, artifact):
         _write_description(folder, artifact)
     description, vocabulary = read_json(folder / MODEL), read_json(folder / TOKENIZER)
     arrays = {name: np.ascontiguousarray(array) for name, array in artifact.weights.items()}
@@ -216,7 +216,7 @@ def write_weights(folder: Path, artifact: Artifact) -> None:
         "format": FORMAT,
         "fingerprint": fingerprint(description["config"], vocabulary),
         "digest": digest(arrays, progress),
-        "whole": sum_of(description, vocabulary),
+        "whole": checksum(description, vocabulary),
         "progress": progress,
     }
     write_atomically(folder / WEIGHTS, safetensors.numpy.save(arrays, metadata=header))
@@ -237,22 +237,22 @@ def _write_description(folder: Path, artifact: Artifact) -> None:
         write_atomically(folder / name, (json.dumps(values, indent=1) + "\n").encode())
 
 
-def _is_described(folder: Path, artifact: Artifact) -> bool:
-    """Whether the JSON files in a folder say what `artifact` says."""
+def _matches_description(folder: Path, artifact: Artifact) -> bool:
+    """Whether the JSON files in a folder match `artifact`."""
     try:
         config, excerpts, _ = _read_description(folder)
         vocabulary = read_json(folder / TOKENIZER)
     except ModelFolderError:
         return False
-    said = (config, excerpts, vocabulary)
-    return said == (artifact.config, artifact.excerpts, tokenizer_to_json(artifact.tokenizer))
+    found = (config, excerpts, vocabulary)
+    return found == (artifact.config, artifact.excerpts, tokenizer_to_json(artifact.tokenizer))
 
 
 def load(path: Path) -> Artifact:
     """Read a model folder.
 
     Raises `ModelFolderError`, with the reason, if it is missing, damaged, changed, of a newer
-    format, or if its parts do not belong together.
+    format, or if its files do not belong together.
     """
     config, excerpts, description = _read_description(path)
     vocabulary = read_json(path / TOKENIZER)
@@ -272,7 +272,7 @@ def load(path: Path) -> Artifact:
         raise ModelFolderError(
             f"{path / WEIGHTS} was changed or damaged after it was written; copy it again"
         )
-    if header.get("whole", whole := sum_of(description, vocabulary)) != whole:
+    if header.get("whole", whole := checksum(description, vocabulary)) != whole:
         raise ModelFolderError(
             f"{path / MODEL} was changed or damaged after it was written; copy it again"
         )
@@ -283,29 +283,29 @@ def load(path: Path) -> Artifact:
 
 
 def _check_parts(model: Artifact, path: Path) -> None:
-    """Refuse parts that cannot go together: `ModelFolderError`."""
+    """Raise `ModelFolderError` if shape, vocabulary and weights do not match."""
     if model.tokenizer.vocab_size != model.config.vocab_size:
         raise ModelFolderError(
-            f"{path}: shape and vocabulary do not go together (a vocabulary of "
-            f"{model.tokenizer.vocab_size}, where {model.config.vocab_size} is said); "
+            f"{path}: shape and vocabulary do not match (a vocabulary of "
+            f"{model.tokenizer.vocab_size}, not {model.config.vocab_size}); "
             "copy the whole folder again"
         )
     try:
         check_arrays(model.config, model.weights)
     except (ModelFolderError, InputError) as error:
         raise ModelFolderError(
-            f"{path}: shape and weights do not go together ({error}); copy the whole folder again"
+            f"{path}: shape and weights do not match ({error}); copy the whole folder again"
         ) from None
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """How far the training of the model at `path` had come, without reading its arrays."""
+    """The training progress of the model at `path`, without reading its arrays."""
     with _open_weights(path / WEIGHTS) as file:
         return _progress(_header(file, path / WEIGHTS), path / WEIGHTS)
 
 
 def _read_description(path: Path) -> tuple[ModelConfig, tuple[str, ...], dict[str, Any]]:
-    """The shape and the excerpts of a model, and all of its description as it stands."""
+    """A model's shape and excerpts, and the raw description."""
     with reading(path):
         mode = path.stat().st_mode if os.path.lexists(path) else None
     if mode is None:
@@ -325,7 +325,7 @@ def _read_description(path: Path) -> tuple[ModelConfig, tuple[str, ...], dict[st
         )
     excerpts = description.get("excerpts", [])
     if not isinstance(excerpts, list) or not all(isinstance(text, str) for text in excerpts):
-        raise ModelFolderError(f"{path / MODEL}: its excerpts are no list of texts; copy it again")
+        raise ModelFolderError(f"{path / MODEL}: its excerpts are not texts; copy it again")
     return _config_of(description, path), tuple(excerpts), description
 
 
@@ -333,8 +333,8 @@ def _config_of(description: dict[str, Any], path: Path) -> ModelConfig:
     values = description.get("config")
     try:
         if not isinstance(values, dict):
-            raise InputError("its config is no object")
-        check_is_whole(values)
+            raise InputError("its config is not an object")
+        check_is_complete(values)
         return build_section(ModelConfig, values)
     except InputError as error:
         raise ModelFolderError(f"{path / MODEL} cannot be read ({error}); copy it again") from None
@@ -363,15 +363,15 @@ def _progress(header: dict[str, str], path: Path) -> dict[str, Any]:
 
 
 def _refuse_pickle(path: Path) -> None:
-    """Old PyTorch files are pickles, newer ones zip archives of pickles: reading one runs code."""
+    """Raise `ModelFolderError` for a pickle or a zip archive of pickles: reading one runs code."""
     if not path.is_file():
         return
     with path.open("rb") as file:
         start = file.read(9)
-    # A pickle of protocol 2 or later begins with these two bytes, an archive with these four. So
-    # may the length that safetensors begins with, but the ninth byte of that is a brace.
-    looks = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[8:] != b"{"
-    if looks or start[:4] == b"PK\x03\x04":
+    # A pickle of protocol 2 or later begins with these two bytes, a zip archive with these four.
+    # The length that begins a safetensors file may do so too, but then the ninth byte is a brace.
+    is_pickle = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[8:] != b"{"
+    if is_pickle or start[:4] == b"PK\x03\x04":
         raise ModelFolderError(
             f"{path} is a pickle (a PyTorch checkpoint?), which could run any code when read; "
             "rondel reads safetensors only"

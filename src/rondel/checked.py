@@ -1,11 +1,11 @@
-"""Checks of what a function is given, by its annotations: the doors for those who use Python.
+"""Check the arguments of public functions against their annotations.
 
 ::
 
     @checked
     def stream(self, prime: str, *, length: int = 500) -> Iterator[str]: ...
 
-    stream("The ", length=np.int64(5))      # 5 is what it holds
+    stream("The ", length=np.int64(5))      # length is 5
     stream(b"The ")                         # InputError: prime must be a string (str), not b'The '
 """
 
@@ -36,29 +36,29 @@ C = TypeVar("C", bound=type)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a whole number may be, as in `Annotated[int, Limits(1)]`."""
+    """Limits of a whole number, as in `Annotated[int, Limits(1)]`."""
 
     at_least: int
     below: int | None = None
 
 
 Positive = Annotated[int, Limits(1, 2**63)]
-"""How many of something: what could be counted."""
+"""A number of things."""
 Natural = Annotated[int, Limits(0)]
-"""A seed, or a number in a row that begins with 0."""
+"""A seed, or an index."""
 
 _SEQUENCES = (collections.abc.Sequence, list, tuple)
 
 
 def checked(function: F) -> F:
-    """Check every argument of a function against its annotation as it is called.
+    """Check a function's arguments against its annotations at each call.
 
-    Raises `InputError`, naming the argument; a NumPy scalar becomes the number that it holds. What
-    is annotated as `Any`, and what `*args` and `**kwargs` take, is left to the function.
+    Raises `InputError`, naming the argument. NumPy scalars become Python numbers. Arguments
+    annotated as `Any`, and those of `*args` and `**kwargs`, are not checked.
     """
     signature = inspect.signature(function)
-    left = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    names = [name for name, parameter in signature.parameters.items() if parameter.kind not in left]
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    names = [name for name, arg in signature.parameters.items() if arg.kind not in variadic]
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -73,7 +73,7 @@ def checked(function: F) -> F:
 
 
 def checked_methods(cls: C) -> C:
-    """Check the arguments of a class's public methods, and of its making, as `checked` does."""
+    """Apply `checked` to a class's public methods and its `__init__`."""
     for name, member in list(vars(cls).items()):
         if inspect.isfunction(member) and (name == "__init__" or not name.startswith("_")):
             setattr(cls, name, checked(member))
@@ -81,7 +81,7 @@ def checked_methods(cls: C) -> C:
 
 
 def check_fields(settings: Any) -> None:
-    """Check every field of a dataclass against its annotation, as `checked` does arguments."""
+    """Check every field of a dataclass against its annotation, as `checked` checks arguments."""
     hints = _hints(settings.__class__)
     for field in dataclasses.fields(settings):
         value = conform(field.name, getattr(settings, field.name), hints[field.name])
@@ -101,7 +101,7 @@ def _hints(thing: Any) -> dict[str, Any]:
 
 
 class _Exported(dict[str, Any]):
-    """The names of `rondel`, for what a module that is to load fast imports where it uses it."""
+    """The public names of `rondel`, for annotations that a module imports for type checkers."""
 
     def __missing__(self, name: str) -> Any:
         package = sys.modules["rondel"]
@@ -111,11 +111,11 @@ class _Exported(dict[str, Any]):
 
 
 def conform(name: str, value: Any, annotation: Any) -> Any:
-    """The value as its annotation has it; `InputError`, naming it, if it is something else."""
+    """Convert a value to its annotation; raises `InputError`, naming it, if that is impossible."""
     kind, arms = typing.get_origin(annotation), typing.get_args(annotation)
     if kind is Annotated:
         number = whole(name, value, at_least=arms[1].at_least)
-        # What nobody counts to is said of by itself.
+        # The upper limit is checked separately, so that the message names it only if exceeded.
         return number if arms[1].below is None else whole(name, number, below=arms[1].below)
     if annotation in _CHECKS:
         return _CHECKS[annotation](name, value)
@@ -139,7 +139,7 @@ def _conform_to_one(name: str, value: Any, annotation: Any) -> Any:
     arms = typing.get_args(annotation)
     if value is None and type(None) in arms:
         return None
-    # A string is a path too, where a path is asked for, and stays a string.
+    # For `str | Path` a string must be a valid path, and stays a string.
     if isinstance(value, str) and str in arms and Path in arms:
         as_path(value, name)
         return value
@@ -150,7 +150,7 @@ def _conform_to_one(name: str, value: Any, annotation: Any) -> Any:
         try:
             return conform(name, value, kind)
         except InputError as error:
-            # Of a list, what is wrong is in it.
+            # For a list, report the wrong item.
             if typing.get_origin(kind) in _SEQUENCES and isinstance(value, list | tuple):
                 raise error from None
     raise _mismatch(name, value, annotation)
@@ -200,7 +200,7 @@ def _mismatch(name: str, value: Any, annotation: Any) -> InputError:
 
 
 def _words(annotation: Any) -> str:
-    """What a value should be, in words."""
+    """Describe an annotation in a message."""
     simple = {
         str: "a string (str)",
         int: "a whole number",

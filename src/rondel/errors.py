@@ -1,16 +1,16 @@
-"""What can go wrong, as a tree.
+"""The errors that rondel raises.
 
 ::
 
     RondelError                  anything rondel refuses, in one line that says what to do
     ├── InputError               a text, a corpus or a setting that cannot be used
-    │   └── WrongKindError       what only models of another kind have
-    ├── ModelFolderError         a model folder that is missing, damaged or does not match itself
-    ├── NonFiniteLossError       training produced a loss that is not a number
-    └── MissingExtraError        a part of rondel that was not installed
+    │   └── WrongKindError       a method that only models of another kind have
+    ├── ModelFolderError         a model folder that is missing, damaged or inconsistent
+    ├── NonFiniteLossError       training produced a loss that is not a finite number
+    └── MissingExtraError        an optional dependency that is not installed
 
-The command line prints the message alone and exits with status 1; in Python they are ordinary
-exceptions, and every one can be caught as `RondelError`.
+The command line prints the message alone and exits with status 1. In Python all can be caught as
+`RondelError`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from types import ModuleType
 
 
 class RondelError(Exception):
-    """Base of every error raised on purpose; its text is one line and says what to do.
+    """Base class of rondel's errors; the message is one line and says what to do.
 
     >>> import rondel
     >>> try:
@@ -44,7 +44,7 @@ class InputError(RondelError):
 
 
 class WrongKindError(InputError, AttributeError):
-    """A model was asked for what only models of another kind have.
+    """A method was called that only models of another kind have.
 
     ::
 
@@ -54,7 +54,7 @@ class WrongKindError(InputError, AttributeError):
 
 
 class ModelFolderError(RondelError):
-    """A model folder that is missing, damaged, or whose parts do not belong together.
+    """A model folder that is missing, damaged, or whose files do not belong together.
 
     >>> import rondel
     >>> rondel.load("no-such-model")
@@ -73,7 +73,7 @@ class NonFiniteLossError(RondelError):
 
 
 class MissingExtraError(RondelError):
-    """A part of rondel that this installation left out.
+    """An optional dependency that is not installed.
 
     ::
 
@@ -82,10 +82,7 @@ class MissingExtraError(RondelError):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import `module`, or say which extra of rondel brings it.
-
-    Raises `MissingExtraError` if the module is not installed.
-    """
+    """Import `module`; raises `MissingExtraError`, naming the extra, if it is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -97,11 +94,11 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 class SlowerWarning(RuntimeWarning):
-    """Something is done, and in a slower way than it could be."""
+    """Something works, but slower than it could."""
 
 
 def warn_of(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, naming the nearest line that is not rondel's own: that of whoever called it."""
+    """Issue a warning located at the nearest caller outside rondel."""
     package, level = __name__.partition(".")[0], 1
     frame = sys._getframe()
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a process killed at any moment, never meets half of one."""
+"""Write files and folders atomically: readers never see a half-written one, even after a kill."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from rondel.errors import InputError
 
-# A draft of a single file that is older than this, in seconds, is what a killed process left.
+# A draft file older than this, in seconds, was left by a killed process.
 STALE = 3600.0
 DRAFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.draft", re.DOTALL)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one move: there is the old file, or the whole new one.
+    """Replace the file at `path` atomically.
 
-    Raises `OSError` (a full disk, say) with the old file as it was and nothing left behind.
+    Raises `OSError`, such as for a full disk, and then leaves the old file unchanged.
     """
     draft = _draft(path)
     try:
@@ -36,17 +36,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            error.filename = str(path)  # a failed write names no file, a failed rename the draft
+            error.filename = str(path)  # instead of none, or the draft's
         raise
 
 
 def refuse_device(source: str | Path | int, name: str = "") -> None:
-    """Raise `InputError` if `source` (a path, or an open file's number) is a device without an end.
+    """Raise `InputError` if `source` (a path or file descriptor) is a device without an end.
 
-    A pipe, a terminal and the null device end. What cannot be looked at is left to who reads it.
+    Pipes, terminals and the null device are accepted, and what cannot be inspected.
     """
     with suppress(OSError):
-        status = os.stat(source)  # noqa: PTH116 (pathlib's takes no number)
+        status = os.stat(source)  # noqa: PTH116 (pathlib's takes no file descriptor)
         is_device = stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode)
         is_null = os.path.samestat(status, Path(os.devnull).stat())
         if is_device and not is_null and not _is_terminal(source):
@@ -64,11 +64,10 @@ def _is_terminal(source: str | Path | int) -> bool:
 
 
 class NewFolder:
-    """A folder filled in a draft beside `path`, which `publish` moves there or `discard` removes.
+    """A draft folder beside `path`, which `publish` moves there or `discard` removes.
 
-    What a killed process left of earlier ones is settled first, so the caller must be the only
-    one that makes a folder at `path` (see `rondel.locks`). Raises `InputError` if there can be
-    none.
+    Leftovers of killed processes are removed first, so the caller must be the only writer (see
+    `rondel.locks`). Raises `InputError` if the draft cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
@@ -83,24 +82,24 @@ class NewFolder:
             ) from None
 
     def publish(self) -> None:
-        """Move the draft to its place; a folder that stood there is replaced."""
+        """Move the draft to `path`, replacing a folder there."""
         if self.path.exists():
             self.path.rename(_old(self.path))
         self.draft.rename(self.path)
         shutil.rmtree(_old(self.path), ignore_errors=True)
 
     def discard(self) -> None:
-        """Remove the draft; what stood in its place stands there again."""
+        """Remove the draft and restore a folder that was being replaced."""
         shutil.rmtree(self.draft, ignore_errors=True)
         settle(self.path)
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder under another name; it takes the name `path` when the block ends well.
+    """Give a draft folder to fill, moved to `path` at the end of the block.
 
-    If the block fails, nothing is left. A folder that stood at `path` is replaced.
-    Raises `InputError` if there can be no folder at `path`. See `NewFolder`.
+    A folder at `path` is replaced. If the block fails, the draft is removed. Raises `InputError` if
+    the draft cannot be made. See `NewFolder`.
     """
     folder = NewFolder(path)
     try:
@@ -114,12 +113,12 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def real_path(path: Path) -> Path:
-    """A path without symbolic links; one in a loop of them stays, where `Path.resolve` raises."""
+    """Resolve symbolic links; a loop of them is kept, where `Path.resolve` raises."""
     return Path(os.path.realpath(path))
 
 
 def settle(path: Path) -> None:
-    """Undo what a process killed while it replaced the folder `path` left half done."""
+    """Clean up after a process killed while it replaced the folder `path`."""
     old = _old(path)
     if old.exists() and not path.exists():  # killed between the two renames of `publish`
         old.rename(path)
@@ -128,9 +127,9 @@ def settle(path: Path) -> None:
 
 
 def remove_drafts(folder: Path, name: str | None = None, older_than: float = 0.0) -> None:
-    """Remove the drafts in a folder (of `name`, if given), at least so many seconds old.
+    """Remove the drafts in a folder (of `name`, if given) older than so many seconds.
 
-    Of any age only where nobody else is writing.
+    Drafts of any age may be removed only if nobody else is writing.
     """
     latest = time.time() - older_than
     with suppress(OSError):
@@ -144,7 +143,7 @@ def remove_drafts(folder: Path, name: str | None = None, older_than: float = 0.0
 
 
 def _draft(path: Path) -> Path:
-    """A name beside `path` that nobody else has."""
+    """A unique name beside `path`."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.draft")
 
 

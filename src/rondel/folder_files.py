@@ -1,7 +1,7 @@
-"""Reading the files of a model's folder, any of which may be damaged, missing or something else.
+"""Read the files of a model folder, any of which may be damaged, missing or not a file.
 
-Whatever is wrong with one is a `ModelFolderError` of one line that names it. Nothing here waits for
-a device or a pipe that stands in a file's place.
+Every fault is a `ModelFolderError` of one line that names the file. Devices and pipes are refused,
+so that nothing waits for them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 COPY_AGAIN = "copy it again"
 DEEPEST = 20
-"""No file of a folder nests lists and objects half as deep; JSON of any depth ends in recursion."""
+"""Most levels of nested JSON to accept: more than twice what is written; more could recurse."""
 LARGEST = 2**48
-"""No count and no other number of a run comes near it, and a machine's holds it many times."""
+"""Largest number to accept: far above any count of a run, and far below overflow."""
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into a `ModelFolderError`."""
+    """Convert an `OSError` to a `ModelFolderError`."""
     try:
         yield
     except FileNotFoundError as error:
@@ -48,15 +48,15 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def check_is_file(path: Path) -> None:
-    """Raise `ModelFolderError` unless a file stands at `path`."""
+    """Raise `ModelFolderError` unless there is a regular file at `path`."""
     with reading(path):
         mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        raise ModelFolderError(f"{path} is no file; {COPY_AGAIN}")
+        raise ModelFolderError(f"{path} is not a file; {COPY_AGAIN}")
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8; `ModelFolderError` if it cannot be read or is no such text."""
+    """Read a UTF-8 text file; raises `ModelFolderError` if it cannot be read or decoded."""
     check_is_file(path)
     with reading(path):
         content = path.read_bytes()
@@ -67,20 +67,20 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file; `ModelFolderError` if it is not there or is damaged."""
+    """Read a JSON object from a file; raises `ModelFolderError` if it is missing or damaged."""
     return parse_json(read_text(path), path)
 
 
 def parse_json(text: str, where: object) -> dict[str, Any]:
-    """The JSON object that a text is; `ModelFolderError` naming `where` if it is none."""
+    """Parse a JSON object; raises `ModelFolderError` naming `where` if the text is none."""
     try:
         values = json.loads(text)
     except RecursionError:
         raise ModelFolderError(f"{where} is damaged (nested too deep); {COPY_AGAIN}") from None
-    except ValueError as error:  # no JSON, or a number of thousands of digits
+    except ValueError as error:  # not JSON, or a number of thousands of digits
         raise ModelFolderError(f"{where} is damaged ({error}); {COPY_AGAIN}") from None
     if not isinstance(values, dict):
-        raise ModelFolderError(f"{where} is damaged (no JSON object); {COPY_AGAIN}")
+        raise ModelFolderError(f"{where} is damaged (not a JSON object); {COPY_AGAIN}")
     if not _is_shallow(values):
         raise ModelFolderError(f"{where} is damaged (nested too deep); {COPY_AGAIN}")
     return values
@@ -96,14 +96,14 @@ def _is_shallow(values: Any) -> bool:
     return False
 
 
-def sum_of(*values: Any) -> str:
-    """The SHA-256 of values of JSON, however they are spaced and ordered in their files."""
+def checksum(*values: Any) -> str:
+    """The SHA-256 of JSON values, whatever the formatting and order of keys in their files."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
 def open_arrays(path: Path) -> Iterator[Any]:
-    """A file of safetensors, opened; `ModelFolderError` if it cannot be read."""
+    """Open a safetensors file; raises `ModelFolderError` if it cannot be read."""
     check_is_file(path)
     try:
         with reading(path), safetensors.safe_open(path, framework="numpy") as file:
@@ -113,19 +113,19 @@ def open_arrays(path: Path) -> Iterator[Any]:
 
 
 def all_arrays(file: Any, path: Path) -> Arrays:
-    """Every array of an open file, by name."""
+    """All arrays of an open file, by name."""
     try:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (TypeError, AttributeError, ValueError) as error:  # a type that NumPy does not have
+    except (TypeError, AttributeError, ValueError) as error:  # a dtype that NumPy lacks
         raise ModelFolderError(f"{path} is damaged ({error}); {COPY_AGAIN}") from None
 
 
 def array_fault(found: Mapping[str, Any], name: str, shape: tuple[int, ...], dtype: Any) -> str:
-    """What is wrong with an array of that name, in words; empty if it is as it should be."""
+    """Describe what is wrong with the array of that name; empty if nothing is."""
     array = found.get(name)
     if array is None:
         return f"the array {name} is missing"
-    # Safetensors are written from arrays of one dimension at least.
+    # Safetensors files have arrays of at least one dimension.
     if (array.shape or (1,)) != (shape or (1,)) or array.dtype != np.dtype(dtype):
         return (
             f"the array {name} is {array.dtype} of {array.shape}, and should be "
@@ -135,10 +135,10 @@ def array_fault(found: Mapping[str, Any], name: str, shape: tuple[int, ...], dty
 
 
 def from_values(cls: type[T], values: Any, besides: tuple[str, ...] = ()) -> T:
-    """A dataclass out of values of JSON; `ValueError` if they are not those of its fields.
+    """Make a dataclass from JSON values; raises `ValueError` if they do not match its fields.
 
-    Fields are whole numbers from 0 on, finite numbers, or one of these or None; those named in
-    `besides` are left as they are by default.
+    Fields are whole numbers of at least 0, finite numbers, or one of these or None; those named in
+    `besides` keep their defaults.
     """
     hints = typing.get_type_hints(cls)
     names = {field.name for field in dataclasses.fields(cls)} - set(besides)  # type: ignore[arg-type]
@@ -148,19 +148,19 @@ def from_values(cls: type[T], values: Any, besides: tuple[str, ...] = ()) -> T:
         hint, optional = hints[name], False
         if isinstance(hint, types.UnionType):
             hint, optional = typing.get_args(hint)[0], True
-        good = is_number(value) if hint is float else is_count(value)
-        if not good and not (optional and value is None):
+        valid = is_number(value) if hint is float else is_count(value)
+        if not valid and not (optional and value is None):
             raise ValueError(f"{name} is {value!r}")
     return cls(**values)
 
 
 def is_count(value: Any) -> bool:
-    """Whether a value of JSON is a whole number from 0 on, and no larger than a machine's."""
+    """Whether a JSON value is a whole number from 0 to `LARGEST`."""
     return type(value) is int and 0 <= value <= LARGEST
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value of JSON is a number, finite, and no larger than a machine's."""
+    """Whether a JSON value is a finite number, and if whole at most `LARGEST`."""
     if type(value) is int:
         return abs(value) <= LARGEST
     return type(value) is float and math.isfinite(value)

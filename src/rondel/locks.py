@@ -1,7 +1,7 @@
-"""One owner for a folder that is written over a long time: an advisory lock that a kill releases.
+"""Advisory locks of folders, held while a process writes to them and released if it is killed.
 
 The lock is a hidden file beside the folder (`.NAME.lock` for `NAME`), so that it also covers a
-folder that is not there yet or is being replaced. Who only reads never looks at it.
+folder that does not exist yet or is being replaced. Readers do not use it.
 """
 
 from __future__ import annotations
@@ -25,50 +25,50 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class FolderLock:
-    """The lock of a folder; `with` takes it and releases it.
+    """The lock of a folder; `with` acquires and releases it.
 
-    Every spelling of a path (relative, through symbolic links) comes to the same lock, and so do
-    two threads of one process. Over NFS it holds between machines as far as `flock` does there.
+    Every spelling of a path (relative, through symbolic links) gives the same lock. It excludes
+    other threads of the process too. Over NFS it works between machines if `flock` does there.
     """
 
     def __init__(self, folder: Path, shown: Path | None = None) -> None:
         resolved = Path(os.path.realpath(folder))
         parent = resolved.parent
-        # A folder may be mounted where nothing can be written beside it: then its lock is inside.
+        # If the parent is not writable, as for a mounted folder, the lock is inside.
         beside = not resolved.is_dir() or os.access(parent, os.W_OK)
         self._shown = shown or folder
         self._path = parent / f".{resolved.name}.lock" if beside else resolved / ".lock"
         self._lock: FileLock | None = None
 
     def acquire(self) -> FolderLock:
-        """Take the lock, at once; taking it twice is taking it once.
+        """Acquire the lock without waiting; no effect if this object holds it.
 
-        Raises `InputError` if another process or thread holds it, or if there can be no lock.
+        Raises `InputError` if another process or thread holds it, or if it cannot be made.
         """
         if self._lock is not None:
             return self
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
+            self._lock = self._acquired()
         except OSError as error:
-            raise self._impossible(error) from None
-        with suppress(OSError):  # Windows lets nobody write to a locked file
+            raise self._cannot_lock(error) from None
+        with suppress(OSError):  # Windows forbids writing to a locked file
             owner = {"process": os.getpid(), "since": time.time()}
             self._path.write_text(json.dumps(owner), encoding="utf-8")
         return self
 
     def check(self) -> None:
-        """Raise `InputError` if another holds the lock; nothing is made where there is none."""
+        """Raise `InputError` if another holder has the lock; makes no lock file."""
         if self._lock is None and os.path.lexists(self._path):
             with self:
                 pass
 
     def release(self) -> None:
-        """Let the lock go, and remove its file; nothing if it is not held."""
+        """Release the lock and remove its file; no effect if it is not held."""
         if self._lock is None:
             return
         lock, self._lock = self._lock, None
-        # Removed while it is held: whoever opened the file before finds it gone, and tries anew.
+        # Removed while held, so that a process that has opened the file sees this and retries.
         with suppress(OSError):
             self._path.unlink()
         lock.release()
@@ -84,7 +84,7 @@ class FolderLock:
     ) -> None:
         self.release()
 
-    def _locked(self) -> FileLock:
+    def _acquired(self) -> FileLock:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self._path, timeout=0, thread_local=False, fallback_to_soft=False)
@@ -93,14 +93,14 @@ class FolderLock:
                 lock.acquire()
             except Timeout:
                 if self._path.exists():
-                    raise InputError(self._who_has_it()) from None
-                # It was released just now, or no file can be made there.
+                    raise InputError(self._holder_message()) from None
+                # It was just released, or no file can be made there.
                 continue
             return lock
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
-    def _who_has_it(self) -> str:
-        """The line for a second owner; without the first one's name while that is being written."""
+    def _holder_message(self) -> str:
+        """The error message that names the holder, unless it has not written its name yet."""
         owner: dict[str, Any] = {}
         with suppress(OSError, ValueError):
             owner = json.loads(self._path.read_text(encoding="utf-8"))
@@ -115,11 +115,11 @@ class FolderLock:
             "or choose another folder"
         )
 
-    def _impossible(self, error: OSError) -> InputError:
+    def _cannot_lock(self, error: OSError) -> InputError:
         if error.errno in NO_LOCKS:
             return InputError(
-                f"{self._shown} lies on a file system without locks ({error.strerror}), where "
-                "nothing keeps two runs apart; choose a folder on another one"
+                f"{self._shown} is on a file system without locks ({error.strerror}), where "
+                "two runs could overwrite each other; choose a folder on another one"
             )
         return InputError(
             f"{self._shown} cannot be made or locked ({error.strerror}); "

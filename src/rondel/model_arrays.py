@@ -1,4 +1,4 @@
-"""Whether arrays are those of a model of some shape, whole: as its kind says, and no others."""
+"""Check that a model's arrays are exactly those that its kind and shape require."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rondel.kinds import kind_of
 from rondel.settings import ModelConfig
 
 DTYPE = np.dtype(np.float32)
-"""Of every array."""
+"""The type of every array."""
 
 NEEDED = ("model", "cell", "num_layers", "hidden_size", "vocab_size")
 
 
-def check_is_whole(values: Mapping[str, Any]) -> None:
-    """Raise `InputError` if a description leaves out what a model's arrays follow from."""
+def check_is_complete(values: Mapping[str, Any]) -> None:
+    """Raise `InputError` if a description lacks a setting that determines the arrays."""
     for name in NEEDED:
         if values.get(name) is None:
-            raise InputError(f"{name} is not said")
+            raise InputError(f"{name} is missing")
 
 
 def check_arrays(config: ModelConfig, weights: Mapping[str, Any]) -> None:
-    """Raise `ModelFolderError` unless `weights` are the arrays of such a model, and no others."""
+    """Raise `ModelFolderError` unless `weights` are exactly the arrays of the model."""
     known = set()
-    # One after the other: a damaged number of layers would make a list of them endless.
+    # Lazily: a damaged number of layers would give an endless list.
     for name, shape in kind_of(config).arrays(config):
         fault = array_fault(weights, name, shape, DTYPE)
         if fault:

@@ -1,4 +1,4 @@
-"""What other installed packages add: their entry points in groups such as `rondel.cells`."""
+"""Entry points of other installed packages, in groups such as `rondel.cells`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ GROUP = b"[rondel."
 
 
 def entry_points_of(group: str) -> list[EntryPoint]:
-    """The entry points of a group, in order of name."""
-    if not _are_any(tuple(sys.path)):
+    """The entry points of a group, sorted by name."""
+    if not _has_entry_points(tuple(sys.path)):
         return []
     from importlib.metadata import entry_points
 
@@ -24,11 +24,11 @@ def entry_points_of(group: str) -> list[EntryPoint]:
 
 
 @functools.cache
-def _are_any(path: tuple[str, ...]) -> bool:
-    """Whether a package on the path adds anything.
+def _has_entry_points(path: tuple[str, ...]) -> bool:
+    """Whether any package on the path has entry points in a group of rondel.
 
-    Asked first because `importlib.metadata` takes 50 ms to say no, half of what a command may take
-    to begin: it reads every file that this looks through.
+    Checked first because `importlib.metadata` takes 50 ms to find none, half of the time that a
+    command may take to start.
     """
     folders = (Path(entry) for entry in path)
     return any(

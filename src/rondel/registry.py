@@ -1,9 +1,9 @@
-"""Names to things: how a cell, a rule or a tokenizer is found once its file exists.
+"""Registries of components by name: cells, sampling rules, tokenizers …
 
-A registry owns a package. The first look-up imports every module of that package, and each module
-registers what it defines, so that an addition is one new file and nothing else to edit. Another
-distribution adds to it by an entry point in the group `rondel.` and the package's last name, such
-as `rondel.cells`, which names a module that registers in the same way.
+A registry belongs to a package. The first look-up imports every module of that package, and each
+module registers what it defines, so that a new component is one new file. Other distributions add
+to it with an entry point in the group named `rondel.` and the package's last name, such as
+`rondel.cells`, that names a module which registers in the same way.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """A mapping from name to registered thing, filled from the modules of one package.
+    """A mapping from name to component, filled from the modules of one package.
 
-    `noun` is what a thing is called in an error; iteration is in order of name.
+    `noun` names a component in error messages; iteration is sorted by name.
     """
 
     def __init__(self, noun: str, package: str) -> None:
         self.noun = noun
         self._package = package
         self.group = f"rondel.{package.rpartition('.')[2]}"
-        self._things: dict[str, T] = {}
+        self._components: dict[str, T] = {}
         self._loaded = False
         self._lock = threading.RLock()
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Return a decorator that files its argument under `name`; a name may be taken once."""
+        """Return a decorator that registers its argument as `name`; `ValueError` if it is taken."""
 
-        def file_it(thing: T) -> T:
-            if name in self._things:
+        def add(component: T) -> T:
+            if name in self._components:
                 raise ValueError(f"two things are registered as {self.noun} {name!r}")
-            self._things[name] = thing
-            return thing
+            self._components[name] = component
+            return component
 
-        return file_it
+        return add
 
     def __getitem__(self, name: str) -> T:
         self._load()
         try:
-            return self._things[name]
-        except (KeyError, TypeError):  # a damaged file may name it by a list
-            known = ", ".join(sorted(self._things))
+            return self._components[name]
+        except (KeyError, TypeError):  # a damaged file may have a list as the name
+            known = ", ".join(sorted(self._components))
             raise InputError(f"no {self.noun} is called {name!r}; there are: {known}") from None
 
     def __contains__(self, name: object) -> bool:
         self._load()
-        return isinstance(name, str) and name in self._things
+        return isinstance(name, str) and name in self._components
 
     def __iter__(self) -> Iterator[str]:
         self._load()
-        return iter(sorted(self._things))
+        return iter(sorted(self._components))
 
     def __len__(self) -> int:
         self._load()
-        return len(self._things)
+        return len(self._components)
 
     def _load(self) -> None:
         with self._lock:
@@ -75,7 +75,7 @@ class Registry(Mapping[str, T]):
             for entry in entry_points_of(self.group):
                 try:
                     entry.load()
-                except Exception as error:  # another's code may fail in any way
+                except Exception as error:  # other packages may fail in any way
                     warn_of(f"the {self.noun} of {entry.value} cannot be loaded: {error}")
             self._loaded = True
 

@@ -1,4 +1,4 @@
-"""Numbers with their units, as people read them."""
+"""Format numbers with their units."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 
 
 def describe_loss(loss: float, token: str) -> str:
-    """A loss in nats per token with what its level is used to: bits, or perplexity for words.
+    """Format a loss in nats per token, with perplexity for words and bits for other tokens.
 
-    One per sentence stands as it is.
+    A loss per sentence has neither.
     """
     if token == "sentence":
         return f"{loss:.3f} nats/sentence"
@@ -18,7 +18,7 @@ def describe_loss(loss: float, token: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as `1:02:03` or `2:03`."""
+    """Format seconds as `1:02:03` or `2:03`."""
     if math.isinf(seconds):
         return "?"
     minutes, second = divmod(round(seconds), 60)

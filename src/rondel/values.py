@@ -1,4 +1,4 @@
-"""Whether a number, a text or a path that a caller gives is one, for those who use Python.
+"""Check numbers, texts and paths given by callers from Python.
 
 >>> whole("count", np.int64(3), at_least=1)                               # doctest: +SKIP
 3
@@ -22,14 +22,14 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def plain(value: Any) -> Any:
-    """A NumPy scalar as the Python value that it holds; anything else as it is."""
-    # Where NumPy was never imported, there is no scalar of it, and no reason to import it.
+    """Convert a NumPy scalar to its Python value; return anything else unchanged."""
+    # If NumPy was never imported, there are no NumPy scalars, and no reason to import it.
     numpy = sys.modules.get("numpy")
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
 def whole(name: str, value: Any, *, at_least: int | None = None, below: int | None = None) -> int:
-    """A whole number as an `int`; `InputError` if it is none, or out of its limits."""
+    """Return a whole number as an `int`; raises `InputError` if it is none or out of limits."""
     number = plain(value)
     if (
         not isinstance(number, int)
@@ -44,7 +44,7 @@ def whole(name: str, value: Any, *, at_least: int | None = None, below: int | No
 
 
 def finite(name: str, value: Any, *, at_least: float | None = None) -> float:
-    """A finite number as a `float`; `InputError` if it is none, or below its limit."""
+    """Return a finite number as a `float`; raises `InputError` if it is none or below the limit."""
     number = plain(value)
     if (
         not isinstance(number, int | float)
@@ -58,7 +58,7 @@ def finite(name: str, value: Any, *, at_least: float | None = None) -> float:
 
 
 def is_finite(number: Any) -> bool:
-    """Whether a number is finite, and no larger than a float can hold."""
+    """Whether a number is finite and fits in a float."""
     try:
         return math.isfinite(number)
     except OverflowError:
@@ -66,13 +66,13 @@ def is_finite(number: Any) -> bool:
 
 
 def check_text(text: Any, what: str = "the text") -> None:
-    """Raise `InputError` if this is no string."""
+    """Raise `InputError` if `text` is not a string."""
     if not isinstance(text, str):
         raise InputError(f"{what} must be a string (str), not {shown(text)}")
 
 
 def as_path(value: Any, what: str) -> Path:
-    """A path from a string or a path; `InputError` if it is none, or no file can be called so."""
+    """Return a `Path`; raises `InputError` if `value` is no path or cannot be a file's name."""
     if isinstance(value, str | Path) and "\0" not in str(value):
         try:
             os.fsencode(value)
@@ -84,8 +84,8 @@ def as_path(value: Any, what: str) -> Path:
 
 
 def shown(value: Any) -> str:
-    """A value as a message can show it: on one line, and not too long."""
+    """Format a value for a message: on one line, and shortened."""
     try:
         return " ".join(_SHORT.repr(value).split())
-    except ValueError:  # an int of more digits than Python writes
+    except ValueError:  # an int with more digits than Python prints
         return f"a number of {value.bit_length():,} bits"

@@ -21,7 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from rondel.artifact import digest, fingerprint
-from rondel.folder_files import sum_of
+from rondel.folder_files import checksum
 
 Damage = Callable[[Path, random.Random], str]
 DEEP, LONG = 100_000, 5_000
@@ -284,7 +284,7 @@ def _seal_weights(folder: Path) -> None:
     )
     arrays, header = read_arrays(path)
     header["fingerprint"] = fingerprint(description.get("config"), vocabulary)
-    header["whole"] = sum_of(description, vocabulary)
+    header["whole"] = checksum(description, vocabulary)
     header["digest"] = digest(arrays, header["progress"])
     safetensors.numpy.save_file(arrays, path, metadata=header)
 
@@ -303,5 +303,5 @@ def _seal_tokens(folder: Path) -> None:
         index["sha256"][name] = hashlib.sha256(data).hexdigest()
         split["tokens"] = len(data) // width
     index.pop("whole", None)
-    index["whole"] = sum_of(index)
+    index["whole"] = checksum(index)
     (folder / "splits.json").write_text(json.dumps(index))

@@ -161,11 +161,11 @@ TAMPERED = {
     ),
     "its config under another name": (
         edit_json(MODEL, lambda v: v.update(confih=v.pop("config"))),
-        "its config is no object",
+        "its config is not an object",
     ),
     "no number of layers": (
         edit_json(MODEL, lambda v: v["config"].update(num_layers=None)),
-        "num_layers is not said",
+        "num_layers is missing",
     ),
     "an excerpt changed": (
         edit_json(MODEL, lambda v: v["excerpts"].__setitem__(0, "The cuq")),
@@ -184,8 +184,8 @@ TAMPERED = {
         lambda folder: (folder / MODEL).write_text('{"format": ' + "9" * 5000 + "}"),
         "is damaged",
     ),
-    "a device for a vocabulary": (replace_by_link("/dev/zero", TOKENIZER), "is no file"),
-    "a device for a description": (replace_by_link("/dev/zero", MODEL), "is no file"),
+    "a device for a vocabulary": (replace_by_link("/dev/zero", TOKENIZER), "is not a file"),
+    "a device for a description": (replace_by_link("/dev/zero", MODEL), "is not a file"),
     "a link to itself": (replace_by_link(WEIGHTS, WEIGHTS), "cannot be read"),
     "a link to nowhere": (replace_by_link("nowhere", WEIGHTS), "is missing"),
     "no progress that can be read": (
@@ -195,7 +195,7 @@ TAMPERED = {
     "no vocabulary": (lambda folder: (folder / TOKENIZER).unlink(), "tokenizer.json is missing"),
     "no weights": (lambda folder: (folder / WEIGHTS).unlink(), "weights.safetensors is missing"),
     "no description": (lambda folder: (folder / MODEL).unlink(), "has no model.json"),
-    "a list": (lambda folder: (folder / MODEL).write_text("[]"), "no JSON object"),
+    "a list": (lambda folder: (folder / MODEL).write_text("[]"), "not a JSON object"),
     "half a description": (lambda folder: (folder / MODEL).write_text('{"fo'), "is damaged"),
     "half the weights": (
         lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-9]),

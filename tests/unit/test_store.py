@@ -71,7 +71,7 @@ def test_a_store_that_is_not_whole_is_refused(tmp_path: Path) -> None:
         ('"<u2"', '"<u4"', "was changed after it was written"),
         ('"train"', '"trein"', "splits.json is damaged"),
         (sealed, "{", "splits.json is damaged"),
-        (sealed, "[]", "no JSON object"),
+        (sealed, "[]", "not a JSON object"),
         (sealed, "[" * 100_000, "nested too deep"),
         (sealed, '{"dtype": ' + "9" * 5000, "splits.json is damaged"),
     ):

@@ -188,7 +188,7 @@ class Model:
         tracks: Sequence[str] | None = None,
         seed: Natural = 0,
     ) -> list[Find]:
-        """The units of a trace of this model associated with a feature of its text, strongest first.
+        """Find the units of a trace associated with a feature of its text, strongest first.
 
         They are compared with control models with this one's weights shuffled. See
         `rondel.inspection.finding`, and for other `features` than the usual,

@@ -14,7 +14,7 @@ from rondel import __version__
 from rondel.cli.commands import load_command, summaries
 from rondel.cli.printing import occupy_standard_files, prepare_streams, report_replaced
 from rondel.errors import RondelError, SlowerWarning
-from rondel.threads import calm_threads
+from rondel.threads import set_thread_defaults
 
 _MAKE_ROOM = "; make room and try again: what was saved before is whole"
 _MAY_NOT_WRITE = "; name a place where you may write"
@@ -72,7 +72,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; a `RondelError` is one line on standard error, and status 1."""
-    calm_threads()
+    set_thread_defaults()
     occupy_standard_files()
     warnings.showwarning = _show_warning
     try:

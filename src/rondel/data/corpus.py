@@ -24,7 +24,7 @@ from rondel.data.prepare import MakeTokenizer, PreparedText
 from rondel.data.store import INDEX, TokenStore
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder
-from rondel.folder_files import read_json, sum_of
+from rondel.folder_files import checksum, read_json
 from rondel.kinds import kinds
 from rondel.kinds.base import Kind
 from rondel.settings import TextConfig, build_section
@@ -89,7 +89,7 @@ class PreparedCorpus:
                 "excerpts": list(prepared.excerpts),
                 **{name: getattr(prepared, name) for name in COUNTS},
             }
-            values["whole"] = sum_of(values, tokenizer, read_json(draft / TOKENS / INDEX))
+            values["whole"] = checksum(values, tokenizer, read_json(draft / TOKENS / INDEX))
             _write_json(draft / TOKENIZER, tokenizer)
             _write_json(draft / PAGE, values)
         return cls.open(folder, check=False)
@@ -108,7 +108,7 @@ class PreparedCorpus:
                 f"{folder / PAGE} has format {values.get('format')!r}, and this rondel reads "
                 f"{FORMAT}; prepare the text again"
             )
-        if values.pop("whole", None) != sum_of(values, tokenizer, index):
+        if values.pop("whole", None) != checksum(values, tokenizer, index):
             raise ModelFolderError(
                 f"{folder} is damaged, or its files are of two corpora; copy the whole folder again"
             )

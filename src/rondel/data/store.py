@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.errors import ModelFolderError
-from rondel.folder_files import check_is_file, from_values, is_count, read_json, reading, sum_of
+from rondel.folder_files import check_is_file, checksum, from_values, is_count, read_json, reading
 
 INDEX = "splits.json"
 BLOCK = 1 << 21
@@ -82,7 +82,7 @@ class TokenStore:
         index = read_json(folder / INDEX)
         try:
             whole = index.pop("whole", None)
-            if whole not in (None, sum_of(index)):
+            if whole not in (None, checksum(index)):
                 raise ValueError("it was changed after it was written")
             splits = {name: from_values(Split, index["splits"][name]) for name in PARTS}
             documents = _documents_in(index)
@@ -237,7 +237,7 @@ class StoreWriter:
         }
         if self.has_documents:
             index["documents"] = self._documents
-        index["whole"] = sum_of(index)
+        index["whole"] = checksum(index)
         (self.folder / INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         documents = self._documents if self.has_documents else None
         return TokenStore(self.folder, self.dtype.str, dict(self._splits), documents)

@@ -58,7 +58,7 @@ class Framing:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.start not in (None, *STARTS):
-            raise InputError(f"the start must be one of {', '.join(STARTS)}, not {self.start!r}")
+            raise InputError(f"the start is one of {', '.join(STARTS)}, not {self.start!r}")
         if self.start is not None and self.context:
             raise InputError("a text with a context starts from it: leave the start out")
 

@@ -1,7 +1,6 @@
-"""Pages that stand alone in one file: templates, and the data written into them.
+"""Self-contained HTML pages that work offline: templates, and the data inserted into them.
 
-A template has its data in `<script type="application/json" id="data">`. No page asks anything of
-the network.
+A template has its data in `<script type="application/json" id="data">`.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ MARK = "/*DATA*/"
 
 
 def fill_page(template: str, data: Any) -> str:
-    """The page that a template in this folder gives with some data, as JSON has it."""
+    """Fill a template of this folder with data, which is written as JSON."""
     page = importlib.resources.files(__package__).joinpath(template).read_text(encoding="utf-8")
-    # ASCII, whatever a text holds; and no text may end the element that it stands in.
+    # The JSON is ASCII, and without < so that no text can end the script element.
     written = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     head, tail = page.split(MARK)
     return head + written + tail

@@ -1,4 +1,4 @@
-"""Settings: what a person gave (`Settings`), and what a run uses (`RunConfig`, resolved once)."""
+"""Settings: those given by the user (`Settings`), and those a run uses (`RunConfig`)."""
 
 from rondel.settings.catalogue import all_settings, build_section
 from rondel.settings.fields import flag_name, setting

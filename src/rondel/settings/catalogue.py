@@ -1,4 +1,4 @@
-"""All the settings there are: those of every run, and those of each registered component."""
+"""All settings: those of every run, and those of each registered component."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting as the command line knows it.
+    """A setting with its type, section and owners.
 
-    `owners` are the components it belongs to, by what chooses them: `("cell", "lstm")`. It has an
-    effect in a run that has one of them; without owners it belongs to every run.
+    `owners` are the components that it belongs to, each with the setting that chooses it, such as
+    `("cell", "lstm")`. It has an effect in runs with one of them; without owners, in every run.
     """
 
     field: dataclasses.Field[Any]
@@ -31,26 +31,26 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """What it means, after the components that it is for."""
+        """The help text, after the components that the setting is for."""
         text: str = self.field.metadata["help"]
         return f"{owners_in_words(self.owners)}: {text}" if self.owners else text
 
     def check(self, value: Any) -> Any:
-        """The value as the setting holds it; `InputError` if it may not have it."""
+        """Convert a value to the setting's type; raises `InputError` if it is invalid."""
         return check(self.field, self.type, value)
 
 
 def owners_in_words(owners: tuple[tuple[str, str], ...]) -> str:
-    """`cell lstm`, `schedule exponential or plateau`."""
+    """Describe owners, as in `cell lstm` or `schedule exponential or plateau`."""
     names: dict[str, list[str]] = {}
     for selector, name in owners:
         names.setdefault(selector, []).append(name)
-    return " or ".join(f"{selector} {' or '.join(them)}" for selector, them in names.items())
+    return " or ".join(f"{selector} {' or '.join(names[selector])}" for selector in names)
 
 
 @functools.cache
 def all_settings() -> Mapping[str, Setting]:
-    """Every setting by name, section by section; of a run's own, those that can be given."""
+    """Every setting that can be given, by name, ordered by section."""
     found: dict[str, Setting] = {}
     for section, cls in SECTIONS.items():
         for name, field in settings_of(cls).items():
@@ -58,16 +58,17 @@ def all_settings() -> Mapping[str, Setting]:
                 found[name] = Setting(field, types_of(cls)[name], section)
     for selector, name, component in _components():
         for section, cls in component.settings_types().items():
-            for own, field in settings_of(cls).items():
-                setting = found.get(own) or Setting(field, types_of(cls)[own], section)
+            for setting_name, field in settings_of(cls).items():
+                new = Setting(field, types_of(cls)[setting_name], section)
+                setting = found.get(setting_name) or new
                 owners = (*setting.owners, (selector, name))
-                found[own] = dataclasses.replace(setting, owners=owners)
+                found[setting_name] = dataclasses.replace(setting, owners=owners)
     order = list(SECTIONS)
     return dict(sorted(found.items(), key=lambda item: order.index(item[1].section)))
 
 
 def _components() -> Iterator[tuple[str, str, Component]]:
-    """Every component that a setting of some section can choose: selector, name, component."""
+    """Yield (setting, name, component) of every component that a setting can choose."""
     for cls in SECTIONS.values():
         for selector, field in settings_of(cls).items():
             if field.metadata["registry"]:
@@ -76,10 +77,10 @@ def _components() -> Iterator[tuple[str, str, Component]]:
 
 
 def chosen_components(choices: Mapping[str, Any]) -> Iterator[tuple[str, str, Component]]:
-    """The components that values of settings choose: what chooses it, its name, and itself.
+    """Yield (setting, name, component) of the components that settings choose.
 
-    A component's settings may choose one in turn, as a sentence VAE's encoder does with its cell:
-    that is a `cell` too.
+    A component's settings may choose further components, such as a sentence VAE's encoder cell: its
+    setting is then `cell` too.
     """
     selectors: dict[str, str] = {}
     waiting: list[type] = list(SECTIONS.values())
@@ -94,7 +95,7 @@ def chosen_components(choices: Mapping[str, Any]) -> Iterator[tuple[str, str, Co
 
 
 def own_types(section: str, choices: Mapping[str, Any]) -> list[type]:
-    """The settings dataclasses that the chosen components (see there) add to a section."""
+    """The settings dataclasses that the `chosen_components` add to a section."""
     types: dict[type, None] = {}
     for *_, component in chosen_components(choices):
         own = component.settings_types()
@@ -106,11 +107,11 @@ def own_types(section: str, choices: Mapping[str, Any]) -> list[type]:
 def build_section(
     cls: type[S], values: Mapping[str, Any], choices: Mapping[str, Any] | None = None
 ) -> S:
-    """A record of settings from plain values by name, with its components' settings in `own`.
+    """Build a section from values by name, with its components' settings in `own`.
 
-    What is not among the values is the default. Settings of components that it does not name are
-    left out. `choices` are settings of the whole run, where another section chooses a component
-    that has settings in this one. Raises `InputError` for an unknown setting or a bad value.
+    Missing values get their defaults. Settings of components that are not chosen are ignored.
+    `choices` are the settings of the whole run, since a component chosen in another section may
+    have settings in this one. Raises `InputError` for an unknown setting or an invalid value.
     """
     section = next(name for name, known in SECTIONS.items() if known is cls)
     fields = settings_of(cls)
@@ -127,7 +128,7 @@ def build_section(
 
 
 def _refuse_unknown(section: str, values: Mapping[str, Any], own: set[str]) -> None:
-    """Refuse a setting that no component has in this section either."""
+    """Raise `InputError` for a setting that no component has in this section."""
     unknown = [name for name in values if name not in own]
     if not unknown:
         return
@@ -138,7 +139,7 @@ def _refuse_unknown(section: str, values: Mapping[str, Any], own: set[str]) -> N
 
 
 def checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of settings by name, each checked; `InputError` for an unknown one or a bad value."""
+    """Check settings by name; raises `InputError` for an unknown setting or an invalid value."""
     known = all_settings()
     result = {}
     for name, value in values.items():

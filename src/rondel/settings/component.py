@@ -1,4 +1,4 @@
-"""What a registered thing says of its settings."""
+"""How a registered component declares its settings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Component(Protocol):
-    """An entry of a registry that a setting chooses from: it may bring settings of its own."""
+    """An entry of a registry that a setting chooses from; it may have its own settings."""
 
     def settings_types(self) -> Mapping[str, type]:
-        """Dataclasses of `setting` fields, by the section that they join.
+        """Dataclasses of `setting` fields, by section.
 
         The sections are `text`, `model` and `training`.
         """

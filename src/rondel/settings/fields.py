@@ -1,7 +1,7 @@
-"""One setting: a dataclass field with its help and its limits, and the check of a value.
+"""Declare settings as dataclass fields with help and limits, and check their values.
 
 A component (a cell, a tokenizer, an optimiser, a schedule, a kind of model) declares its settings
-with the same function, in a dataclass that lives with the component.
+in the same way, in a dataclass in its own file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rondel.registry import Registry, registry_at
 from rondel.values import shown
 
 MOST = 2**63 - 1
-"""The largest whole number that a TOML file holds."""
+"""The largest whole number in TOML."""
 
 
 def setting(
@@ -35,13 +35,13 @@ def setting(
     chosen: bool = False,
     idle_with: tuple[str, Any] | None = None,
 ) -> Any:
-    """Declare a setting: a dataclass field that says what it means and what it may be.
+    """Declare a setting: a dataclass field with its help, choices and limits.
 
     `registry` ("package:registry") names the registry whose entries are the choices; the settings
-    of the entry that is chosen become settings of the run. `flag=False` keeps a field off the
-    command line; `chosen` says that a run chooses the value where none is given, so that `default`
-    is only what a record has by itself. `idle_with` is another setting and the value of that with
-    which this one has no effect.
+    of the chosen entry become settings of the run. `flag=False` keeps the field off the command
+    line. `chosen` means that a run chooses the value if none is given, and `default` is only the
+    field's default. `idle_with` is another setting's name and the value with which this setting has
+    no effect.
     """
     metadata = {
         "help": help,
@@ -63,7 +63,7 @@ def settings_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
 
 
 def types_of(cls: type) -> Mapping[str, type]:
-    """The type of each setting's value, `| None` taken off."""
+    """The type of each setting's value, without `| None`."""
     if cls not in _TYPES:
         hints = typing.get_type_hints(cls)
         _TYPES[cls] = {name: _base_type(hints[name]) for name in settings_of(cls)}
@@ -80,7 +80,7 @@ def _base_type(annotation: Any) -> type:
 
 
 def choices_of(field: dataclasses.Field[Any]) -> Collection[str]:
-    """The values that a setting may have, if they are limited to a list."""
+    """The choices of a setting; empty if any value is allowed."""
     if field.metadata["registry"]:
         return registry_of(field)
     return typing.cast("tuple[str, ...]", field.metadata["choices"])
@@ -92,14 +92,14 @@ def registry_of(field: dataclasses.Field[Any]) -> Registry[Any]:
 
 
 def check(field: dataclasses.Field[Any], type_: type, value: Any) -> Any:
-    """The value as the setting holds it; `InputError`, naming the flag, if it may not have it.
+    """Convert a value to the setting's type; raises `InputError`, naming the flag, if invalid.
 
-    Any whole number passes for an `int` and any real number for a `float`, NumPy's among them.
+    Any whole number is accepted for an `int` and any real number for a `float`, also NumPy's.
     """
     if value is None:
         return None
     flag = flag_name(field.name)
-    value = _converted(type_, value, flag)
+    value = _convert(type_, value, flag)
     choices = choices_of(field)
     if choices and value not in choices:
         raise InputError(f"{flag} is one of {', '.join(choices)}, not {shown(value)}")
@@ -107,20 +107,20 @@ def check(field: dataclasses.Field[Any], type_: type, value: Any) -> Any:
     return value
 
 
-def _converted(type_: type, value: Any, flag: str) -> Any:
+def _convert(type_: type, value: Any, flag: str) -> Any:
     kinds: dict[type, type] = {int: numbers.Integral, float: numbers.Real}
-    good = isinstance(value, kinds.get(type_, type_))
-    if not good or (type_ is not bool and isinstance(value, bool)):
+    valid = isinstance(value, kinds.get(type_, type_))
+    if not valid or (type_ is not bool and isinstance(value, bool)):
         raise InputError(f"{flag} takes a value of type {type_.__name__}, not {shown(value)}")
     if type_ is int:
         return int(value)
-    if type_ is str and not _is_writable(value):
-        raise InputError(f"{flag} takes text that UTF-8 can hold, not {shown(value)}")
-    # A whole number stays one, so that a file says 5 where 5 was given.
+    if type_ is str and not _is_encodable(value):
+        raise InputError(f"{flag} takes text that can be encoded as UTF-8, not {shown(value)}")
+    # A whole number stays one, so that 5 is written as 5, not 5.0.
     return value if isinstance(value, int | str) else type_(value)
 
 
-def _is_writable(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What a person gave: settings by name, each checked, and nothing that was not given."""
+"""The settings given by the user, checked, without defaults."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from rondel.settings.catalogue import checked
 
 
 class Settings(Mapping[str, Any]):
-    """The settings that were given for a run, by name. A value of `None` is none given.
+    """The settings given for a run, by name. `None` counts as not given.
 
     ::
 
         Settings({"hidden_size": 512, "minutes": 10})
         Settings({"cell": "gru"}, defaults=read_settings(Path("run.toml")))
 
-    `by_hand` names those that were asked for one by one: each has to have an effect in the run.
-    `defaults`, from a settings file, stand where nothing else is given, and those of them that are
-    for a component that the run does not have are left out. Raises `InputError` for an unknown
-    setting or a value that one may not have.
+    `by_hand` names the settings given explicitly: each must have an effect in the run. `defaults`,
+    from a settings file, apply where nothing else is given; those of components that the run does
+    not have are ignored. Raises `InputError` for an unknown setting or an invalid value.
     """
 
     def __init__(
         self, given: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
     ) -> None:
-        own = {name: value for name, value in checked(given or {}).items() if value is not None}
-        self._values: dict[str, Any] = {**(defaults or {}), **own}
-        self.by_hand = frozenset(own)
+        known = {name: value for name, value in checked(given or {}).items() if value is not None}
+        self._values: dict[str, Any] = {**(defaults or {}), **known}
+        self.by_hand = frozenset(known)
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -43,25 +42,25 @@ class Settings(Mapping[str, Any]):
         return f"Settings({self._values!r})"
 
     def without(self, *names: str) -> Settings:
-        """These but for some of them."""
+        """A copy without some of the settings."""
         kept = Settings()
         kept._values = {name: value for name, value in self.items() if name not in names}
         kept.by_hand = self.by_hand - set(names)
         return kept
 
     def fill(self, values: Mapping[str, Any]) -> Settings:
-        """These, and `values` where nothing was given."""
+        """A copy with `values` where nothing was given."""
         filled = Settings()
-        own = {name: value for name, value in values.items() if value is not None}
-        filled._values = {**own, **self._values}
+        known = {name: value for name, value in values.items() if value is not None}
+        filled._values = {**known, **self._values}
         filled.by_hand = self.by_hand
         return filled
 
 
 def read_settings(path: Path) -> Settings:
-    """The settings in a TOML file written like a `run.toml`, as `rondel train --config` takes it.
+    """Read the settings in a TOML file like `run.toml`, for `rondel train --config`.
 
-    Raises `InputError` if it is no such file.
+    Raises `InputError` if the file is missing or invalid.
     """
     from rondel.settings.toml import read_sections
 

@@ -1,7 +1,7 @@
 """The settings of a run as keyword arguments, for type checkers and editors.
 
-`rondel train --help` says what each means; `None` is none given. A setting that another package
-adds is passed as `**{"its_name": value}`.
+`rondel train --help` explains each; `None` counts as not given. Pass a setting of another package
+as `**{"its_name": value}`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TypedDict
 
 
 class TextKeywords(TypedDict, total=False):
-    """What `rondel.prepare` takes beside its files: how text becomes tokens."""
+    """Settings of `rondel.prepare`, besides its files: how text becomes tokens."""
 
     level: str | None
     sentences: str | None
@@ -92,7 +92,7 @@ class RunKeywords(TextKeywords, total=False):
 
 
 class ResumeKeywords(TypedDict, total=False):
-    """What a run that is resumed may change: when it stops, where it runs, and what it shows."""
+    """Settings that a resumed run may change: when it stops, where it runs, and what it shows."""
 
     epochs: float | None
     steps: int | None

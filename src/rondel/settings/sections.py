@@ -1,9 +1,9 @@
-"""What a run uses: three frozen records of settings, for its text, its model and its training.
+"""The settings that a run uses: three frozen records, for its text, its model and its training.
 
-Each has the settings of every run as fields, and in `own` those of the components that it names
-(its cell, its tokenizer …), by name. The command line makes a flag of each, `run.toml` a line, and
-`rondel.train` a keyword. `rondel.training.resolve` makes them of what a person gave; a value that
-may be `None` there says that there is no such limit.
+Each has the settings of every run as fields, and in `own` those of its components (its cell, its
+tokenizer …), by name. Each setting is a flag of the command line, a line in `run.toml`, and a
+keyword of `rondel.train`. `rondel.training.resolve` makes the records from the given settings;
+where `None` is allowed, it means no limit.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ SIZE = "left out: chosen for the text and for what the machine can do in the --m
 
 @dataclass(frozen=True)
 class Section:
-    """Checks every field against its limits as a record is made.
-
-    `own` are the settings of its components, by name.
-    """
+    """Checks every field against its limits. `own` has the components' settings, by name."""
 
     own: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False, kw_only=True)
 
@@ -39,19 +36,19 @@ class Section:
         types = types_of(type(self))
         for name, field in settings_of(type(self)).items():
             value = getattr(self, name)
-            # In the files of earlier versions a setting that was not chosen is null.
+            # In files of earlier versions, a setting without a value is null.
             value = field.default if value is None else check(field, types[name], value)
             object.__setattr__(self, name, value)
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by name, the components' with the others, as files have them."""
+        """Every setting by name, including the components', as in files."""
         values = {name: getattr(self, name) for name in settings_of(type(self))}
         return {**values, **self.own}
 
 
 @dataclass(frozen=True)
 class TextConfig(Section):
-    """How text becomes tokens, and which part of it is for what."""
+    """How a text is tokenised and split for training, validation and test."""
 
     level: str = setting("char", "what a token is", registry=LEVELS)
     sentences: str = setting(
@@ -87,7 +84,7 @@ class TextConfig(Section):
 
 @dataclass(frozen=True)
 class ModelConfig(Section):
-    """The shape of a model: with the tokenizer and the weights, all that it takes to run one."""
+    """The shape of a model: all that is needed to run it, with the tokenizer and the weights."""
 
     model: str = setting(
         "language-model",
@@ -144,7 +141,7 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True)
 class TrainingConfig(Section):
-    """How a model is trained: batches, optimiser, schedule, when to stop, what to show.
+    """How a model is trained: batches, optimiser, schedule, when to stop, what to print.
 
     >>> TrainingConfig(batch_size=8, steps=100).steps
     100
@@ -215,11 +212,11 @@ class RunConfig:
     training: TrainingConfig
 
     def sections(self) -> dict[str, Section]:
-        """The three records by name."""
+        """The three sections by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def flat(self) -> dict[str, Any]:
-        """Every setting by name; the model's own `vocab_size` left out for the text's."""
+        """Every setting by name; `vocab_size` is the text's, not the model's."""
         return {**self.model.flat(), **self.text.flat(), **self.training.flat()}
 
 

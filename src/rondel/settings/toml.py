@@ -1,4 +1,4 @@
-"""Settings in files: `run.toml`."""
+"""Read and write settings files: `run.toml`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rondel.settings.sections import SECTIONS, RunConfig
 
 
 def to_toml(config: RunConfig) -> str:
-    """Every setting with its meaning, for people; `None` stands as a commented-out line."""
+    """Write every setting with its help as a comment; `None` as a commented-out line."""
     known = all_settings()
     document = tomlkit.document()
     for section, record in config.sections().items():
@@ -33,10 +33,10 @@ def to_toml(config: RunConfig) -> str:
 
 
 def read_sections(path: Path) -> dict[str, dict[str, Any]]:
-    """The sections of a `run.toml` as plain values, each checked, those left out empty.
+    """Read the sections of a `run.toml` as plain, checked values; missing sections are empty.
 
-    Raises `InputError` if the file is not TOML, or has a section or setting that is unknown, or a
-    value that a setting may not have.
+    Raises `InputError` if the file is not TOML, or has an unknown section or setting, or an invalid
+    value.
     """
     document = _parse(path)
     known = all_settings()
@@ -73,9 +73,9 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def read_run_config(path: Path) -> RunConfig:
-    """The settings of a run from its `run.toml`, as `to_toml` wrote them."""
+    """Read the settings of a run from its `run.toml`, as written by `to_toml`."""
     sections = read_sections(path)
     choices = {**sections["text"], **sections["model"], **sections["training"]}
-    # A text and a model both have a vocab_size, and none of them chooses a component.
+    # Text and model both have a vocab_size, but it does not choose a component.
     records = {name: build_section(SECTIONS[name], sections[name], choices) for name in SECTIONS}
     return RunConfig(**records)  # type: ignore[arg-type]

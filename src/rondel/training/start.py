@@ -26,7 +26,7 @@ from rondel.settings.catalogue import all_settings, checked
 from rondel.settings.toml import read_run_config, to_toml
 from rondel.text.storing import WatchReading, unwatched_reading
 from rondel.text.tokenizers import Tokenizer
-from rondel.threads import calm_threads
+from rondel.threads import set_thread_defaults
 from rondel.training import resuming
 from rondel.training.folder import RunFolder, check_folder, create, take_up
 from rondel.training.learner import Learner
@@ -200,7 +200,7 @@ def build_learner(config: RunConfig, tokenizer: Tokenizer) -> Learner:
         from rondel.training.numpy_learner import NumpyLearner
 
         return NumpyLearner(config)
-    calm_threads()
+    set_thread_defaults()
     require("torch", "train")
     learner: Learner = kind_of(config.model).learner(config, tokenizer)
     return learner
