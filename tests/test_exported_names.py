@@ -52,7 +52,7 @@ def test_import_loads_nothing_but_the_package_itself():
     assert {name.split(".")[0] for name in output.split()} <= {"rondel", *sys.stdlib_module_names}
 
 
-def test_a_name_that_is_not_there():
+def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="sampel"):
         _ = rondel.sampel  # type: ignore[attr-defined]
 

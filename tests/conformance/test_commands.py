@@ -44,7 +44,7 @@ def test_help_needs_no_torch(name: str) -> None:
 
 
 @every_command
-def test_it_is_listed_with_what_it_does_in_one_line(name: str) -> None:
+def test_it_is_listed_with_a_one_line_summary(name: str) -> None:
     summary = summaries()[name]
     assert "\n" not in summary
     assert summary[:1].isupper()

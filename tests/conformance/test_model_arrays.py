@@ -1,4 +1,4 @@
-"""Each kind of model says its arrays, and they are those of its module; a folder has no others."""
+"""The arrays of each kind of model are those of its module, and a folder has no others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def random_weights(config: ModelConfig) -> dict[str, Any]:
 
 
 @every_kind
-def test_a_model_has_the_arrays_that_its_kind_says(kind: str) -> None:
+def test_a_model_has_exactly_the_arrays_of_its_kind(kind: str) -> None:
     for config in configs(kind):
         module = kinds[kind].module(config)
         found = {name: tuple(array.shape) for name, array in module.named_arrays().items()}
@@ -99,7 +99,7 @@ def test_no_array_may_be_missing_added_or_of_another_shape_or_type(
         artifact.load(tmp_path / "whole")
 
 
-def test_a_shape_beyond_all_bounds_is_refused_at_once() -> None:
+def test_an_absurdly_large_shape_is_refused_at_once() -> None:
     config = next(configs("language-model"))
     weights = random_weights(config)
     for change in ({"num_layers": 10**18}, {"hidden_size": 2**62}, {"vocab_size": 10**18}):

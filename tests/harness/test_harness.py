@@ -96,7 +96,7 @@ def test_the_tasks_results_follow_from_them(
     assert results["written"]["exact_match,none"] == pytest.approx(2 / 3)
 
 
-def test_an_item_that_runs_together_is_scored_and_named(tmp_path: Path, coffee: str) -> None:
+def test_an_item_with_a_shared_word_is_scored_and_named(tmp_path: Path, coffee: str) -> None:
     """And the run goes on: what is said of the others does not depend on it."""
     from lm_eval.api.instance import Instance
 

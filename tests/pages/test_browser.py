@@ -1,4 +1,4 @@
-"""The fixtures' own test: that a complaint is one."""
+"""Tests of the browser fixtures: they report errors in a page."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 
-def test_what_goes_wrong_in_a_page_is_noticed(
-    new_page: Callable[..., Page], tmp_path: Path
-) -> None:
+def test_errors_in_a_page_are_noticed(new_page: Callable[..., Page], tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(
         "<h1>here</h1><script>console.error('wrong'); throw new Error('worse')</script>"

@@ -57,7 +57,7 @@ def _path_of(page: Page) -> list[str]:
     return page.locator("#path li").all_inner_texts()
 
 
-def test_two_clicks_show_the_path_decoded_beforehand_either_way(
+def test_two_clicks_show_the_decoded_path_in_either_direction(
     open_map: Callable[..., Page], facts: dict[str, Any]
 ) -> None:
     page = open_map(viewport={"width": 1200, "height": 800})
@@ -78,7 +78,7 @@ def test_two_clicks_show_the_path_decoded_beforehand_either_way(
         assert page.inner_text("#picked").count("a landmark itself") == 2
 
 
-def test_a_click_elsewhere_goes_to_the_nearest_landmark_and_says_so(
+def test_a_click_elsewhere_selects_and_names_the_nearest_landmark(
     open_map: Callable[..., Page], facts: dict[str, Any]
 ) -> None:
     page = open_map(viewport={"width": 1200, "height": 800})
@@ -120,7 +120,7 @@ def test_the_keyboard_walks_and_picks(open_map: Callable[..., Page], facts: dict
     assert page.inner_text("#picked") == ""
 
 
-def test_coming_closer_and_going_back(open_map: Callable[..., Page]) -> None:
+def test_zooming_in_and_out(open_map: Callable[..., Page]) -> None:
     page = open_map(viewport={"width": 1000, "height": 700})
     before = _place(page, 0)
     page.click("#closer")
@@ -129,6 +129,6 @@ def test_coming_closer_and_going_back(open_map: Callable[..., Page]) -> None:
     assert _place(page, 0) == before
 
 
-def test_the_page_asks_nothing_of_the_network(facts: dict[str, Any]) -> None:
+def test_the_page_makes_no_network_request(facts: dict[str, Any]) -> None:
     page = fill_page("latent.html", facts)
     assert re.findall(r"https?:|src=|@import|url\(", page) == []

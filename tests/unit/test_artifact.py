@@ -1,4 +1,4 @@
-"""The model folder: everything comes back to the bit, and parts that do not match are refused."""
+"""The model folder: loaded bit for bit, and refused if its files do not match."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def make(level: str = "char", **changes: Any) -> Artifact:
 
 
 @pytest.mark.parametrize("level", tokenizers)
-def test_a_model_comes_back_to_the_bit(level: str, tmp_path: Path) -> None:
+def test_a_model_is_loaded_bit_for_bit(level: str, tmp_path: Path) -> None:
     model = make(level, dropout=0.25, cell="lstm", forget_bias=1.5)
     artifact.save(tmp_path / "m", model)
     assert sorted(path.name for path in (tmp_path / "m").iterdir()) == [MODEL, TOKENIZER, WEIGHTS]
@@ -82,7 +82,7 @@ def test_weights_are_replaced_with_their_progress(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.weights["head.bias"], model.weights["head.bias"] + 1)
 
 
-def test_only_a_model_is_overwritten_and_only_when_told(tmp_path: Path) -> None:
+def test_only_a_model_is_overwritten_and_only_if_asked(tmp_path: Path) -> None:
     artifact.save(tmp_path / "m", make())
     with pytest.raises(InputError, match="is there already"):
         artifact.save(tmp_path / "m", make("word"))
@@ -247,7 +247,7 @@ def test_parts_of_two_models_are_told_apart(part: str, tmp_path: Path, trained: 
         artifact.load(tmp_path / "m")
 
 
-def test_what_is_no_folder_of_a_model_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="there is no such folder"):
         artifact.load(tmp_path / "none")
     with pytest.raises(ModelFolderError, match=r"it has no model\.json"):
@@ -263,7 +263,7 @@ def test_what_is_no_folder_of_a_model_is_said(tmp_path: Path) -> None:
         artifact.load(tmp_path / ("long" * 1000))
 
 
-def test_a_folder_from_before_there_was_a_sum_of_everything_is_read(tmp_path: Path) -> None:
+def test_a_folder_without_the_whole_checksum_is_read(tmp_path: Path) -> None:
     artifact.save(tmp_path / "m", make())
     edit_weights(lambda _, header: header.pop("whole"))(tmp_path / "m")
     assert artifact.load(tmp_path / "m").excerpts == ("The cup", "A “bean”")
@@ -282,7 +282,7 @@ def test_weights_go_into_a_folder_of_an_earlier_rondel_with_fewer_settings(tmp_p
     assert artifact.load(tmp_path / "m").config == model.config
 
 
-def test_what_was_damaged_since_is_written_anew_with_the_weights(tmp_path: Path) -> None:
+def test_damaged_json_is_rewritten_with_the_weights(tmp_path: Path) -> None:
     model = make()
     artifact.save(tmp_path / "m", model)
     for name in (MODEL, TOKENIZER):
@@ -293,7 +293,7 @@ def test_what_was_damaged_since_is_written_anew_with_the_weights(tmp_path: Path)
     assert artifact.load(tmp_path / "m").excerpts == model.excerpts
 
 
-def test_no_file_of_a_run_says_where_it_lay(trained: Path, coffee_file: Path) -> None:
+def test_no_file_of_a_run_contains_its_path(trained: Path, coffee_file: Path) -> None:
     files = [path for path in trained.rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {
         *(MODEL, TOKENIZER, WEIGHTS, "run.toml", "resume.safetensors", "splits.json"),

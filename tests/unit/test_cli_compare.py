@@ -1,4 +1,4 @@
-"""`rondel compare`: one table of several models, and the n-grams they have to beat."""
+"""`rondel compare`: one table of several models and their n-gram baselines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compared(*arguments: object) -> list[dict[str, Any]]:
     return rows
 
 
-def test_every_model_has_its_figures_and_its_n_grams(trained: Path, words: Path) -> None:
+def test_every_model_has_figures_and_n_gram_baselines(trained: Path, words: Path) -> None:
     (row,), (other,) = compared(trained), compared(words / "best")
     for found, folder, level in ((row, trained, "char"), (other, words / "best", "word")):
         model = package.load(folder)
@@ -69,7 +69,7 @@ def test_the_table_has_a_row_for_each_model_and_its_best_n_gram(trained: Path, w
     assert "n-gram" not in alone
 
 
-def test_n_grams_may_be_counted_in_another_text(trained: Path, tmp_path: Path, prose: str) -> None:
+def test_n_grams_can_be_counted_in_another_text(trained: Path, tmp_path: Path, prose: str) -> None:
     package.load(trained).save(tmp_path / "alone")
     (tmp_path / "prose.txt").write_text(prose, encoding="utf-8")
     (row,) = compared(tmp_path / "alone", "--baseline", tmp_path / "prose.txt")
@@ -83,7 +83,7 @@ def test_n_grams_may_be_counted_in_another_text(trained: Path, tmp_path: Path, p
     assert compared(tmp_path / "alone", "--no-baseline")[0]["ngrams"] == {}
 
 
-def test_what_cannot_be_compared_is_said(trained: Path, tmp_path: Path, coffee: str) -> None:
+def test_invalid_comparisons_are_refused(trained: Path, tmp_path: Path, coffee: str) -> None:
     train(tmp_path / "both", coffee, model="bidirectional", steps=2)
     with pytest.raises(
         InputError, match="is a bidirectional model, whose figures cannot be compared"

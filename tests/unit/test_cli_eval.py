@@ -1,4 +1,4 @@
-"""`rondel eval`: the figures of a text, of a run's splits, for people and as JSON."""
+"""`rondel eval`: the figures of a text and of a run's splits, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def own_computation(folder: Path, text: str) -> float:
     return float(-log_p[np.arange(len(targets)), targets].mean())
 
 
-def test_a_text_has_the_figures_that_we_compute(trained: Path, tmp_path: Path) -> None:
+def test_figures_of_a_text_agree_with_the_logits(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text(OTHER, encoding="utf-8")
     nats = own_computation(trained, OTHER)
     found = figures(trained, tmp_path / "other.txt")
@@ -58,7 +58,7 @@ def test_a_text_has_the_figures_that_we_compute(trained: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_a_split_is_that_part_of_the_text(split: str, trained: Path, coffee: str) -> None:
+def test_a_split_has_the_figures_of_its_text(split: str, trained: Path, coffee: str) -> None:
     bounds = json.loads((trained / "tokens" / "splits.json").read_text())["splits"][split]
     part = coffee[bounds["begin"] : bounds["end"]]
     found = figures(trained, "--split", split)
@@ -73,7 +73,7 @@ def test_a_split_is_that_part_of_the_text(split: str, trained: Path, coffee: str
     assert figures(trained / "best", "--split", split)["tokens"] == found["tokens"]
 
 
-def test_figures_for_people_have_their_units(trained: Path) -> None:
+def test_printed_figures_have_units(trained: Path) -> None:
     found, done = figures(trained), rondel("eval", trained)
     assert "\x1b" not in done.output
     lines = [line.strip().split("  ") for line in done.output.splitlines()]
@@ -88,9 +88,7 @@ def test_figures_for_people_have_their_units(trained: Path) -> None:
     ]
 
 
-def test_words_are_counted_beside_characters(
-    tmp_path: Path, coffee: str, coffee_file: Path
-) -> None:
+def test_words_and_characters_are_counted(tmp_path: Path, coffee: str, coffee_file: Path) -> None:
     from _runs import train
 
     train(tmp_path / "run", coffee, level="word", steps=3, batch_size=2)
@@ -107,7 +105,7 @@ def test_words_are_counted_beside_characters(
         rondel("eval", tmp_path / "run", "--split", "test")
 
 
-def test_what_cannot_be_scored_is_said(trained: Path, coffee_file: Path, tmp_path: Path) -> None:
+def test_invalid_input_is_refused(trained: Path, coffee_file: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="either a TEXT or a --split, not both"):
         rondel("eval", trained, coffee_file, "--split", "test")
     package.load(trained).save(tmp_path / "alone")
@@ -139,6 +137,6 @@ def test_a_cache_and_dynamic_evaluation_are_flags(trained: Path, coffee_file: Pa
         (("--cache", "--dynamic-rate", "0.1"), "--dynamic-rate needs --dynamic"),
     ],
 )
-def test_flags_that_do_not_go_together(flags: tuple[str, ...], message: str, trained: Path) -> None:
+def test_conflicting_flags_are_refused(flags: tuple[str, ...], message: str, trained: Path) -> None:
     done = rondel("eval", trained, *flags)
     assert (done.exit_code, done.output.splitlines()[-1]) == (2, f"Error: {message}")

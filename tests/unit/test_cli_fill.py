@@ -1,4 +1,4 @@
-"""`rondel fill`, and what the other commands make of a bidirectional model."""
+"""`rondel fill`, and the other commands with a bidirectional model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_fill_prints_the_table_of_model_fill(trained_both: Path) -> None:
         assert float(row[1]) == pytest.approx(one.pseudo_log_likelihood, rel=1e-6)
 
 
-def test_fill_reads_standard_input_and_takes_any_mark(trained_both: Path) -> None:
+def test_fill_reads_standard_input_and_any_gap_mark(trained_both: Path) -> None:
     text = "The cup is [?]ull."
     arguments = ("--gap", "[?]", "--length", 1, "--best", 2, "--format", "jsonl")
     done = rondel("fill", trained_both, "-", *arguments, stdin=text)
@@ -41,14 +41,14 @@ def test_fill_reads_standard_input_and_takes_any_mark(trained_both: Path) -> Non
     assert rows[0]["pseudo_log_likelihood_nats"] >= rows[1]["pseudo_log_likelihood_nats"]
 
 
-def test_fill_tells_of_what_it_does_not_know(trained_both: Path) -> None:
+def test_fill_prints_unknown_characters(trained_both: Path) -> None:
     done = rondel("fill", trained_both, "The ☃ is ___.", "--length", 1)
     assert done.exit_code == 0
     assert done.stderr == "rondel: the model does not know '☃'; read as unknown\n"
 
 
 @pytest.mark.parametrize("how", ["tsv", "csv", "jsonl"])
-def test_what_it_does_not_know_comes_back_in_every_format(trained_both: Path, how: str) -> None:
+def test_unknown_characters_are_kept_in_every_format(trained_both: Path, how: str) -> None:
     arguments = ("--length", 1, "--best", 2, "--format", how)
     done = rondel("fill", trained_both, "-", *arguments, stdin="日本\t___\n☃ \\")
     assert (
@@ -72,7 +72,7 @@ def unescaped(match: re.Match[str]) -> str:
     return {"t": "\t", "n": "\n", "r": "\r"}.get(match.group(1), match.group(1))
 
 
-def test_a_word_model_is_told_of_no_spaces_around_a_gap(tmp_path: Path, coffee_file: Path) -> None:
+def test_spaces_around_a_gap_are_not_unknown_words(tmp_path: Path, coffee_file: Path) -> None:
     small = ("--level", "word", "--hidden-size", 8, "--seq-length", 8, "--steps", 2)
     rondel("train", coffee_file, "--bidirectional", *small, "--quiet", "--out", tmp_path / "words")
     done = rondel("fill", tmp_path / "words", "The ___ is hot, and the ☃ too.", "--best", 1)
@@ -81,7 +81,7 @@ def test_a_word_model_is_told_of_no_spaces_around_a_gap(tmp_path: Path, coffee_f
     assert re.fullmatch(f"The ?{re.escape(filling)} ?is hot, and the ☃ too\\.", text)
 
 
-def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> None:
+def test_fill_refuses_invalid_input(trained_both: Path, trained: Path) -> None:
     with pytest.raises(InputError, match="the text has no gap: mark one with '___'"):
         rondel("fill", trained_both, "The cup")
     with pytest.raises(InputError, match="length must be at least 1"):
@@ -92,12 +92,12 @@ def test_fill_refuses_what_it_cannot_do(trained_both: Path, trained: Path) -> No
         rondel("fill", trained, "The ___")
 
 
-def test_sample_is_of_the_causal_half(trained_both: Path) -> None:
+def test_sample_uses_the_causal_half(trained_both: Path) -> None:
     done = rondel("sample", trained_both, "--prime", "The ", "-n", 40, "--seed", 3)
     assert done.stdout == api.load(trained_both).sample("The ", length=40, seed=3) + "\n"
 
 
-def test_sample_by_gibbs_draws_the_whole_prime_again(trained_both: Path) -> None:
+def test_mode_gibbs_resamples_the_whole_prime(trained_both: Path) -> None:
     prime = "The coffee is hot and the cup is full."
     arguments = ("--mode", "gibbs", "--seed", 3, "--sweeps", 2, "--temperature", 0.5)
     done = rondel("sample", trained_both, *arguments, "--prime", prime, "--count", 2)
@@ -111,12 +111,12 @@ def test_sample_by_gibbs_draws_the_whole_prime_again(trained_both: Path) -> None
     assert len(drafted) > 30
 
 
-def test_sample_by_gibbs_needs_both_sides(trained: Path) -> None:
+def test_mode_gibbs_needs_a_bidirectional_model(trained: Path) -> None:
     with pytest.raises(InputError, match="is a language model, which has no"):
         rondel("sample", trained, "--mode", "gibbs", "--prime", "The ")
 
 
-def test_show_says_what_its_losses_are(trained_both: Path, trained: Path) -> None:
+def test_show_names_its_losses(trained_both: Path, trained: Path) -> None:
     shown = rondel("show", trained_both).stdout
     assert "bidirectional, lstm 1×32" in shown
     (line,) = [line for line in shown.splitlines() if line.startswith("val loss")]
@@ -124,7 +124,7 @@ def test_show_says_what_its_losses_are(trained_both: Path, trained: Path) -> Non
     assert "both sides" not in rondel("show", trained).stdout
 
 
-def test_training_calls_its_loss_by_its_name(tmp_path: Path, coffee_file: Path) -> None:
+def test_training_names_its_loss(tmp_path: Path, coffee_file: Path) -> None:
     arguments = ("--bidirectional", "--hidden-size", 8, "--steps", 2, "--eval-every", 1)
     done = rondel("train", coffee_file, *arguments, "--plain", "--out", tmp_path / "both")
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("step 2 ")]
@@ -136,7 +136,7 @@ def test_both_names_of_the_kind_must_agree(coffee_file: Path) -> None:
         rondel("train", coffee_file, "--bidirectional", "--model", "language-model")
 
 
-def test_eval_tells_the_two_kinds_of_figure_apart(trained_both: Path) -> None:
+def test_eval_separates_causal_and_bidirectional_figures(trained_both: Path) -> None:
     text = "The cup is full, and the coffee is hot.\n"
     file = trained_both.parent / "own.txt"
     file.write_text(text, encoding="utf-8")
@@ -158,7 +158,7 @@ def test_eval_tells_the_two_kinds_of_figure_apart(trained_both: Path) -> None:
     ]
 
 
-def test_score_is_of_both_sides_and_says_so(trained_both: Path, tmp_path: Path) -> None:
+def test_score_uses_both_sides_and_names_its_columns_so(trained_both: Path, tmp_path: Path) -> None:
     file = tmp_path / "text.txt"
     file.write_text("The cup is full.\nThe coffee is hot.\n", encoding="utf-8")
     done = rondel("score", trained_both, file, "--by", "line", "--format", "jsonl")

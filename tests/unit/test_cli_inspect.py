@@ -80,9 +80,9 @@ def test_watching_writes_what_sample_writes(trained: Path, tmp_path: Path) -> No
 
 def test_watching_without_a_unit_uses_the_strongest_find(trained: Path, text: Path) -> None:
     found = rondel("inspect", trained, text, "--watch", "-n", 20, "--seed", 3)
-    told = re.search(r"coloured by unit (\d+:\d+): \S", found.output)
-    assert told
-    named = rondel("inspect", trained, text, "--watch", "-n", 20, "--seed", 3, "--unit", told[1])
+    match = re.search(r"coloured by unit (\d+:\d+): \S", found.output)
+    assert match
+    named = rondel("inspect", trained, text, "--watch", "-n", 20, "--seed", 3, "--unit", match[1])
     assert found.stdout == named.stdout
 
 

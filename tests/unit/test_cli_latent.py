@@ -1,4 +1,4 @@
-"""The commands for sentence VAEs, and what they make of other models."""
+"""The commands for sentence VAEs, also with other models."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_samples_stand_one_a_line(folder: Path) -> None:
+def test_samples_are_one_per_line(folder: Path) -> None:
     done = rondel("sample", folder, "--count", 6, "--seed", 1, "--temperature", 0.9)
     expected = random_vae().sample_sentences(6, seed=1, temperature=0.9)
     assert done.stdout.split("\n") == [*expected, ""]
 
 
-def test_sentences_are_written_back(folder: Path) -> None:
+def test_sentences_are_reconstructed(folder: Path) -> None:
     done = rondel("reconstruct", folder, A, "--count", 3, "--seed", 2, "--mode", "beam")
     expected = random_vae().reconstruct(A, 3, seed=2, mode="beam")
     assert done.stdout.split("\n") == [*expected, ""]
     assert rondel("analogy", folder, A, B, C).stdout == random_vae().analogy(A, B, C) + "\n"
 
 
-def test_a_path_has_a_line_a_step_and_says_what_repeats(folder: Path) -> None:
+def test_a_path_has_one_line_per_step_and_marks_repeats(folder: Path) -> None:
     done = rondel("interpolate", folder, A, B, "--steps", 5, "--spherical")
     expected = random_vae().interpolate(A, B, steps=5, spherical=True)
     assert done.stdout.splitlines() == [
@@ -48,7 +48,7 @@ def test_a_path_has_a_line_a_step_and_says_what_repeats(folder: Path) -> None:
     ]
 
 
-def test_eval_tells_the_bounds_of_every_line(folder: Path, tmp_path: Path) -> None:
+def test_eval_prints_the_bounds(folder: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join([*SENTENCES, "man " * 20]), encoding="utf-8")
     done = rondel("eval", folder, text, "--iw-samples", 3, "--json")
@@ -60,12 +60,12 @@ def test_eval_tells_the_bounds_of_every_line(folder: Path, tmp_path: Path) -> No
     assert "perplexity per word (importance-weighted bound, 10 samples)" in rows
 
 
-def test_eval_scores_what_has_no_known_word_and_says_so(folder: Path, tmp_path: Path) -> None:
+def test_eval_scores_and_counts_sentences_of_unknown_words(folder: Path, tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("\n".join([*SENTENCES, "zebras gallop"]), encoding="utf-8")
-    told = rondel("eval", folder, text)
-    assert told.stderr == ""
-    (row,) = [line for line in told.stdout.splitlines() if "of unknown words only" in line]
+    done = rondel("eval", folder, text)
+    assert done.stderr == ""
+    (row,) = [line for line in done.stdout.splitlines() if "of unknown words only" in line]
     assert row.split() == [
         "1",
         "of",
@@ -78,7 +78,7 @@ def test_eval_scores_what_has_no_known_word_and_says_so(folder: Path, tmp_path: 
         rondel("eval", folder, text)
 
 
-def test_fill_prints_what_the_model_finds_and_its_bound(folder: Path) -> None:
+def test_fill_prints_texts_and_their_bounds(folder: Path) -> None:
     done = rondel("fill", folder, "A ___ rides a ___", "--length", 1, "--best", 3, "--seed", 2)
     head, *rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert head == ["log_probability_nats", "filling_1", "filling_2", "text"]
@@ -123,7 +123,7 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(
+def test_invalid_input_is_refused_in_one_line(
     folder: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     command, *rest = arguments

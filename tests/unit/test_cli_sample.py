@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_text(trained: Path) -> None:
     assert first == package.load(trained).sample("The ", length=80, seed=3, temperature=0.9)
 
 
-def test_several_samples_are_numbered_and_each_is_its_own(trained: Path) -> None:
+def test_several_samples_are_numbered_and_differ(trained: Path) -> None:
     flags = (trained, "--prime", "A cup", "-n", 40, "--seed", 3, "--stop", "\n")
     lines = sample(*flags, "--count", 3).split("\n")
     assert lines[::2] == ["--- 1 of 3", "--- 2 of 3", "--- 3 of 3"]
@@ -47,7 +47,7 @@ def test_several_samples_are_numbered_and_each_is_its_own(trained: Path) -> None
     assert sample(*flags) == texts[0]
 
 
-def test_there_may_be_more_samples_than_are_written_at_a_time(trained: Path) -> None:
+def test_there_can_be_more_samples_than_one_batch(trained: Path) -> None:
     flags = (trained, "-n", 3, "--seed", 3, "--stop", "e")
     texts = sample(*flags, "--count", 150).split("--- ")
     assert [text.split("\n")[0] for text in texts[1:]] == [f"{n} of 150" for n in range(1, 151)]
@@ -66,7 +66,7 @@ def test_a_text_without_a_prime_begins_after_a_line_break_that_is_not_shown(trai
     assert text == sample(trained, "-n", 50, "--seed", 8)
 
 
-def test_lines_are_written_alone_each_once_and_none_of_the_training_text(
+def test_lines_are_unique_and_not_in_the_training_text(
     trained: Path, coffee: str, tmp_path: Path
 ) -> None:
     flags = (trained, "-n", 4, "--count", 30, "--seed", 3)
@@ -94,9 +94,7 @@ def test_lines_are_written_alone_each_once_and_none_of_the_training_text(
     assert "in the given texts" in other.stderr
 
 
-def test_a_list_goes_without_the_prime_which_counts_when_it_is_looked_for(
-    trained: Path, tmp_path: Path
-) -> None:
+def test_a_list_omits_the_prime_but_compares_texts_with_it(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "known.txt").write_text("x\nThe and\nThe the\n", encoding="utf-8")
     flags = (trained, "--prime", "The ", "-n", 3, "--seed", 1, "--count", 40, "--temperature", 0.3)
     written = rondel("sample", *flags, "--format", "lines").stdout.splitlines()
@@ -105,7 +103,7 @@ def test_a_list_goes_without_the_prime_which_counts_when_it_is_looked_for(
     assert not {"and", "the"} & set(done.stdout.splitlines())
 
 
-def test_a_list_that_the_model_cannot_give_ends_and_says_so(trained: Path) -> None:
+def test_a_list_that_the_model_cannot_fill_ends_with_an_error(trained: Path) -> None:
     flags = (trained, "-n", 1, "--seed", 1, "--format", "lines", "--unique", "--count", 500)
     with pytest.raises(InputError, match=r"of 500 texts: the last 1,000 were all left out"):
         rondel("sample", *flags)
@@ -117,7 +115,7 @@ def test_a_model_without_its_run_has_no_training_text(trained: Path, tmp_path: P
         rondel("sample", tmp_path / "alone", "--not-in", "training")
 
 
-def test_beam_search_gives_as_many_as_are_asked_for_best_first(trained: Path) -> None:
+def test_beam_search_gives_the_requested_number_best_first(trained: Path) -> None:
     flags = (trained, "--prime", "The c", "-n", 12, "--mode", "beam", "--stop", "\n")
     done = sample(*flags, "--count", 4, "--format", "jsonl").split("\n")
     rows = [json.loads(line) for line in done]
@@ -173,7 +171,7 @@ def test_argmax_takes_the_likeliest_whatever_the_seed(trained: Path) -> None:
     assert text[5:] == model.tokenizer.decode(likeliest.argmax(axis=1))
 
 
-def test_spaces_draws_only_where_a_word_begins(trained: Path) -> None:
+def test_mode_spaces_samples_only_at_the_beginning_of_words(trained: Path) -> None:
     from _runs import logits_of
 
     model = package.load(trained)
@@ -191,7 +189,7 @@ def test_spaces_draws_only_where_a_word_begins(trained: Path) -> None:
     assert drawn > 5
 
 
-def test_beam_search_finds_what_is_likelier(trained: Path) -> None:
+def test_beam_search_finds_likelier_texts(trained: Path) -> None:
     model = package.load(trained)
     flags = (trained, "--prime", "The cu", "-n", 25, "--mode", "beam")
     one, eight = (sample(*flags, "--beam-width", width) for width in (1, 8))
@@ -201,7 +199,7 @@ def test_beam_search_finds_what_is_likelier(trained: Path) -> None:
     assert eight == sample(*flags, "--beam-width", 8, "--seed", 9)
 
 
-def test_what_the_model_does_not_know_is_told(trained: Path) -> None:
+def test_unknown_characters_of_the_prime_are_printed(trained: Path) -> None:
     done = rondel("sample", trained, "--prime", "Ωmega", "-n", 5, "--seed", 1)
     assert done.exit_code == 0
     assert done.stderr == "rondel: the model does not know 'Ω'; read as unknown\n"
@@ -218,17 +216,17 @@ def test_what_the_model_does_not_know_is_told(trained: Path) -> None:
         (("--stop", ""), "stop has an empty string"),
     ],
 )
-def test_what_cannot_be_is_refused(flags: tuple[object, ...], message: str, trained: Path) -> None:
+def test_invalid_flags_are_refused(flags: tuple[object, ...], message: str, trained: Path) -> None:
     with pytest.raises(InputError, match=message):
         rondel("sample", trained, *flags)
 
 
-def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFolderError, match="there is no such folder"):
         rondel("sample", tmp_path / "none")
 
 
-def test_from_a_process_of_its_own_text_comes_alone_and_in_utf_8(trained: Path) -> None:
+def test_a_separate_process_prints_only_the_text_in_utf_8(trained: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "rondel", "sample", str(trained), "--prime", "The "]
         + ["-n", "30", "--seed", "3"],

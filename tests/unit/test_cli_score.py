@@ -1,4 +1,4 @@
-"""`rondel score`: tables as TSV, CSV and JSON Lines, the worst lines, what is said beside them."""
+"""`rondel score`: tables as TSV, CSV and JSON Lines, the worst lines, and the summary."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_format_holds_the_columns_of_the_api(by: str, trained: Path, text_
     assert len(tsv) == len(found_csv) == len(jsonl) == len(table["text"])
 
 
-def test_what_was_not_scored_is_an_empty_cell(trained: Path) -> None:
+def test_an_unscored_token_is_an_empty_cell(trained: Path) -> None:
     done = rondel("score", trained, "-", "--start", "skip", "--quiet", stdin="cup")
     rows = list(csv.DictReader(io.StringIO(done.stdout), delimiter="\t"))
     assert [row["surprisal_bits"] == "" for row in rows] == [True, False, False]
@@ -73,7 +73,7 @@ def test_what_was_not_scored_is_an_empty_cell(trained: Path) -> None:
     assert "the first not scored" in done.stderr
 
 
-def test_how_it_was_done_is_said_on_standard_error(trained: Path, text_file: Path) -> None:
+def test_a_summary_is_printed_on_standard_error(trained: Path, text_file: Path) -> None:
     done = rondel("score", trained, text_file, "--unit", "nats", "--reset", "--end")
     total = package.load(trained).score(TEXT, unit="nats", reset=True, end=True)
     assert done.stderr.splitlines() == [
@@ -85,7 +85,7 @@ def test_how_it_was_done_is_said_on_standard_error(trained: Path, text_file: Pat
     assert "surprisal_nats" in done.stdout.splitlines()[0]
 
 
-def test_the_worst_lines_come_with_number_and_text(trained: Path, text_file: Path) -> None:
+def test_the_worst_lines_have_number_and_text(trained: Path, text_file: Path) -> None:
     table = package.load(trained).score(TEXT, by="line")
     mean = table["surprisal_bits"] / table["tokens"]
     for flags, keys in (((), mean), (("--worst-by", "total"), table["surprisal_bits"])):
@@ -105,7 +105,7 @@ def test_the_worst_lines_come_with_number_and_text(trained: Path, text_file: Pat
     assert lines[0].startswith("qzxj")
 
 
-def test_several_texts_are_documents_of_their_own(trained: Path, text_file: Path) -> None:
+def test_several_texts_are_separate_documents(trained: Path, text_file: Path) -> None:
     other = text_file.with_name("other.txt")
     other.write_text("The cup", encoding="utf-8")
     done = rondel("score", trained, text_file, other, "--by", "document", "--format", "jsonl")
@@ -119,7 +119,7 @@ def test_several_texts_are_documents_of_their_own(trained: Path, text_file: Path
     assert worst.splitlines()[1].startswith(f"{text_file}\t3\t")
 
 
-def test_bytes_that_are_no_text_are_scored_as_they_are(tmp_path: Path, coffee: str) -> None:
+def test_bytes_that_are_not_text_are_scored(tmp_path: Path, coffee: str) -> None:
     folder = tmp_path / "run"
     train(folder, coffee, level="byte", steps=2)
     (tmp_path / "data").write_bytes(b"caf\xe9 \xff\xc3\xa9\n")
@@ -135,9 +135,7 @@ def test_bytes_that_are_no_text_are_scored_as_they_are(tmp_path: Path, coffee: s
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_places_are_those_of_the_file_as_it_stands(
-    mark: str, trained: Path, tmp_path: Path
-) -> None:
+def test_positions_are_those_in_the_file(mark: str, trained: Path, tmp_path: Path) -> None:
     written = mark + "The cup\r\nis full.\r\n\rA\n\r\nbean"
     path = tmp_path / "text.txt"
     path.write_bytes(written.encode())
@@ -150,14 +148,16 @@ def test_places_are_those_of_the_file_as_it_stands(
         assert rows[-1]["end"] == len(written)
 
 
-def test_an_unknown_context_and_a_needless_flag_are_told_of(trained: Path, text_file: Path) -> None:
+def test_an_unknown_context_and_a_flag_without_effect_are_reported(
+    trained: Path, text_file: Path
+) -> None:
     done = rondel("score", trained, text_file, "--context", "你 ", "--quiet")
     assert "the model does not know '你'; read as unknown" in done.stderr
     with pytest.raises(InputError, match="this model is causal and scores as such"):
         rondel("score", trained, text_file, "--causal")
 
 
-def test_what_cannot_be_scored_is_said(trained: Path, text_file: Path, tmp_path: Path) -> None:
+def test_invalid_input_is_refused(trained: Path, text_file: Path, tmp_path: Path) -> None:
     for arguments, message in (
         ((text_file, "--worst", "3", "--by", "word"), "--worst lists lines; leave --by out"),
         ((tmp_path / "none.txt",), "no such file"),

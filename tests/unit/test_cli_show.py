@@ -1,4 +1,4 @@
-"""`rondel show`: what a model is and how it did."""
+"""`rondel show`: a model's architecture and training progress."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_run_is_shown(trained: Path) -> None:
     assert facts["settings"] == str(trained / "run.toml")
 
 
-def test_the_same_for_people(trained: Path) -> None:
+def test_a_run_is_shown_as_text(trained: Path) -> None:
     facts = json.loads(rondel("show", trained, "--json").output)
     output = rondel("show", trained).output
     assert "\x1b" not in output
@@ -47,7 +47,7 @@ def test_the_same_for_people(trained: Path) -> None:
     assert shown["val loss"].strip() == facts["val_loss"]
 
 
-def test_a_model_that_is_no_run_is_shown_without_what_it_has_not(
+def test_a_model_outside_a_run_is_shown_without_the_runs_fields(
     trained: Path, tmp_path: Path
 ) -> None:
     package.load(trained).save(tmp_path / "alone")

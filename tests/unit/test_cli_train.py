@@ -1,4 +1,4 @@
-"""`rondel train`: what it writes, what it prints, and that a run's settings make that run again."""
+"""`rondel train`: what it writes and prints, and that a run's settings reproduce it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_settings_of_a_run_make_that_run_again(
     assert curves[0] == curves[1]
 
 
-def test_flags_go_before_a_settings_file(trained: Path, coffee_file: Path, tmp_path: Path) -> None:
+def test_flags_override_a_settings_file(trained: Path, coffee_file: Path, tmp_path: Path) -> None:
     rondel(
         "train", coffee_file, "--config", trained / "run.toml", "--out", tmp_path / "run",
         "--cell", "gru", "--steps", 3, "--no-tie-weights", "--quiet",
@@ -68,7 +68,7 @@ def test_flags_go_before_a_settings_file(trained: Path, coffee_file: Path, tmp_p
     assert {**after.flat(), **same} == before.flat()
 
 
-def test_a_run_says_plainly_what_it_does(coffee_file: Path, tmp_path: Path) -> None:
+def test_a_run_prints_its_progress_in_plain_lines(coffee_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = rondel("train", coffee_file, "--out", out, *TINY, "--eval-every", 10)
     assert done.exit_code == 0
@@ -83,15 +83,15 @@ def test_a_run_says_plainly_what_it_does(coffee_file: Path, tmp_path: Path) -> N
     )
     parameters = sum(array.size for array in artifact.load(out).weights.values())
     assert lines[1] == f"lstm 1×16, embedding 8, {parameters:,} parameters, into {out}"
-    told = [line for line in lines if line.startswith("step ")]
-    assert len(told) == 2
+    steps = [line for line in lines if line.startswith("step ")]
+    assert len(steps) == 2
     progress = artifact.load(out).progress
     loss = progress["val_loss"]
     assert re.fullmatch(
         rf"step 20 · epoch {progress['epoch']:.2f} · train {progress['train_loss']:.3f} · "
         rf"validation {loss:.3f} \({loss / np.log(2):.3f} bits/character\) · "
         r"[\d,]+ tokens/s · \d+:\d\d  \*",
-        told[-1],
+        steps[-1],
     )
     assert lines[-3:] == [
         f"finished at step 20; the latest model is {out}",
@@ -100,7 +100,7 @@ def test_a_run_says_plainly_what_it_does(coffee_file: Path, tmp_path: Path) -> N
     ]
 
 
-def test_samples_are_shown_when_told(coffee_file: Path, tmp_path: Path) -> None:
+def test_samples_are_shown_at_the_given_interval(coffee_file: Path, tmp_path: Path) -> None:
     def output(name: str, *flags: object) -> str:
         done = rondel("train", coffee_file, "--out", tmp_path / name, *TINY, *flags)
         lines = done.output.replace(str(tmp_path / name), "RUN").splitlines()
@@ -119,9 +119,7 @@ def test_samples_are_shown_when_told(coffee_file: Path, tmp_path: Path) -> None:
         assert_same_weights(models[0], model)
 
 
-def test_words_are_measured_by_perplexity_and_unknowns_are_told(
-    coffee_file: Path, tmp_path: Path
-) -> None:
+def test_word_models_print_perplexity_and_unknown_words(coffee_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = rondel("train", coffee_file, "--level", "word", "--out", out, *TINY, "--batch-size", 2)
     loss = artifact.load(out).progress["val_loss"]
@@ -154,7 +152,7 @@ def test_a_corpus_by_name_and_a_folder_by_default(
     assert_same_weights(artifact.load(Path("runs/coffee")), artifact.load(Path("runs/coffee-2")))
 
 
-def test_a_run_is_gone_on_with_to_the_same_bits(coffee_file: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_in_the_same_bits(coffee_file: Path, tmp_path: Path) -> None:
     flags = (*TINY, "--dropout", 0.2, "--schedule", "exponential", "--decay-after", 1)
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     rondel("train", coffee_file, "--out", whole, *flags, "--eval-every", 10, "--quiet")
@@ -172,9 +170,7 @@ def test_a_run_is_gone_on_with_to_the_same_bits(coffee_file: Path, tmp_path: Pat
         rondel("train", "--resume", halves, "--learning-rate", 1)
 
 
-def test_a_folder_that_is_taken_is_left_alone(
-    own_run: Path, coffee_file: Path, tmp_path: Path
-) -> None:
+def test_an_existing_folder_is_left_alone(own_run: Path, coffee_file: Path, tmp_path: Path) -> None:
     before = (own_run / "weights.safetensors").read_bytes()
     with pytest.raises(InputError, match="--overwrite to replace it"):
         rondel("train", coffee_file, "--out", own_run, *TINY)
@@ -197,7 +193,7 @@ def test_a_folder_that_is_taken_is_left_alone(
         (("--backend", "numpy", "--optimizer", "adam"), "--backend numpy is the plain reference"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(
+def test_invalid_flags_are_refused_before_anything_is_written(
     arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The flags in `docs/coming-from.md` are those that the commands have, and do what it says."""
+"""The flags in `docs/coming-from.md` exist and do what it says."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def flags_of(name: str) -> set[str]:
 
 
 def rows() -> Iterator[tuple[str, list[str]]]:
-    """Every row of every table but its head, with the heading it stands under."""
+    """Every row of every table, without the headers, and the heading above it."""
     heading = ""
     for line in DOC.splitlines():
         if line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Files and folders come whole or not at all, and a failure leaves nothing behind."""
+"""Files and folders are written atomically, and a failure leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.bin"]
 
 
-def test_a_draft_that_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_draft_left_by_a_killed_process_does_no_harm(tmp_path: Path) -> None:
     stale, young, other = ".a.bin.0123abcd.draft", ".a.bin.4567abcd.draft", ".b.0123abcd.draft"
     for name in (stale, young, other):
         (tmp_path / name).write_bytes(b"half")
@@ -36,7 +36,7 @@ def test_a_draft_that_a_killed_process_left_is_no_obstacle(tmp_path: Path) -> No
     assert names(tmp_path) == [young, other, "a.bin"]
 
 
-def test_two_who_write_one_file_leave_one_of_the_two(tmp_path: Path) -> None:
+def test_two_writers_of_a_file_leave_one_of_their_contents(tmp_path: Path) -> None:
     path, contents = tmp_path / "a.bin", [bytes([i]) * 100_000 for i in range(8)]
     with ThreadPoolExecutor(8) as pool:
         for _ in range(10):
@@ -45,7 +45,7 @@ def test_two_who_write_one_file_leave_one_of_the_two(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.bin"]
 
 
-def test_what_a_killed_process_left_of_a_folder_is_undone(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     (tmp_path / ".folder.old").mkdir()
     (tmp_path / ".folder.old" / "a").write_text("one")
@@ -56,7 +56,7 @@ def test_what_a_killed_process_left_of_a_folder_is_undone(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])
-def test_a_file_that_cannot_be_written_stays_as_it_was(
+def test_a_failed_write_keeps_the_old_file(
     failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -74,14 +74,14 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     assert names(tmp_path) == ["a.bin"]
 
 
-def test_a_file_into_no_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_an_error_in_a_missing_folder_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         write_atomically(tmp_path / "none" / "a.bin", b"one")
     assert caught.value.filename == str(tmp_path / "none" / "a.bin")
     assert names(tmp_path) == []
 
 
-def test_a_folder_is_there_once_it_is_full(tmp_path: Path) -> None:
+def test_a_folder_appears_only_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "folder"
     with new_folder(path) as draft:
         (draft / "a").write_text("one")
@@ -96,7 +96,7 @@ def test_a_folder_is_there_once_it_is_full(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("before", [True, False])
-def test_a_folder_that_fails_leaves_what_was_there(
+def test_a_failed_folder_keeps_the_old_one(
     tmp_path: Path, before: bool, error: type[BaseException]
 ) -> None:
     path = tmp_path / "folder"
@@ -111,7 +111,7 @@ def test_a_folder_that_fails_leaves_what_was_there(
         assert names(path) == ["a"]
 
 
-def test_a_folder_whose_last_move_fails_leaves_what_was_there(
+def test_a_failed_last_move_keeps_the_old_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, rename = tmp_path / "folder", Path.rename
@@ -130,7 +130,7 @@ def test_a_folder_whose_last_move_fails_leaves_what_was_there(
     assert (path / "a").read_text() == "one"
 
 
-def test_where_there_can_be_no_folder_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     refused = pytest.raises(InputError, match=r"run cannot be made .*; name a place")
     with refused, new_folder(tmp_path / "file" / "run"):

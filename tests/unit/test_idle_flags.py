@@ -46,7 +46,7 @@ OPTIONS = list(dependent_options())
 @pytest.mark.parametrize(
     ("command", "option"), OPTIONS, ids=[f"{name} {option.opts[-1]}" for name, option in OPTIONS]
 )
-def test_an_option_that_goes_with_another_is_refused_alone(
+def test_an_option_that_needs_another_is_refused_alone(
     command: str, option: DependentOption
 ) -> None:
     flag = option.opts[-1]
@@ -76,7 +76,7 @@ NAMES = [(rule, field) for rule in rules.values() for field in dataclasses.field
 
 
 @pytest.mark.parametrize(("rule", "field"), NAMES, ids=[field.name for _, field in NAMES])
-def test_a_rule_that_keeps_the_likeliest_token_is_refused_where_it_is_taken(
+def test_a_rule_that_keeps_the_likeliest_token_is_refused_with_argmax(
     trained: Path, rule: Any, field: Any
 ) -> None:
     flags = ("sample", trained, "--mode", "argmax", "-n", 3, "--seed", 1)
@@ -93,7 +93,7 @@ def test_a_rule_that_keeps_the_likeliest_token_is_refused_where_it_is_taken(
         assert np.argmax(applied) == np.argmax(logits)
 
 
-def test_a_folder_whose_name_is_no_text_can_be_trained_into(tmp_path: Path) -> None:
+def test_a_folder_whose_name_is_not_utf_8_can_be_trained_into(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("a cup of coffee\n" * 200, encoding="utf-8")
     folder = tmp_path / "\udcff"  # the byte 0xff

@@ -1,4 +1,4 @@
-"""Keyword arguments as a type checker sees them are those that there are."""
+"""The typed keyword arguments are exactly those that are accepted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_setting_of_a_run_is_a_keyword() -> None:
     assert {name: typing.get_args(hint)[0] for name, hint in hints.items()} == own
 
 
-def test_what_a_resumed_run_may_change_is_a_keyword() -> None:
+def test_every_setting_a_resumed_run_may_change_is_a_keyword() -> None:
     assert set(ResumeKeywords.__annotations__) == set(CHANGEABLE)
 
 

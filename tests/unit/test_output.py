@@ -1,4 +1,4 @@
-"""What commands write: UTF-8 and bytes as they are to files and pipes, and no silence anywhere."""
+"""Output of commands: exact bytes to files and pipes, and a message about all that is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WRITING = {
     "show": (),
     "eval": ("{text}",),
 }
-"""Commands that write of a language model, and what they are given beside it."""
+"""Commands that print results of a language model, and their other arguments."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def run(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", WRITING)
-def test_files_and_pipes_are_given_utf_8_whatever_the_locale(
+def test_files_and_pipes_get_utf_8_in_any_locale(
     name: str, french: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = {}
@@ -75,7 +75,7 @@ def test_files_and_pipes_are_given_utf_8_whatever_the_locale(
     [("corpora",), ("--help",), ("--version",), *((name, "--help") for name in summaries())],
     ids=" ".join,
 )
-def test_a_closed_standard_output_is_an_error_where_something_is_to_be_written(
+def test_a_closed_standard_output_is_an_error_for_commands_that_print(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
@@ -88,7 +88,7 @@ def test_a_closed_standard_output_is_an_error_where_something_is_to_be_written(
 
 
 @pytest.mark.parametrize("name", WRITING)
-def test_so_it_is_for_what_a_command_finds(
+def test_a_closed_standard_output_is_an_error_for_finds(
     name: str, french: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
@@ -96,7 +96,7 @@ def test_so_it_is_for_what_a_command_finds(
         run(name, french)
 
 
-def test_a_process_says_so_in_one_line_and_writes_into_no_file(trained: Path) -> None:
+def test_a_process_reports_it_in_one_line_and_writes_into_no_file(trained: Path) -> None:
     command = f'"{sys.executable}" -m rondel sample "{trained}" -n 3 >&-'
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert done.returncode == 1
@@ -105,7 +105,9 @@ def test_a_process_says_so_in_one_line_and_writes_into_no_file(trained: Path) ->
     )
 
 
-def test_bytes_come_out_as_they_went_in(of_bytes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_written_as_they_were_read(
+    of_bytes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "ascii", "strict"))
     flags = ["-n", "200", "--seed", "2", "--prime", "caf\udcc3", "--temperature", "3"]
@@ -124,7 +126,7 @@ def test_bytes_come_out_as_they_went_in(of_bytes: Path, monkeypatch: pytest.Monk
     )
 
 
-def test_a_terminal_of_another_encoding_is_told_what_it_cannot_show(french: Path) -> None:
+def test_what_a_terminals_encoding_lacks_is_reported(french: Path) -> None:
     ours, terminal = pty.openpty()
     shown = bytearray()
 
@@ -148,6 +150,6 @@ def test_a_terminal_of_another_encoding_is_told_what_it_cannot_show(french: Path
         os.close(ours)
     assert done.returncode == 0
     assert "é ??".encode("latin-1") in bytes(shown)
-    told = done.stderr.decode()
-    assert "this terminal's encoding is iso8859-1 and cannot show 'œ' '“'" in told
-    assert "output to a file or a pipe is exact" in told
+    stderr = done.stderr.decode()
+    assert "this terminal's encoding is iso8859-1 and cannot show 'œ' '“'" in stderr
+    assert "output to a file or a pipe is exact" in stderr

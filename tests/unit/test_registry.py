@@ -1,4 +1,4 @@
-"""Registries fill themselves from a package; errors are one tree, and name the extra to install."""
+"""Registries import their package; errors have one base class and name the extra to install."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry
         del sys.modules[name]
 
 
-def test_modules_are_imported_when_something_is_looked_up(shapes: Registry[type]) -> None:
+def test_modules_are_imported_on_the_first_look_up(shapes: Registry[type]) -> None:
     assert "rondel_test_shapes.circle" not in sys.modules
     assert shapes["square"].__name__ == "Square"
     assert "rondel_test_shapes.circle" in sys.modules
@@ -49,20 +49,20 @@ def test_modules_are_imported_when_something_is_looked_up(shapes: Registry[type]
     }
 
 
-def test_an_unknown_name_is_told_with_those_there_are(shapes: Registry[type]) -> None:
+def test_an_unknown_name_is_refused_with_the_known_ones(shapes: Registry[type]) -> None:
     with pytest.raises(InputError) as refused:
         shapes["hexagon"]
     assert str(refused.value) == "no shape is called 'hexagon'; there are: circle, square"
 
 
-def test_a_name_is_taken_once(shapes: Registry[type]) -> None:
+def test_a_name_can_be_registered_once(shapes: Registry[type]) -> None:
     shapes.register("oval")(int)
     with pytest.raises(ValueError, match="two things are registered as shape 'oval'"):
         shapes.register("oval")(float)
     assert shapes["oval"] is int
 
 
-def test_the_cells_that_there_are() -> None:
+def test_the_registered_cells() -> None:
     assert {"gru", "lstm", "rnn"} <= set(cells)
 
 
@@ -80,7 +80,7 @@ def test_every_error_is_a_rondel_error_and_drawn_in_the_tree() -> None:
         assert kind.__name__ in (errors.__doc__ or "")
 
 
-def test_what_is_not_installed_is_named_with_its_extra() -> None:
+def test_a_missing_module_is_named_with_its_extra() -> None:
     assert require("json", "train").dumps([1]) == "[1]"
     with pytest.raises(MissingExtraError) as missing:
         require("no_such_module.part", "train")
@@ -89,7 +89,7 @@ def test_what_is_not_installed_is_named_with_its_extra() -> None:
     )
 
 
-def test_an_error_inside_what_is_installed_is_its_own(
+def test_an_import_error_inside_an_installed_module_is_raised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "rondel_test_broken.py").write_text("import no_such_dependency\n")

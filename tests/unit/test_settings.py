@@ -1,4 +1,4 @@
-"""Settings: their limits, whose they are, `run.toml`, and what goes before what."""
+"""Settings: limits, owners, `run.toml`, and precedence."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ USELESS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "message"), REFUSED)
-def test_a_value_that_cannot_be_is_refused_by_its_flag(given: dict[str, Any], message: str) -> None:
+def test_an_invalid_value_is_refused_by_its_flag(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as refused:
         run_config(**given)
     assert str(refused.value) == message
@@ -139,7 +139,7 @@ def test_every_setting_of_a_component_is_refused_where_the_run_has_another() -> 
     assert tried > 15
 
 
-def test_a_file_may_say_what_a_run_of_other_components_has(tmp_path: Path) -> None:
+def test_a_file_may_have_settings_of_other_components(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(to_toml(FULL), encoding="utf-8")
     defaults = read_settings(tmp_path / "run.toml")
     config = resolve(Settings({"optimizer": "adam", "level": "char"}, defaults), FACTS)
@@ -148,14 +148,14 @@ def test_a_file_may_say_what_a_run_of_other_components_has(tmp_path: Path) -> No
     assert (config.model.num_layers, config.training.seed) == (3, 2**62)
 
 
-def test_numbers_of_numpy_are_numbers_and_whole_numbers_pass_for_fractions() -> None:
+def test_numpy_numbers_and_whole_numbers_for_floats_are_accepted() -> None:
     config = run_config(epochs=2, dropout=0, clip_norm=np.float32(5), hidden_size=np.int64(7))
     assert (config.training.epochs, config.model.dropout) == (2, 0)
     assert (config.training.clip_norm, config.model.hidden_size) == (5.0, 7)
     assert type(config.model.hidden_size) is int
 
 
-def test_none_is_none_given() -> None:
+def test_none_counts_as_not_given() -> None:
     assert run_config(hidden_size=64, epochs=None, embedding_size=None) == PLAIN
 
 
@@ -166,16 +166,16 @@ def test_a_toml_file_holds_everything(config: RunConfig, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("config", [FULL, LATENT], ids=["full", "sentence-vae"])
-def test_a_toml_file_says_what_each_setting_means(config: RunConfig) -> None:
+def test_a_toml_file_has_the_help_of_each_setting(config: RunConfig) -> None:
     text = to_toml(config)
     lines = text.splitlines()
     for name, section in config.sections().items():
         assert f"[{name}]" in lines
         for setting, value in section.flat().items():
-            told = [line for line in lines if line.lstrip("# ").startswith(f"{setting} =")]
-            assert all("# " in line for line in told)
-            assert told
-            assert (value is None) == any(line.startswith("#") for line in told)
+            shown = [line for line in lines if line.lstrip("# ").startswith(f"{setting} =")]
+            assert all("# " in line for line in shown)
+            assert shown
+            assert (value is None) == any(line.startswith("#") for line in shown)
     assert (
         tomlkit.parse(text).unwrap()["training"]["learning_rate"] == config.training.learning_rate
     )
@@ -202,9 +202,7 @@ def test_a_toml_file_may_be_short(tmp_path: Path) -> None:
         ("[training]\nrho = 2.0\n", "[training]: --rho must be less than 1, not 2.0"),
     ],
 )
-def test_a_toml_file_that_cannot_be_used_is_named(
-    content: str, message: str, tmp_path: Path
-) -> None:
+def test_an_invalid_toml_file_is_named(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(content)
     with pytest.raises(InputError) as refused:
         read_settings(tmp_path / "bad.toml")
@@ -212,7 +210,7 @@ def test_a_toml_file_that_cannot_be_used_is_named(
     assert message in str(refused.value)
 
 
-def test_a_toml_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+def test_a_toml_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such settings file"):
         read_settings(tmp_path / "none.toml")
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")

@@ -99,7 +99,7 @@ def test_neighbours_are_by_cosine_nearest_first() -> None:
     assert VECTORS.nearest("ONE") == found
 
 
-def test_what_has_no_neighbours_is_said() -> None:
+def test_words_without_neighbours_are_refused() -> None:
     with pytest.raises(InputError, match="no vector for 'two'"):
         VECTORS.nearest("two")
     with pytest.raises(InputError, match="the number of neighbours must be a whole number of at"):
@@ -110,7 +110,7 @@ def test_what_has_no_neighbours_is_said() -> None:
     ("name", "complaint"),
     [("", "is a folder"), ("none/v.txt", "folder that is not there"), ("v.gz", "uncompressed")],
 )
-def test_a_place_that_takes_no_file_is_said(tmp_path: Path, name: str, complaint: str) -> None:
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, name: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         VECTORS.save(tmp_path / name)
 
