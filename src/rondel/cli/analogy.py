@@ -1,4 +1,4 @@
-"""`rondel analogy`: write the sentence that completes an analogy, with a sentence VAE."""
+"""`rondel analogy`: complete an analogy of sentences, with a sentence VAE."""
 
 from __future__ import annotations
 
