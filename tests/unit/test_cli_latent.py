@@ -66,13 +66,7 @@ def test_eval_scores_and_counts_sentences_of_unknown_words(folder: Path, tmp_pat
     done = rondel("eval", folder, text)
     assert done.stderr == ""
     (row,) = [line for line in done.stdout.splitlines() if "of unknown words only" in line]
-    assert row.split() == [
-        "1",
-        "of",
-        "the",
-        "sentences",
-        *["of", "unknown", "words", "only,", "scored", "too"],
-    ]
+    assert row.split() == ["1", "sentences", "of", "unknown", "words", "only,", "scored", "too"]
     text.write_text("zebras gallop\n", encoding="utf-8")
     with pytest.raises(InputError, match="the model knows no word of any of the sentences"):
         rondel("eval", folder, text)
@@ -119,7 +113,7 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
         (("latent", __file__, "--out", "."), ". is a folder"),
         (
             ("latent", __file__, "--out", "nowhere/at/all.html"),
-            "in a folder that is not there",
+            "in a folder that does not exist",
         ),
     ],
 )
