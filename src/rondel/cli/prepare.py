@@ -1,4 +1,4 @@
-"""`rondel prepare`: read a text once, into a corpus for many runs to train on."""
+"""`rondel prepare`: tokenise a text once, as a corpus for many runs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rondel.cli.options import SectionedCommand, text_options
 @click.option(
     "--tokenizer-from",
     type=click.Path(path_type=Path),
-    help="Use the vocabulary of this model or corpus, as it is.",
+    help="Use the vocabulary of this model or corpus unchanged.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the corpus in --out, once this is read.")
+@click.option("--overwrite", is_flag=True, help="Replace the corpus in --out, at the end.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @text_options
 def command(
@@ -33,12 +33,12 @@ def command(
     seed: int | None,
     **flags: Any,
 ) -> None:
-    """Read TEXT once, into a corpus for many runs to train on.
+    """Tokenise TEXT once, as a corpus for many runs.
 
-    TEXT is what rondel train takes. Only some blocks of it are in memory at a time, so that it may
-    be longer than that; all cores read. The folder has the tokens of each part, the tokenizer and a
-    sum of all of it. It may be copied to other machines, and rondel train takes it in place of a
-    TEXT: its runs link to the tokens, or copy them where they lie on another file system.
+    TEXT is as for rondel train. It is read in blocks by all cores, so it may be larger than memory.
+    The folder has the tokens of each split, the tokenizer and a checksum. It can be copied to other
+    machines and given to rondel train as TEXT: runs link to its tokens, or copy them from another
+    file system.
 
     \b
       rondel prepare articles/ --out corpus --level word --vocab-size 50000

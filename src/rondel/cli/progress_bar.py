@@ -18,7 +18,7 @@ from rich.progress import (
 from rondel.text.storing import WatchReading, unwatched_reading
 
 SHOWN_FROM = 1 << 26
-"""Bytes of a text from which on it takes long enough to read to be watched."""
+"""Size in bytes from which a text is shown with its own progress bar."""
 
 
 class ProgressBar:
@@ -42,7 +42,7 @@ class ProgressBar:
 
 @contextmanager
 def watched_reading(quiet: bool = False) -> Iterator[WatchReading]:
-    """A bar on standard error, on a terminal only, for a long text: bytes, speed, time left."""
+    """Progress bars for long texts (bytes, speed, time left), if standard error is a terminal."""
     console = Console(stderr=True, quiet=quiet)
     if quiet or not console.is_terminal:
         yield unwatched_reading

@@ -30,7 +30,7 @@ class TextKeywords(TypedDict, total=False):
 
 
 class RunKeywords(TextKeywords, total=False):
-    """What `rondel.train` takes beside its text: what is not given is chosen.
+    """Settings of `rondel.train`, besides its text; a run chooses those that are not given.
 
     ::
 
