@@ -76,16 +76,17 @@ class Order:
         """The numbers at some places."""
         if self._keys is None:
             return places
-        numbers = self._mixed(places.astype(np.uint64))
+        numbers = self._mixed(places.astype(np.uint64), self._keys)
         while (outside := numbers >= self.count).any():
-            numbers[outside] = self._mixed(numbers[outside])
+            numbers[outside] = self._mixed(numbers[outside], self._keys)
         return numbers.astype(np.int64)
 
-    def _mixed(self, numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-        assert self._keys is not None
+    def _mixed(
+        self, numbers: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.uint64]:
         mask = (np.uint64(1) << self._half) - np.uint64(1)
         left, right = numbers >> self._half, numbers & mask
-        for key in self._keys:
+        for key in keys:
             mixed = (right + key) * np.uint64(0x9E3779B97F4A7C15)
             mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
             left, right = right, left ^ (mixed >> np.uint64(32) & mask)

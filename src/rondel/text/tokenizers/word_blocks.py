@@ -6,6 +6,7 @@ Python splits each of them into words once.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import json
@@ -88,15 +89,12 @@ class ChunkEncoder:
         tokenised: bool = False,
     ) -> None:
         self._ids_of, self._otherwise, self._tokenised = ids_of, otherwise, tokenised
-        self._chunks: ChunkTable | None = None
         self._ids, self._begins = array("i"), array("q", [0])
 
     def __call__(self, data: bytes) -> Ids:
         """Token ids (N,) of a block, int32."""
         if not is_for_kernels(data):
             return self._otherwise(data.decode("utf-8", "surrogatepass"))
-        if self._chunks is None:
-            self._chunks = ChunkTable(self._tokenised)
         parts, place = [], 0
         while place < len(data):
             known = self._chunks.known
@@ -111,15 +109,17 @@ class ChunkEncoder:
             place = reached
         return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
+    @functools.cached_property
+    def _chunks(self) -> ChunkTable:
+        return ChunkTable(self._tokenised)
+
     def _clear(self) -> None:
-        assert self._chunks is not None
         self._chunks.clear()
         self._ids, self._begins = array("i"), array("q", [0])
 
     def _spelled(self, numbers: Any, known: int) -> Ids:
         from rondel.kernels.text.chunks import spell
 
-        assert self._chunks is not None
         for chunk in self._chunks.spellings(known):
             self._ids.extend(self._ids_of(chunk))
             self._begins.append(len(self._ids))
