@@ -22,7 +22,7 @@ class LSTM(Cell):
 
     forget_bias: float = setting(
         1.0,
-        "the forget gate's bias at the start (left out: 1 for words and subwords, else 0)",
+        "the forget gate's bias at the start (default: 1 for words and subwords, else 0)",
         chosen=True,
     )
 

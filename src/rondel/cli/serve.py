@@ -36,8 +36,8 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-class Matching(click.ParamType):
-    """A text that a pattern describes, and a person by an example."""
+class Matching(click.ParamType):  # type: ignore[type-arg]  # not generic in Click 8.1
+    """A text that must match a pattern; `example` describes it in the error message."""
 
     name = "text"
 
@@ -45,7 +45,7 @@ class Matching(click.ParamType):
         self.pattern, self.example = pattern, example
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text, or a usage error."""
+        """Check a flag's value; a usage error if it does not match."""
         if not re.fullmatch(self.pattern, value):
             self.fail(f"{value!r} is not {self.example}.", param, ctx)
         return value

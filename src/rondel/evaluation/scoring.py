@@ -90,10 +90,9 @@ def score_by(
     documents: Sequence[str],
     settings: ScoringSettings,
 ) -> list[Columns]:
-    """The tables of `score`, by a function that measures the own tokens of passages.
+    """The tables of `score`, given a function `read` that measures the text's tokens of passages.
 
-    What it gives for each passage (K, N) is what `measures.Prediction` gives, NaN where a token is
-    not scored.
+    It returns the values of `measures.Prediction` (K, N) for each passage, NaN for unscored tokens.
     """
     texts = [settings.framing.ended(document) for document in documents]
     passages = [_passages(tokenizer, text, settings) for text in texts]

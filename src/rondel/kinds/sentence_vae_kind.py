@@ -28,14 +28,12 @@ class LatentSettings:
     """The shape of a sentence VAE, beside its decoder's, which is the model's own."""
 
     latent_size: int = setting(32, "numbers of a point of its space", at_least=1)
-    encoder_cell: str | None = setting(
-        None, "the encoder's cell (left out: --cell)", registry=CELLS
-    )
+    encoder_cell: str | None = setting(None, "the encoder's cell (default: --cell)", registry=CELLS)
     encoder_layers: int | None = setting(
-        None, "the encoder's layers (left out: --num-layers)", at_least=1
+        None, "the encoder's layers (default: --num-layers)", at_least=1
     )
     encoder_hidden_size: int | None = setting(
-        None, "units in a layer of its encoder (left out: --hidden-size)", at_least=1
+        None, "units in a layer of its encoder (default: --hidden-size)", at_least=1
     )
     encoder_bidirectional: bool = setting(
         False, "a second encoder reads each sentence from its end"
@@ -86,7 +84,7 @@ class LatentTraining:
     iw_samples: int | None = setting(
         None,
         "points drawn for a sentence to tell its importance-weighted likelihood at each validation "
-        "(left out: none; Burda et al. 2016)",
+        "(default: none; Burda et al. 2016)",
         at_least=1,
     )
 

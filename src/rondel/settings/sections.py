@@ -23,7 +23,7 @@ OPTIMIZERS, SCHEDULES = (
     "rondel.training.optimizers:optimizers",
     "rondel.training.schedules:schedules",
 )
-SIZE = "left out: chosen for the text and for what the machine can do in the --minutes"
+SIZE = "default: chosen for the text and the machine's speed within --minutes"
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,14 @@ class TextConfig(Section):
     )
     documents: str | None = setting(
         None,
-        "where documents begin, each of which the state starts over with (left out: nowhere)",
+        "where documents begin; the state is reset at each (default: nowhere)",
         choices=("file", "record", "blank-line"),
     )
     validation_fraction: float = setting(
-        0.1, "fraction of the text, from its end, that validates", at_least=0, below=1
+        0.1, "fraction of the text, at its end, for validation", at_least=0, below=1
     )
     test_fraction: float = setting(
-        0.0, "fraction of the text, after validation, kept for a test", at_least=0, below=1
+        0.0, "fraction of the text, after the validation split, for a test", at_least=0, below=1
     )
 
     def __post_init__(self) -> None:
@@ -88,8 +88,8 @@ class ModelConfig(Section):
 
     model: str = setting(
         "language-model",
-        "what kind of model: one that predicts from what stands before, or from both sides, or one "
-        "that turns sentences into points of a space and back",
+        "kind of model: predicts each token from those before it, or from both sides, or encodes "
+        "sentences as points of a latent space",
         registry=KINDS,
     )
     cell: str = setting("lstm", "recurrent cell", registry=CELLS)
@@ -103,7 +103,7 @@ class ModelConfig(Section):
     dropout: float = setting(
         0.0,
         "probability of dropping an output of a layer, not of the recurrence "
-        "(left out: for words and subwords 0.65 with a text of fewer than 100,000 of them and 0.3 "
+        "(default: for words and subwords 0.65 with a text of fewer than 100,000 of them and 0.3 "
         "with a longer one, else 0)",
         at_least=0,
         below=1,
@@ -112,23 +112,23 @@ class ModelConfig(Section):
     embedding_dropout: float = setting(
         0.0,
         "probability of dropping an element of the embedding "
-        "(left out: as --dropout for words and subwords, else 0)",
+        "(default: as --dropout for words and subwords, else 0)",
         at_least=0,
         below=1,
         chosen=True,
     )
     variational: bool = setting(
         False,
-        "one dropout mask for all steps of a sequence (left out: for words and subwords)",
+        "one dropout mask for all steps of a sequence (default: for words and subwords)",
         chosen=True,
     )
     tie_weights: bool = setting(
         False,
-        "use the embedding as the output matrix too (left out: for words and subwords, unless "
-        "--embedding-size, --word-vectors or --freeze-embedding says what the embedding is)",
+        "use the embedding as the output matrix too (default: for words and subwords, unless "
+        "--embedding-size, --word-vectors or --freeze-embedding is given)",
         chosen=True,
     )
-    vocab_size: int = setting(0, "tokens known, set by the tokenizer", at_least=0, flag=False)
+    vocab_size: int = setting(0, "number of tokens, set by the tokenizer", at_least=0, flag=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -152,25 +152,25 @@ class TrainingConfig(Section):
     )
     batch_size: int = setting(
         32,
-        "parallel streams of text (left out: 32, 8 for words and subwords, 25 with --backend "
+        "parallel streams of text (default: 32, 8 for words and subwords, 25 with --backend "
         "numpy; fewer for a short text)",
         at_least=1,
         chosen=True,
     )
     seq_length: int = setting(
         64,
-        "steps of truncated backpropagation, k1 = k2 (left out: 64; fewer for a short text)",
+        "steps of truncated backpropagation, k1 = k2 (default: 64; fewer for a short text)",
         at_least=1,
         chosen=True,
     )
     optimizer: str = setting(
         "adam",
-        "optimiser (left out: adam, or rmsprop with --backend numpy)",
+        "optimiser (default: adam, or rmsprop with --backend numpy)",
         registry=OPTIMIZERS,
         chosen=True,
     )
     learning_rate: float = setting(
-        4e-3, "learning rate at its highest (left out: the optimiser's)", above=0, chosen=True
+        4e-3, "highest learning rate (default: the optimiser's)", above=0, chosen=True
     )
     weight_decay: float = setting(0.0, "weight decay", at_least=0)
     schedule: str = setting("cosine", "how the learning rate changes", registry=SCHEDULES)
@@ -183,19 +183,19 @@ class TrainingConfig(Section):
     )
     early_stopping: int | None = setting(
         None,
-        "stop after so many validations without progress",
+        "stop after so many validations without improvement",
         at_least=1,
         idle_with=("validation_fraction", 0),
     )
     eval_every: int | None = setting(None, "steps between validations", at_least=1)
     sample_every: int | None = setting(
-        None, "steps between samples shown; 0 for none (left out: with each validation)", at_least=0
+        None, "steps between samples shown; 0 for none (default: with each validation)", at_least=0
     )
-    freeze_embedding: bool = setting(False, "leave the embedding as it was at the start")
+    freeze_embedding: bool = setting(False, "do not train the embedding")
     shuffle_documents: bool = setting(
         False, "read the documents in another order each pass over the text"
     )
-    seed: int = setting(1, "seed of everything random", at_least=0, below=2**63)
+    seed: int = setting(1, "random seed", at_least=0, below=2**63)
     device: str = setting("auto", "where to train", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = setting(
         "fp32", "arithmetic: full, or autocast to 16 bits", choices=("fp32", "bf16", "fp16")
