@@ -36,7 +36,7 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-class Matching(click.ParamType):  # type: ignore[type-arg]  # not generic in Click 8.1
+class Matching(click.types.StringParamType):
     """A text that must match a pattern; `example` describes it in the error message."""
 
     name = "text"
