@@ -7,6 +7,7 @@
     │   └── WrongKindError       a method that only models of another kind have
     ├── ModelFolderError         a model folder that is missing, damaged or inconsistent
     ├── NonFiniteLossError       training produced a loss that is not a finite number
+    ├── LostProcessError         one of the processes that train together is gone
     └── MissingExtraError        an optional dependency that is not installed
 
 The command line prints the message alone and exits with status 1. In Python all can be caught as
@@ -31,6 +32,9 @@ class RondelError(Exception):
     ...     print(error)
     no-such-model: there is no such folder
     """
+
+    is_told = False
+    """Whether another of the processes that train together prints it."""
 
 
 class InputError(RondelError):
@@ -72,6 +76,10 @@ class NonFiniteLossError(RondelError):
     """
 
 
+class LostProcessError(RondelError):
+    """One of the processes that train together is gone, so that the others cannot go on."""
+
+
 class MissingExtraError(RondelError):
     """An optional dependency that is not installed.
 
@@ -79,6 +87,12 @@ class MissingExtraError(RondelError):
 
         rondel.train("book.txt")   # without PyTorch: pip install "rondel[train]"
     """
+
+
+def told(error: RondelError) -> RondelError:
+    """The error of a process whose like another process prints."""
+    error.is_told = True
+    return error
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -161,4 +161,4 @@ def test_the_clock_goes_on_where_it_stood(monkeypatch: pytest.MonkeyPatch) -> No
     now = 1012.5
     assert progress.read_clock() == 42.5
     assert progress.fraction(training_config(minutes=1)) == pytest.approx(42.5 / 60)
-    assert "_started" not in progress.to_json()
+    assert "_ranks" not in progress.to_json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from rondel.settings.keywords import ResumeKeywords, RunKeywords
+    from rondel.training.ranks import Ranks
     from rondel.training.run import Run
 
 
@@ -51,22 +52,35 @@ def train(
     Raises `InputError` for texts or settings that cannot be used.
     """
     from rondel.data.sources import MemoryText, TextSource, source_of
-    from rondel.training.start import begin, configure
+    from rondel.training.ranks import joined
+    from rondel.training.start import begin, configure, is_of_this_launch
+    from rondel.training.start import resume as take_up
     from rondel.training.warm_start import warm_start_from
 
-    warm_start = warm_start_from(init_from, word_vectors, tokenizer)
-    if source is not None and text is None:
-        paths = [source] if isinstance(source, str | Path) else source
-        read: TextSource = source_of([str(path) for path in paths])
-    elif source is None and text is not None:
-        read = MemoryText(text)
-    else:
-        raise InputError("rondel.train takes either files to read or text=…, one of the two")
-    config = configure(cast("dict[str, Any]", settings), warm_start=warm_start, source=read)
-    with tempfile.TemporaryDirectory() as scratch:
+    paths = [source] if isinstance(source, str | Path) else source or []
+    given = cast("dict[str, Any]", settings)
+    with joined() as ranks, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run" if out is None else Path(out)
-        run = begin(read, config, folder, warm_start=warm_start, overwrite=overwrite)
-        return _fitted(run, quiet, callbacks)
+        ranks.compare(given, [str(path) for path in paths], text or "")
+
+        def make() -> Run:
+            warm_start = warm_start_from(init_from, word_vectors, tokenizer)
+            if source is not None and text is None:
+                read: TextSource = source_of([str(path) for path in paths])
+            elif source is None and text is not None:
+                read = MemoryText(text)
+            else:
+                raise InputError(
+                    "rondel.train takes either files to read or text=…, one of the two"
+                )
+            config = configure(given, warm_start=warm_start, source=read)
+            if is_of_this_launch(folder):
+                return take_up(folder, {}, ranks)
+            return begin(
+                read, config, folder, warm_start=warm_start, overwrite=overwrite, ranks=ranks
+            )
+
+        return _fitted(ranks, make, quiet, callbacks)
 
 
 @checked
@@ -82,19 +96,29 @@ def resume(
     `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
     it runs (`device`, `threads`) and what it shows; everything else is as it began.
     """
+    from rondel.training.ranks import joined
     from rondel.training.start import resume as take_up
 
-    return _fitted(take_up(Path(run), cast("dict[str, Any]", changes)), quiet, callbacks)
+    given = cast("dict[str, Any]", changes)
+    with joined() as ranks:
+        ranks.compare(given)
+        return _fitted(ranks, lambda: take_up(Path(run), given, ranks), quiet, callbacks)
 
 
-def _fitted(run: Run, quiet: bool, callbacks: Sequence[Callback]) -> LanguageModel:
+def _fitted(
+    ranks: Ranks, make: Callable[[], Run], quiet: bool, callbacks: Sequence[Callback]
+) -> LanguageModel:
+    """The best model of a run, in each of the processes that train it."""
     from rondel.training.callbacks.standard import standard_callbacks
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
+    from rondel.training.together import shown, together
 
-    with closing(run):
-        run.callbacks = [*standard_callbacks(quiet=quiet), *callbacks]
+    with closing(together(ranks, make)) as run:
+        if ranks.is_first:
+            run.callbacks = [*standard_callbacks(quiet=quiet), *callbacks]
         reason = fit(run)
     if not run.home.is_published:
         raise KeyboardInterrupt(f"{reason} before its first save; {run.folder} is as it was")
-    return load(best_folder(run.folder))
+    with shown(ranks, best_folder(run.folder)) as best:
+        return load(best)

@@ -78,6 +78,8 @@ def main() -> NoReturn:
     try:
         cli.main(prog_name="rondel")
     except RondelError as error:
+        if error.is_told:
+            sys.exit(1)
         _fail(str(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rondel.data.sources import TextSource
     from rondel.training.callbacks import Callback
+    from rondel.training.ranks import Ranks
     from rondel.training.run import Run
 
 DEFAULT_CORPUS = "coffee"
@@ -89,37 +90,53 @@ def command(
     from rich.console import Console
 
     from rondel.cli.compile_notice import announce_compiling
+    from rondel.training.ranks import joined
+    from rondel.training.together import together
 
     settings = given_settings(flags)
-    listeners = [_callback(place) for place in callbacks]
-    console = Console(quiet=quiet, force_terminal=False if plain else None)
-    if not quiet:
-        announce_compiling()
-    if resume is not None:
-        others = {
-            "TEXT": text,
-            "--corpus": corpus,
-            "--corpus-size": corpus_size,
-            "--out": out,
-            "--init-from": init_from,
-            "--word-vectors": word_vectors,
-            "--tokenizer": tokenizer,
-            "--config": config,
-            "--overwrite": overwrite,
-        }
-        for name, value in others.items():
-            if value:
-                raise InputError(f"--resume continues the run as it began; leave {name} out")
-        run, name = _resume(resume, settings), str(resume)
-    else:
-        source = _Source(text, corpus, corpus_size)
-        base = read_settings(config) if config else None
-        starts = (init_from, word_vectors, tokenizer)
-        run = _begin(source, base, settings, out, starts, overwrite, quiet)
-        name = source.name
-    with closing(run):
-        _introduce(run, name, console)
-        sys.exit(_train(run, listeners, console, quiet))
+    begun_with = {
+        "TEXT": text,
+        "--corpus": corpus,
+        "--corpus-size": corpus_size,
+        "--out": out,
+        "--init-from": init_from,
+        "--word-vectors": word_vectors,
+        "--tokenizer": tokenizer,
+        "--config": config,
+        "--overwrite": overwrite,
+    }
+    with joined() as ranks:
+        # Process 0 alone prints and has callbacks.
+        quiet = quiet or not ranks.is_first
+        console = Console(quiet=quiet, force_terminal=False if plain else None)
+        if not quiet:
+            announce_compiling()
+        ranks.compare(settings, text)
+        listeners: list[Callback] = []
+
+        def make() -> Run:
+            listeners.extend(map(_callback, callbacks))
+            if resume is not None:
+                _refuse_begun_with(begun_with)
+                return _resume(resume, settings, ranks)
+            source = _Source(text, corpus, corpus_size)
+            base = read_settings(config) if config else None
+            starts = (init_from, word_vectors, tokenizer)
+            return _begin(source, base, settings, out, starts, overwrite, quiet, ranks)
+
+        with closing(together(ranks, make)) as run:
+            if ranks.is_first:
+                name = str(resume) if resume else _Source(text, corpus, corpus_size).name
+                _introduce(run, name, console)
+            status = _train(run, listeners, console, quiet)
+    sys.exit(status)
+
+
+def _refuse_begun_with(given: dict[str, Any]) -> None:
+    """Raise `InputError` for what only a new run is given."""
+    for name, value in given.items():
+        if value:
+            raise InputError(f"--resume continues the run as it began; leave {name} out")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,34 +179,50 @@ def _begin(
     starts: tuple[Path | None, Path | None, Path | None],
     overwrite: bool,
     quiet: bool,
+    ranks: Ranks,
 ) -> Run:
     from rondel.cli.progress_bar import watched_reading
     from rondel.training.folder import check_folder
-    from rondel.training.start import begin, configure
+    from rondel.training.start import begin, configure, is_of_this_launch
     from rondel.training.warm_start import warm_start_from
 
     folder = out or _free_folder(source.name)
+    if is_of_this_launch(folder):
+        return _resume(folder, {}, ranks)
     check_folder(folder, overwrite)
     warm_start = warm_start_from(*starts)
     files = source.files()
     config = configure(settings, base, warm_start, files)
     text = files or source.text()
     with watched_reading(quiet) as watch:
-        return begin(text, config, folder, warm_start=warm_start, overwrite=overwrite, watch=watch)
+        return begin(
+            text,
+            config,
+            folder,
+            warm_start=warm_start,
+            overwrite=overwrite,
+            watch=watch,
+            ranks=ranks,
+        )
 
 
-def _resume(folder: Path, settings: dict[str, Any]) -> Run:
+def _resume(folder: Path, settings: dict[str, Any], ranks: Ranks) -> Run:
     from rondel.training.start import resume
 
-    run = resume(folder, settings)
+    run = resume(folder, settings, ranks)
     run.notes.append(f"resuming from step {run.progress.step:,}")
     return run
 
 
 def _free_folder(name: str) -> Path:
-    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3` … that does not exist."""
+    """`runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3` … that does not exist.
+
+    After a restart by `torchrun`, the folder that its processes began.
+    """
+    from rondel.training.start import is_of_this_launch
+
     folder, number = Path("runs") / name, 1
-    while folder.exists():
+    while folder.exists() and not is_of_this_launch(folder):
         number += 1
         folder = Path("runs") / f"{name}-{number}"
     return folder
@@ -239,7 +272,8 @@ def _train(run: Run, listeners: list[Callback], console: Console, quiet: bool) -
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
 
-    run.callbacks = [*standard_callbacks(console, quiet=quiet), *listeners]
+    if run.ranks.is_first:
+        run.callbacks = [*standard_callbacks(console, quiet=quiet), *listeners]
     reason = fit(run)
     best = best_folder(run.folder)
     lines = [f"{reason} at step {run.progress.step:,}; the latest model is {run.folder}"]

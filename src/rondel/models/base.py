@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from rondel.data.batches import PADDING
+from rondel.nn.shares import WHOLE, Share
 from rondel.settings import ModelConfig
 
 ModelState = tuple[Tensor, ...]
@@ -21,13 +23,15 @@ class TensorBatch(NamedTuple):
     """Inputs and targets (T, B) int64 on the model's device; a target of -1 does not count.
 
     `following` are the known tokens (R, B) after the inputs; None for the last targets only. For
-    `leftward` see `rondel.data.batches.Batch`.
+    `leftward` see `rondel.data.batches.Batch`; `share` says which columns of a batch these are,
+    where several processes share it out.
     """
 
     inputs: Tensor
     targets: Tensor
     following: Tensor | None = None
     leftward: int = 0
+    share: Share = WHOLE
 
 
 class Model(nn.Module):
@@ -48,7 +52,7 @@ class Model(nn.Module):
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> ModelState:
-        """Return the state at the start of a text."""
+        """Return the state at the start of a text: parts (L, B, …) in float32."""
 
     @abstractmethod
     def losses(
@@ -62,6 +66,13 @@ class Model(nn.Module):
     @abstractmethod
     def named_arrays(self) -> dict[str, Tensor]:
         """Return the parameters under their names in a model folder."""
+
+    def count(self, term: str, targets_TB: Tensor, leftward: int) -> int:
+        """Return how many things a term is a mean over: by default, the targets that count.
+
+        By it the means of several processes, which share out a batch, become one.
+        """
+        return int((targets_TB != PADDING).sum())
 
     def reported_terms(self, terms: Mapping[str, T]) -> list[T]:
         """Select the terms of the reported loss."""

@@ -103,6 +103,10 @@ class BidirectionalModel(Model):
             *(part_LBH * leftward_B1 for part_LBH in reverse_state),
         )
 
+    def count(self, term: str, targets_TB: Tensor, leftward: int) -> int:
+        """See `Model.count`; a chunk's first token is a target of `cloze` in leftward streams."""
+        return super().count(term, targets_TB, leftward) + leftward * (term == "cloze")
+
     def named_arrays(self) -> dict[str, Tensor]:
         """See `Model.named_arrays`."""
         arrays = self.causal.named_arrays()

@@ -22,6 +22,7 @@ from rondel.data.batches import PADDING
 from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model_module import LanguageModel
+from rondel.nn.shares import WHOLE, Share
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig
 
@@ -112,7 +113,9 @@ class SentenceVAE(Model):
         summary_BD = torch.cat(summaries, dim=1)
         return self.mean(summary_BD), self.log_variance(summary_BD)
 
-    def decode(self, inputs_TB: Tensor, z_BZ: Tensor, dropped: float = 0.0) -> Tensor:
+    def decode(
+        self, inputs_TB: Tensor, z_BZ: Tensor, dropped: float = 0.0, share: Share = WHOLE
+    ) -> Tensor:
         """Return the decoder's outputs (T, B, H) after each of its inputs, from z.
 
         Inputs other than the first are replaced by zeros with probability `dropped`.
@@ -124,9 +127,10 @@ class SentenceVAE(Model):
         state = tuple(part.transpose(0, 1).contiguous() for part in parts_BSLH.unbind(1))
         x_TBE = self.decoder.embed(inputs_TB)
         if dropped:
-            kept_TB1 = torch.rand(*inputs_TB.shape, 1, device=x_TBE.device) >= dropped
-            kept_TB1[0] = True
-            x_TBE = x_TBE * kept_TB1
+            steps, columns = inputs_TB.shape
+            kept_TB = share.uniform(steps, columns, x_TBE.device) >= dropped
+            kept_TB[0] = True
+            x_TBE = x_TBE * kept_TB[:, :, None]
         if self.latent.latent_input:
             x_TBE = torch.cat([x_TBE, z_BZ.expand(len(x_TBE), -1, -1)], dim=2)
         outputs_TBH: Tensor = self.decoder.core(x_TBE, state)[0]
@@ -136,7 +140,7 @@ class SentenceVAE(Model):
         self, batch: TensorBatch, z_BZ: Tensor, dropped: float = 0.0
     ) -> Tensor:
         """Return -ln p(x|z) (B,) in nats, summed over each sentence's tokens, its end included."""
-        outputs_TBH = self.decode(batch.inputs, z_BZ, dropped)
+        outputs_TBH = self.decode(batch.inputs, z_BZ, dropped, batch.share)
         valid_TB = batch.targets != PADDING
         # Skip padding: over a large vocabulary the head is most of the work.
         logits_NV = self.decoder.head(outputs_TBH[valid_TB]).float()
@@ -152,13 +156,18 @@ class SentenceVAE(Model):
         In nats per sentence: sums over a sentence, means over sentences.
         """
         mean_BZ, log_variance_BZ = self.encode(batch.targets)
-        z_BZ = draw(mean_BZ, log_variance_BZ)
+        z_BZ = at(batch.share.normal(*mean_BZ.shape), mean_BZ, log_variance_BZ)
         settings = self.regularisation
         nll = self.negative_log_likelihoods(batch, z_BZ, settings.word_dropout).mean()
         kl_Z = kl_of(mean_BZ, log_variance_BZ).mean(0)
-        weighted = settings.weight(step) * kl_Z.clamp(min=settings.free_bits).sum()
+        kept_Z = batch.share.mean(kl_Z).clamp(min=settings.free_bits)
+        weighted = settings.weight(step) * kept_Z.sum()
         kl = kl_Z.sum()
         return {"nll": nll, "kl": kl, "annealing": weighted - kl}, ()
+
+    def count(self, term: str, targets_TB: Tensor, leftward: int) -> int:
+        """See `Model.count`: sentences."""
+        return targets_TB.shape[1]
 
     def named_arrays(self) -> dict[str, Tensor]:
         """See `Model.named_arrays`."""
@@ -177,8 +186,12 @@ def draw(
     mean_BZ: Tensor, log_variance_BZ: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
     """Draw z from each q(z|x), by the reparameterisation of Kingma & Welling (2014)."""
-    noise_BZ = torch.randn(mean_BZ.shape, generator=generator).to(mean_BZ)
-    return mean_BZ + (0.5 * log_variance_BZ).exp() * noise_BZ
+    return at(torch.randn(mean_BZ.shape, generator=generator), mean_BZ, log_variance_BZ)
+
+
+def at(noise_BZ: Tensor, mean_BZ: Tensor, log_variance_BZ: Tensor) -> Tensor:
+    """Return the z of each q(z|x) that normal noise stands for."""
+    return mean_BZ + (0.5 * log_variance_BZ).exp() * noise_BZ.to(mean_BZ)
 
 
 def kl_of(mean_BZ: Tensor, log_variance_BZ: Tensor) -> Tensor:

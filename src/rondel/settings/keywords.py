@@ -77,6 +77,10 @@ class RunKeywords(TextKeywords, total=False):
     device: str | None
     precision: str | None
     threads: int | None
+    exchange: str | None
+    full_steps: int | None
+    powersgd_rank: int | None
+    local_steps: int | None
     kl_annealing: str | None
     kl_annealing_steps: int | None
     beta: float | None
@@ -102,3 +106,7 @@ class ResumeKeywords(TypedDict, total=False):
     sample_every: int | None
     device: str | None
     threads: int | None
+    exchange: str | None
+    full_steps: int | None
+    powersgd_rank: int | None
+    local_steps: int | None

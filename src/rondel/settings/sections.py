@@ -200,7 +200,23 @@ class TrainingConfig(Section):
     precision: str = setting(
         "fp32", "arithmetic: full, or autocast to 16 bits", choices=("fp32", "bf16", "fp16")
     )
-    threads: int | None = setting(None, "CPU threads", at_least=1, below=MOST_THREADS + 1)
+    threads: int | None = setting(
+        None, "CPU threads, of each process", at_least=1, below=MOST_THREADS + 1
+    )
+    exchange: str = setting(
+        "full",
+        "what processes that train together (torchrun) exchange: whole gradients, in 16 bits, of a "
+        "low rank (PowerSGD; Vogels et al. 2019), or weights every --local-steps, between machines "
+        "(post-local SGD; Lin et al. 2020)",
+        choices=("full", "fp16", "powersgd", "local"),
+    )
+    full_steps: int = setting(
+        1000, "steps with whole gradients before --exchange powersgd or local", at_least=2
+    )
+    powersgd_rank: int = setting(2, "rank of the gradients with --exchange powersgd", at_least=1)
+    local_steps: int = setting(
+        8, "steps from one average of the weights to the next with --exchange local", at_least=2
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from rondel.training.ranks import Ranks, launch
+
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 if hasattr(signal, "SIGHUP"):  # not on Windows
     WORDS[signal.SIGHUP] = "hung up"
@@ -21,13 +23,19 @@ class Interrupts:
     """While entered, `caught` says which signal came; it is empty while none has.
 
     Signals can be caught in the main thread only; elsewhere this does nothing. A SIGHUP that is
-    ignored already, by `nohup`, stays ignored.
+    ignored already, by `nohup`, stays ignored. Where several processes train together, one signal
+    to one of them ends them all, at the same step.
     """
 
-    def __init__(self) -> None:
-        self.caught = ""
+    def __init__(self, ranks: Ranks) -> None:
+        self._ranks = ranks
         self._before: dict[signal.Signals, Any] = {}
         self._terminals: list[int] = []
+
+    @property
+    def caught(self) -> str:
+        """Which signal ends the training; empty while none does."""
+        return self._ranks.stopped_by
 
     def __enter__(self) -> Interrupts:
         if threading.current_thread() is threading.main_thread():
@@ -45,9 +53,10 @@ class Interrupts:
         word = WORDS[signal.Signals(number)]
         if word == "hung up":
             self._leave_terminals()
-        elif self.caught:
+        elif self._ranks.received and not launch():
+            # torchrun hands on a Ctrl-C that its processes have had from the terminal already.
             raise KeyboardInterrupt
-        self.caught = self.caught or word
+        self._ranks.received = self._ranks.received or word
 
     def _leave_terminals(self) -> None:
         """Write to nowhere from here on instead of to a terminal that is gone."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from rondel.data.batches import Batch
 from rondel.data.documents import Documents
 from rondel.data.store import Ids
 from rondel.folder_files import Arrays, array_fault
+
+if TYPE_CHECKING:
+    from rondel.training.distributed import ProcessGroup
 
 
 class StepResult(NamedTuple):
@@ -83,6 +86,12 @@ class Learner(Protocol):
 
     figures: dict[str, float]
     """What else the last validation found, by name; for most models, nothing."""
+
+    def join(self, ranks: ProcessGroup) -> None:
+        """Train with other processes from here on: of each batch, this one takes its columns.
+
+        Raises `InputError` if it cannot.
+        """
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """Update once; the state is carried from the batch before, unless this one is fresh."""

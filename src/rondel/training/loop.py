@@ -15,8 +15,8 @@ def fit(run: Session) -> str:
     """
     settings, progress = run.config.training, run.progress
     batches = run.batches()
-    with Interrupts() as interrupts, run.watched():
-        progress.start_clock()
+    with Interrupts(run.ranks) as interrupts, run.watched():
+        progress.start_clock(run.ranks)
         while not (reason := interrupts.caught or run.reason_to_stop()):
             batch, cursor = next(batches)
             rate = learning_rate(settings, progress.standing(settings))

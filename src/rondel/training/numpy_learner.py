@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from rondel.reference import (
 )
 from rondel.settings import RunConfig
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
+
+if TYPE_CHECKING:
+    from rondel.training.distributed import ProcessGroup
 
 ONLY: dict[str, Any] = {
     "optimizer": "rmsprop",
@@ -89,6 +92,10 @@ class NumpyLearner:
         self.optimizer = RMSprop(config.training.own["rho"])
         self.figures: dict[str, float] = {}
         self._state: tuple[npt.NDArray[Any], ...] | None = None
+
+    def join(self, ranks: ProcessGroup) -> None:
+        """See `Learner.join`."""
+        raise InputError("--backend numpy trains in one process; start it without torchrun")
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """See `Learner.step`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import dataclasses
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from rondel.data.batches import Batch, Cursor
 from rondel.folder_files import from_values, is_count
 from rondel.settings import TrainingConfig
 from rondel.training.learner import StepResult
+from rondel.training.ranks import Ranks
 from rondel.training.schedules import Standing, build_schedule
 
 
@@ -36,16 +37,17 @@ class Progress:
     decays: int = 0
     loss_sum: float = 0.0
     loss_count: int = 0
-    _started: float | None = field(default=None, repr=False)
+    _ranks: Ranks | None = field(default=None, repr=False)
 
-    def start_clock(self) -> None:
-        """Go on counting seconds from here."""
-        self._started = time.monotonic() - self.seconds
+    def start_clock(self, ranks: Ranks | None = None) -> None:
+        """Go on counting seconds from here, by the clock that the processes share."""
+        self._ranks = ranks or Ranks()
+        self._ranks.start_clock(self.seconds)
 
     def read_clock(self) -> float:
         """Bring `seconds` up to date and return it."""
-        if self._started is not None:
-            self.seconds = time.monotonic() - self._started
+        if self._ranks is not None:
+            self.seconds = self._ranks.seconds()
         return self.seconds
 
     @property
@@ -108,8 +110,8 @@ class Progress:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as plain values."""
-        values = asdict(self)
-        del values["_started"]
+        values = asdict(dataclasses.replace(self, _ranks=None))
+        del values["_ranks"]
         return values
 
     @classmethod
@@ -119,7 +121,7 @@ class Progress:
         cursor = values.pop("cursor", None)
         if not (isinstance(cursor, list) and len(cursor) == 2 and all(map(is_count, cursor))):
             raise ValueError(f"cursor is {cursor!r}")
-        progress = from_values(cls, values, besides=("cursor", "_started"))
+        progress = from_values(cls, values, besides=("cursor", "_ranks"))
         progress.cursor = Cursor(*cursor)
         if not progress.cursor.chunk < progress.steps_per_epoch:
             raise ValueError(f"its place is {cursor}, of {progress.steps_per_epoch} steps")

@@ -31,6 +31,13 @@ from rondel.training.sizing import Machine, Size, best_size
 
 S = TypeVar("S", bound=Section)
 
+USED_IN_EXCHANGE = {
+    "full_steps": ("powersgd", "local"),
+    "powersgd_rank": ("powersgd",),
+    "local_steps": ("local",),
+}
+"""Settings that have an effect with some choices of `--exchange` alone."""
+
 DEFAULT_MINUTES = 10.0
 VALIDATIONS_A_RUN = 20
 LIMITS = ("epochs", "steps", "minutes")
@@ -108,6 +115,10 @@ def _useless(given: Settings, chosen: Choice) -> dict[str, str]:
         useless["sentences"] = "without --max-sentence-length"
     if "documents" not in given:
         useless["shuffle_documents"] = "without --documents"
+    exchange = given.get("exchange", TrainingConfig.exchange)
+    for name, users in USED_IN_EXCHANGE.items():
+        if exchange not in users:
+            useless[name] = f"with --exchange {exchange}"
     return useless
 
 

@@ -38,6 +38,7 @@ def read_values(values: dict[str, Any], path: Path) -> tuple[Progress, dict[str,
     """How far the run had come, and the settings that it began with, out of its snapshot."""
     values = dict(values)
     settings = values.pop("settings", None)
+    values.pop("launch", None)
     try:
         if not isinstance(settings, dict):
             raise ValueError("it has no settings")

@@ -16,7 +16,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,8 +34,12 @@ from rondel.text.tokenizers import Tokenizer
 from rondel.training.folder import RunFolder
 from rondel.training.learner import DocumentLearner, Learner
 from rondel.training.progress import Progress
+from rondel.training.ranks import launch
 from rondel.training.session import Session
 from rondel.training.snapshots import write_snapshot
+
+if TYPE_CHECKING:
+    from rondel.training.distributed import ProcessGroup
 
 BEST, SETTINGS, TOKENS, RESUME = "best", "run.toml", "tokens", "resume.safetensors"
 # What a resumed run may change: when it stops, where it runs, and what it shows.
@@ -48,6 +52,10 @@ CHANGEABLE = (
     "sample_every",
     "device",
     "threads",
+    "exchange",
+    "full_steps",
+    "powersgd_rank",
+    "local_steps",
 )
 
 
@@ -88,6 +96,11 @@ class Run(Session):
                 yield
         finally:
             self.close()
+
+    def take_part(self, ranks: ProcessGroup) -> None:
+        """Share the training out among processes, each of which has this run."""
+        self.ranks = ranks
+        self.learner.join(ranks)
 
     def close(self) -> None:
         """Let the folder go, for other processes to write to."""
@@ -135,19 +148,24 @@ class Run(Session):
         if not self.home.is_published:
             kept = f"{self.home.path} holds the model that it held before"
         clip = "a lower --clip-norm" if self.config.training.clip_norm else "--clip-norm 1"
-        return NonFiniteLossError(f"{what}; {kept}. Try a lower --learning-rate or {clip}")
+        error = NonFiniteLossError(f"{what}; {kept}. Try a lower --learning-rate or {clip}")
+        error.is_told = not self.ranks.is_first
+        return error
 
     def write(self) -> None:
         """Save the latest state; the model folder and what a resume takes, each in one move."""
-        # The snapshot last: a process killed between the two makes the later one again.
-        artifact.write_weights(self.folder, self.model())
-        values = {**self.progress.to_json(), "settings": settled(self.config)}
-        write_snapshot(self.folder / RESUME, self.learner.snapshot(), values)
-        self.saved_step = self.progress.step
-        if not self.home.is_published:
-            self.tell("moving")
-            self.home.publish()
-            self.store = dataclasses.replace(self.store, folder=self.folder / TOKENS)
+        model, snapshot = self.model(), self.learner.snapshot()
+        with self.ranks.led():
+            if self.ranks.is_first:
+                # The snapshot last: a process killed between the two makes the later one again.
+                artifact.write_weights(self.folder, model)
+                values = snapshot_values(self.config, self.progress)
+                write_snapshot(self.folder / RESUME, snapshot, values)
+            self.saved_step = self.progress.step
+            if not self.home.is_published:
+                self.tell("moving")
+                self.home.publish()
+                self.store = dataclasses.replace(self.store, folder=self.folder / TOKENS)
 
     def save_interrupted(self) -> None:
         """See `Session`; before its first save, a run gives way to the model it was to replace."""
@@ -156,12 +174,21 @@ class Run(Session):
 
     def save_best(self) -> None:
         """See `Session.save_best`: in a folder inside the run's."""
-        best = self.folder / BEST
-        if best.exists():
-            artifact.write_weights(best, self.model())
-        else:
-            with new_folder(best) as draft:
-                artifact.write_parts(draft, self.model())
+        model, best = self.model(), self.folder / BEST
+        with self.ranks.led():
+            if not self.ranks.is_first:
+                return
+            if best.exists():
+                artifact.write_weights(best, model)
+            else:
+                with new_folder(best) as draft:
+                    artifact.write_parts(draft, model)
+
+
+def snapshot_values(config: RunConfig, progress: Progress) -> dict[str, Any]:
+    """What a snapshot says of its run, beside what the learner says."""
+    values = {**progress.to_json(), "settings": settled(config)}
+    return {**values, "launch": launch()} if launch() else values
 
 
 def settled(config: RunConfig) -> dict[str, Any]:

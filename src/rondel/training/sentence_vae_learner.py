@@ -6,6 +6,7 @@ Shapes: T time, B sentences of a batch, N sentences in all, Z latent size, S dra
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -16,7 +17,7 @@ from rondel.data.sentence_batches import Sentences
 from rondel.data.store import Ids
 from rondel.kinds.sentence_vae_kind import LatentTraining
 from rondel.models.base import TensorBatch
-from rondel.models.sentence_vae_module import Regularisation, SentenceVAE, draw, kl_of
+from rondel.models.sentence_vae_module import Regularisation, SentenceVAE, at, draw, kl_of
 from rondel.settings import RunConfig
 from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
@@ -51,6 +52,7 @@ class SentenceVAELearner(TorchLearner):
             *self.vae.state.parameters(),
         ]
         self._ahead = _Ahead() if self.latent.aggressive else None
+        self.trains_in_parts = self.latent.aggressive
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """See `Learner.step`; with `aggressive`, most steps at first leave the decoder as it is."""
@@ -71,28 +73,7 @@ class SentenceVAELearner(TorchLearner):
         self.vae.eval()
         generator = torch.Generator().manual_seed(self.config.seed)
         sentences = Sentences(tokens, self.end_id)
-        nll = weighted = 0.0
-        means, log_variances = [], []
-        for numbers in sentences.in_order_of_length(self.config.batch_size):
-            batch = sentences.batch(numbers)
-            tensors = self._tensors(batch.inputs, batch.targets)
-            mean_BZ, log_variance_BZ = self.vae.encode(tensors.targets)
-            z_BZ = draw(mean_BZ, log_variance_BZ, generator)
-            nll += float(self.vae.negative_log_likelihoods(tensors, z_BZ).sum())
-            if self.latent.iw_samples:
-                weighted += float(
-                    importance_weighted(
-                        self.vae,
-                        tensors,
-                        mean_BZ,
-                        log_variance_BZ,
-                        self.latent.iw_samples,
-                        generator,
-                    ).sum()
-                )
-            means.append(mean_BZ)
-            log_variances.append(log_variance_BZ)
-        mean_NZ, log_variance_NZ = torch.cat(means), torch.cat(log_variances)
+        nll, weighted, mean_NZ, log_variance_NZ = self._measured(sentences, generator)
         kl = float(kl_of(mean_NZ, log_variance_NZ).sum(1).mean())
         nll /= len(sentences)
         information = mutual_information(mean_NZ, log_variance_NZ, generator)
@@ -109,6 +90,43 @@ class SentenceVAELearner(TorchLearner):
         if self._ahead is not None:
             self._ahead.look(information)
         return nll + kl
+
+    def _measured(
+        self, sentences: Sentences, generator: torch.Generator
+    ) -> tuple[float, float, Tensor, Tensor]:
+        """-ln p(x|z) and its closer bound, summed over sentences, and q(z|x) of each (N, Z).
+
+        Several processes take turns at the batches, and all draw for all of them.
+        """
+        exchange, latent_size = self._exchange, self.vae.latent.latent_size
+        if exchange is not None:
+            exchange.align()
+        nll = weighted = 0.0
+        q_2NZ = torch.zeros(2, len(sentences), latent_size, device=self.device)
+        begin = 0
+        for turn, numbers in enumerate(sentences.in_order_of_length(self.config.batch_size)):
+            place, begin = slice(begin, begin + len(numbers)), begin + len(numbers)
+            noises_SBZ = [
+                torch.randn(len(numbers), latent_size, generator=generator)
+                for _ in range(1 + (self.latent.iw_samples or 0))
+            ]
+            if exchange is not None and turn % exchange.ranks.size != exchange.ranks.rank:
+                continue
+            batch = sentences.batch(numbers)
+            tensors = self._tensors(batch.inputs, batch.targets)
+            mean_BZ, log_variance_BZ = self.vae.encode(tensors.targets)
+            q_2NZ[0, place], q_2NZ[1, place] = mean_BZ, log_variance_BZ
+            z_BZ = at(noises_SBZ[0], mean_BZ, log_variance_BZ)
+            nll += float(self.vae.negative_log_likelihoods(tensors, z_BZ).sum())
+            if self.latent.iw_samples:
+                bound_B = importance_weighted(
+                    self.vae, tensors, mean_BZ, log_variance_BZ, noises_SBZ[1:]
+                )
+                weighted += float(bound_B.sum())
+        if exchange is not None:
+            nll, weighted = exchange.ranks.sum([nll, weighted])
+            exchange.ranks.add_up(q_2NZ)
+        return nll, weighted, q_2NZ[0], q_2NZ[1]
 
     def snapshot(self) -> Snapshot:
         """See `Learner.snapshot`."""
@@ -192,8 +210,7 @@ def importance_weighted(
     batch: TensorBatch,
     mean_BZ: Tensor,
     log_variance_BZ: Tensor,
-    samples: int,
-    generator: torch.Generator,
+    noises_SBZ: Sequence[Tensor],
 ) -> Tensor:
     """-ln of the mean of p(x|z) p(z) / q(z|x) over draws from q, (B,) in nats.
 
@@ -201,12 +218,12 @@ def importance_weighted(
     2016).
     """
     weights_SB = []
-    for _ in range(samples):
-        z_BZ = draw(mean_BZ, log_variance_BZ, generator)
+    for drawn_BZ in noises_SBZ:
+        z_BZ = at(drawn_BZ, mean_BZ, log_variance_BZ)
         noise_BZ = (z_BZ - mean_BZ) / (0.5 * log_variance_BZ).exp()
         ratio_B = 0.5 * (noise_BZ.square() + log_variance_BZ - z_BZ.square()).sum(1)
         weights_SB.append(ratio_B - vae.negative_log_likelihoods(batch, z_BZ))
-    return math.log(samples) - torch.logsumexp(torch.stack(weights_SB), dim=0)
+    return math.log(len(noises_SBZ)) - torch.logsumexp(torch.stack(weights_SB), dim=0)
 
 
 def mutual_information(

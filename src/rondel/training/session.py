@@ -19,6 +19,7 @@ from rondel.errors import NonFiniteLossError
 from rondel.settings import RunConfig
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
+from rondel.training.ranks import Ranks
 
 SECONDS_BETWEEN_SAVES = 30.0
 LEAST_SECONDS_BETWEEN_VALIDATIONS = 1.0
@@ -39,6 +40,7 @@ class Session(ABC):
 
     def __init__(self, config: RunConfig, learner: Learner, progress: Progress) -> None:
         self.config, self.learner, self.progress = config, learner, progress
+        self.ranks = Ranks()
         # Each a `Callback` that knows which kind of session it watches.
         self.callbacks: Sequence[Any] = ()
         self._saved_at = self._validated_at = progress.seconds
@@ -115,6 +117,10 @@ class Session(ABC):
             except (OSError, SystemExit) as error:
                 # Rich makes a SystemExit of a broken pipe.
                 if isinstance(error, SystemExit) or error.errno in NOBODY_READS:
+                    if self.ranks.size > 1:
+                        # The others save with it, once they have heard.
+                        self.ranks.received, self.callbacks = "hung up", ()
+                        return
                     self.save()
                 raise
 

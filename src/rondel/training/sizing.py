@@ -121,6 +121,8 @@ class Machine:
 
     device: str = "auto"
     threads: int | None = None
+    processes: int = 1
+    """How many such processes train together; what one of them can do is what each can."""
 
     @functools.cached_property
     def operations_per_second(self) -> float:
@@ -150,4 +152,4 @@ class Machine:
         operations = tokens_TB.numel() * operations_per_token(
             TRIED.cell, TRIED.num_layers, TRIED.hidden_size, TRIED.vocab_size
         )
-        return operations / min(seconds() for _ in range(TRIES))
+        return self.processes * operations / min(seconds() for _ in range(TRIES))

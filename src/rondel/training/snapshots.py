@@ -26,6 +26,16 @@ def write_snapshot(path: Path, snapshot: Snapshot, progress: dict[str, Any]) -> 
     write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
 
 
+def read_launch(path: Path) -> str:
+    """Which launch of `torchrun` wrote a snapshot; empty if none did, or if it cannot be read."""
+    try:
+        with open_arrays(path) as file:
+            progress = parse_json((file.metadata() or {}).get("progress", ""), path)
+    except (ModelFolderError, OSError):
+        return ""
+    return str(progress.get("launch", ""))
+
+
 def read_snapshot(path: Path) -> tuple[Snapshot, dict[str, Any]]:
     """The snapshot and the progress; `ModelFolderError` if they are missing or damaged."""
     if not path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rondel import artifact
@@ -31,6 +32,7 @@ from rondel.training import resuming
 from rondel.training.folder import RunFolder, check_folder, create, take_up
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
+from rondel.training.ranks import ALONE, Ranks, launch
 from rondel.training.resolve import (
     LIMITS,
     choose,
@@ -39,9 +41,17 @@ from rondel.training.resolve import (
     resolve_text,
     with_intervals,
 )
-from rondel.training.run import CHANGEABLE, RESUME, SETTINGS, TOKENS, Run, settled
+from rondel.training.run import (
+    CHANGEABLE,
+    RESUME,
+    SETTINGS,
+    TOKENS,
+    Run,
+    settled,
+    snapshot_values,
+)
 from rondel.training.sizing import Machine
-from rondel.training.snapshots import read_snapshot, write_snapshot
+from rondel.training.snapshots import read_launch, read_snapshot, write_snapshot
 
 if TYPE_CHECKING:
     from rondel.training.warm_start import WarmStart
@@ -88,10 +98,12 @@ def begin(
     warm_start: WarmStart | None = None,
     overwrite: bool = False,
     watch: WatchReading = unwatched_reading,
+    ranks: Ranks = ALONE,
 ) -> Run:
     """Prepare a text and make a run in a new folder, which is a whole model folder at once.
 
-    A model that is to be replaced stays until the first save. Raises `InputError` for a text or
+    A model that is to be replaced stays until the first save. `ranks` are the processes that are to
+    take part in it (`rondel.training.together`). Raises `InputError` for a text or
     settings that cannot be used, or if `folder` is taken.
     """
     check_folder(folder, overwrite)
@@ -108,10 +120,15 @@ def begin(
             home.place / TOKENS,
             watch,
         )
-        machine = Machine(given.get("device", TrainingConfig.device), given.get("threads"))
+        machine = Machine(
+            given.get("device", TrainingConfig.device), given.get("threads"), ranks.size
+        )
         size = chosen_size(given, prepared.facts, machine)
         config = resolve(given, prepared.facts, size)
         check_sizes(prepared.facts, config)
+        ranks.check(config.training)
+        if "exchange" in given.by_hand and not (ranks.size > 1 or launch()):
+            raise InputError("--exchange is for processes that torchrun started; leave it out")
         learner = build_learner(config, prepared.tokenizer)
         if warm_start:
             counts_V = prepared.store.counts("train", config.model.vocab_size)
@@ -127,7 +144,7 @@ def begin(
         )
         artifact.write_parts(home.place, model)
         write_atomically(home.place / SETTINGS, to_toml(config).encode())
-        values = {**progress.to_json(), "settings": settled(config)}
+        values = snapshot_values(config, progress)
         write_snapshot(home.place / RESUME, learner.snapshot(), values)
     store = dataclasses.replace(prepared.store, folder=home.place / TOKENS)
     run = Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
@@ -142,7 +159,7 @@ def begin(
     return run
 
 
-def resume(folder: Path, changes: dict[str, Any]) -> Run:
+def resume(folder: Path, changes: dict[str, Any], ranks: Ranks = ALONE) -> Run:
     """Take up a run where it was last saved.
 
     `changes` may name the settings in `CHANGEABLE`; a limit counts from the run's very beginning,
@@ -150,12 +167,26 @@ def resume(folder: Path, changes: dict[str, Any]) -> Run:
     is over or another process trains it; `ModelFolderError` if the folder is no run or is damaged.
     """
     _refuse_changes(folder, changes)
+    is_restart = is_of_this_launch(folder)
     with take_up(folder) as home:
-        return _resumed(home, changes)
+        run = follow(home, changes)
+        ranks.check(run.config.training)
+        # A run that was killed between its last step and the validation after it has that to do.
+        reason = run.reason_to_stop()
+        if reason and not run.progress.loss_count and not is_restart:
+            raise InputError(_complete(run, reason))
+        write_atomically(folder / SETTINGS, to_toml(run.config).encode())
+        return run
 
 
-def _resumed(home: RunFolder, changes: dict[str, Any]) -> Run:
-    folder = home.path
+def is_of_this_launch(folder: Path) -> bool:
+    """Whether the processes that `torchrun` started train in a folder, and were restarted."""
+    return bool(launch()) and read_launch(folder / RESUME) == launch()
+
+
+def follow(home: RunFolder, changes: Mapping[str, Any] = MappingProxyType({})) -> Run:
+    """The run in a folder where it was last saved, which is only read; see `resume`."""
+    folder = home.place
     model = artifact.load(folder)
     if not (folder / SETTINGS).is_file():
         raise ModelFolderError(
@@ -175,12 +206,7 @@ def _resumed(home: RunFolder, changes: dict[str, Any]) -> Run:
     config = dataclasses.replace(config, model=model.config, training=training)
     learner = build_learner(config, model.tokenizer)
     resuming.restore(learner, snapshot, folder / RESUME)
-    run = Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
-    # A run that was killed between its last step and the validation after it has that still to do.
-    if (reason := run.reason_to_stop()) and not progress.loss_count:
-        raise InputError(_complete(run, reason))
-    write_atomically(folder / SETTINGS, to_toml(config).encode())
-    return run
+    return Run(home, config, model.tokenizer, model.excerpts, store, learner, progress)
 
 
 def _complete(run: Run, reason: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +22,16 @@ from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.settings import RunConfig
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.devices import autocast, choose_device
+from rondel.training.distributed import ProcessGroup, talking
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
 from rondel.training.optimizers import build_optimizer, state_of_optimizer
 
+if TYPE_CHECKING:
+    from rondel.training.exchange import Exchange
+
+CUDA_STATE = 16
+"""Bytes of the state of a GPU's generator: its seed and its offset."""
+RANDOM_OF_PROCESS = re.compile(r"random\.(?P<device>cpu|cuda)\.\d+")
 LOOKAHEAD = 64
 """How many tokens after a chunk a model that reads against the text is given in validation."""
 
@@ -52,28 +61,41 @@ class TorchLearner:
         self.optimizer = build_optimizer(self.model.parameters(), training)
         self.updates = 0
         self.figures: dict[str, float] = {}
+        self.trains_in_parts = False
+        """Whether some steps train not all of the model."""
         self._state: ModelState | None = None
+        self._exchange: Exchange | None = None
+        self._random: dict[str, Tensor] = {}
         autocast(self.device, training.precision)  # refuses what the device cannot do
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=training.precision == "fp16")
+
+    def join(self, ranks: ProcessGroup) -> None:
+        """See `Learner.join`."""
+        from rondel.training.exchange import Exchange
+
+        exchange = Exchange(self.model, self.config, ranks, self.updates, self.trains_in_parts)
+        exchange.set_random_states(self._random)
+        if self._state is not None:
+            columns = exchange.columns(self.config.batch_size)
+            self._state = tuple(part[:, columns].contiguous() for part in self._state)
+        self._exchange = exchange
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
         """See `Learner.step`."""
         self.model.train()
         tensors = self._tensors(batch.inputs, batch.targets)._replace(leftward=batch.leftward)
-        state = self._state
-        if batch.fresh is True or state is None:
-            state = self.model.initial_state(tensors.inputs.shape[1])
-        elif batch.fresh is not False:
-            state = self._begun(state, batch.fresh)
         with autocast(self.device, self.config.precision):
-            terms, state = self.model.losses(tensors, state, self.updates)
+            terms, state = self._losses(tensors, batch.fresh)
             loss = torch.stack(list(terms.values())).sum()
         self._state = tuple(part.detach().float() for part in state)
         self.optimizer.zero_grad(set_to_none=True)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        with talking() if self._exchange else nullcontext():
+            self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self.optimizer)
         norm = self._clip()
         values = {name: term.item() for name, term in terms.items()}
+        if self._exchange is not None:
+            values, norm = self._exchange.agreed(values, norm)
         result = StepResult(sum(self.model.reported_terms(values)), values, norm)
         if self._may_update(result):
             for group in self.optimizer.param_groups:
@@ -81,6 +103,8 @@ class TorchLearner:
             self._scaler.step(self.optimizer)
             self._scaler.update()
             self.updates += 1
+            if self._exchange is not None:
+                self._exchange.updated()
             # fp16 meets infinite gradients while the scaler looks for its scale, and skips them.
             return result if math.isfinite(norm) else result._replace(gradient_norm=0.0)
         return result
@@ -89,6 +113,21 @@ class TorchLearner:
         """A state (L, B, H) with zeros where a document begins."""
         kept_B1 = torch.from_numpy(~fresh_B[:, None]).to(self.device)
         return tuple(torch.where(kept_B1, part, 0.0) for part in state)
+
+    def _losses(
+        self, batch: TensorBatch, fresh: bool | npt.NDArray[np.bool_]
+    ) -> tuple[dict[str, Tensor], ModelState]:
+        """The terms of a batch, or of this process's part of it, and the state after it."""
+        part = batch if self._exchange is None else self._exchange.part(batch)
+        state = self._state
+        if fresh is True or state is None:
+            state = self.model.initial_state(part.inputs.shape[1])
+        elif fresh is not False:
+            own = slice(None) if self._exchange is None else self._exchange.columns(len(fresh))
+            state = self._begun(state, fresh[own])
+        if self._exchange is None:
+            return self.model.losses(part, state, self.updates)
+        return self._exchange.losses(batch, part, state, self.updates)
 
     def _may_update(self, result: StepResult) -> bool:
         return result.finite or (self._scaler.is_enabled() and math.isfinite(result.loss))
@@ -107,9 +146,22 @@ class TorchLearner:
 
     @torch.no_grad()
     def validate(self, tokens: Ids) -> float:
-        """See `Learner.validate`."""
+        """See `Learner.validate`; several processes share the streams out, and add up."""
         self.model.eval()
         inputs_TB, targets_TB = evaluation_streams(tokens)
+        if self._exchange is None:
+            total, count = self._total_loss(inputs_TB, targets_TB)
+            return total / count
+        self._exchange.align()
+        own = slice(*self._exchange.bounds(inputs_TB.shape[1]))
+        parts = [np.ascontiguousarray(ids_TB[:, own]) for ids_TB in (inputs_TB, targets_TB)]
+        total, count = self._exchange.ranks.sum(self._total_loss(*parts))
+        return total / count
+
+    def _total_loss(self, inputs_TB: Ids, targets_TB: Ids) -> tuple[float, float]:
+        """The loss summed over streams, and how many tokens they score."""
+        if not inputs_TB.size:
+            return 0.0, 0
         state = self.model.initial_state(inputs_TB.shape[1])
         total, count = 0.0, 0
         steps = steps_at_a_time(inputs_TB.shape[1], self.model.config.vocab_size)
@@ -126,12 +178,22 @@ class TorchLearner:
             if scored:
                 total += scored * float(torch.stack(self.model.reported_terms(terms)).sum())
             count += scored
-        return total / count
+        return total, count
 
     @torch.no_grad()
     def validate_documents(self, documents: Documents) -> float:
-        """See `Learner.validate_documents`."""
+        """See `Learner.validate_documents`; of several processes, the first does it."""
         self.model.eval()
+        if self._exchange is None:
+            total, count = self._total_of_documents(documents)
+            return total / count
+        self._exchange.align()
+        ranks = self._exchange.ranks
+        total, count = ranks.sum(self._total_of_documents(documents) if ranks.is_first else (0, 0))
+        return total / count
+
+    def _total_of_documents(self, documents: Documents) -> tuple[float, float]:
+        """The loss summed over documents, and how many tokens they score."""
         total, count = 0.0, 0
         state: ModelState = ()
         for batch in evaluation_batches(documents):
@@ -146,7 +208,7 @@ class TorchLearner:
                 terms, state = self.model.losses(tensors, state, self.updates)
             total += scored * float(torch.stack(self.model.reported_terms(terms)).sum())
             count += scored
-        return total / count
+        return total, count
 
     def weights(self) -> Arrays:
         """See `Learner.weights`."""
@@ -157,21 +219,25 @@ class TorchLearner:
         self.model.load(weights)
 
     def snapshot(self) -> Snapshot:
-        """See `Learner.snapshot`."""
+        """See `Learner.snapshot`: of the streams and random numbers of all processes."""
+        state, random = self._state or (), {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self._exchange is not None:
+            self._exchange.align()
+            state = self._exchange.whole_state(state, self.config.batch_size)
+            random = self._exchange.random_states()
         arrays = {f"weights.{name}": array for name, array in self.weights().items()}
         for index, entries in self.optimizer.state_dict()["state"].items():
             for key, value in entries.items():
                 arrays[f"optimizer.{index}.{key}"] = _array(value)
-        for index, part in enumerate(self._state or ()):
-            arrays[f"state.{index}"] = _array(part)
-        arrays["random.cpu"] = _array(torch.get_rng_state())
-        if self.device.type == "cuda":
-            arrays["random.cuda"] = _array(torch.cuda.get_rng_state(self.device))
+        arrays |= {f"state.{index}": _array(part) for index, part in enumerate(state)}
+        arrays |= {f"random.{name}": _array(part) for name, part in random.items()}
         return Snapshot(arrays, {"updates": self.updates, "scaler": self._scaler.state_dict()})
 
     def restore(self, snapshot: Snapshot) -> None:
         """See `Learner.restore`."""
-        snapshot.check(*self._arrays_of_a_snapshot())
+        snapshot.check(*self._arrays_of_a_snapshot(), *_arrays_of_processes(snapshot))
         if not is_count(snapshot.values["updates"]):
             raise ValueError(f"updates is {snapshot.values['updates']!r}")
         parts = snapshot.by_prefix()
@@ -188,12 +254,13 @@ class TorchLearner:
         self._state = tuple(state) or None
         self.updates = snapshot.values["updates"]
         self._scaler.load_state_dict(snapshot.values["scaler"])
+        self._random = {name: _tensor(array) for name, array in parts["random"].items()}
         try:
-            torch.set_rng_state(_tensor(parts["random"]["cpu"]))
+            torch.set_rng_state(self._random["cpu"])
         except RuntimeError as error:
             raise ValueError(str(error)) from None
-        if self.device.type == "cuda" and "cuda" in parts["random"]:
-            torch.cuda.set_rng_state(_tensor(parts["random"]["cuda"]), self.device)
+        if self.device.type == "cuda" and "cuda" in self._random:
+            torch.cuda.set_rng_state(self._random["cuda"], self.device)
 
     def _arrays_of_a_snapshot(self) -> list[Arrays]:
         """What a snapshot of this learner holds: its weights, and what comes with the first steps.
@@ -205,7 +272,7 @@ class TorchLearner:
         whole = {f"weights.{name}": array for name, array in self.weights().items()}
         whole["random.cpu"] = _array(torch.get_rng_state())
         groups = [whole, {f"state.{index}": _array(part) for index, part in enumerate(state)}]
-        groups.append({"random.cuda": np.empty(0, np.uint8)} if self.device.type != "cuda" else {})
+        groups.append({"random.cuda": np.empty(CUDA_STATE, np.uint8)})
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         for index, parameter in enumerate(trained):
             own = _array(parameter)
@@ -222,6 +289,16 @@ class TorchLearner:
             torch.from_numpy(inputs_TB).to(self.device),
             torch.from_numpy(targets_TB).to(self.device),
         )
+
+
+def _arrays_of_processes(snapshot: Snapshot) -> list[Arrays]:
+    """The states of the generators of several processes, if that is how a snapshot was made."""
+    sizes = {"cpu": torch.get_rng_state().numel(), "cuda": CUDA_STATE}
+    groups: list[Arrays] = []
+    for name in snapshot.arrays:
+        if found := RANDOM_OF_PROCESS.fullmatch(name):
+            groups.append({name: np.empty(sizes[found["device"]], np.uint8)})
+    return groups
 
 
 def build_learner(config: RunConfig, tokenizer: Tokenizer) -> TorchLearner:
