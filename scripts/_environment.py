@@ -34,7 +34,9 @@ def prepare(extra: str) -> None:
         return
     MARKER.unlink(missing_ok=True)
     python, constraints = program("python"), ROOT / "constraints.txt"
-    run(python, "-m", "pip", "install", "-c", constraints, "-e", f".[{extra}]", cwd=ROOT)
+    # Not compiled: most of it is never imported, and what is, is compiled then.
+    options = ("--no-compile", "-c", constraints)
+    run(python, "-m", "pip", "install", *options, "-e", f".[{extra}]", cwd=ROOT)
     MARKER.write_text(f"{extra} {_fingerprint()}\n", encoding="utf-8")
 
 
@@ -48,11 +50,13 @@ def run(
 ) -> None:
     """Show a command and run it; if it fails, end with its exit status.
 
-    `environment` are variables beside those that there are.
+    `environment` are variables beside those that there are. Python keeps what it compiles: the
+    tests start it hundreds of times.
     """
     words = [str(word) for word in command]
     print("$", shlex.join(_short(word) for word in words), flush=True)
-    with subprocess.Popen(words, cwd=cwd, env={**os.environ, **(environment or {})}) as child:
+    variables = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **(environment or {})}
+    with subprocess.Popen(words, cwd=cwd, env=variables) as child:
         status = _wait(child)
     if status != 0:
         # A signal's number is negative; a shell reports it as 128 and the number.
