@@ -122,8 +122,8 @@ class LanguageModel(WritingModel):
         `pseudo_surprisal_…`, which compare with no other model's; with `causal`, its causal half
         scores.
 
-        `rondel.evaluation.scoring.score` says what the columns are, and `units` where a word ends.
-        Raises `InputError` for a setting that is none, or a text with nothing to score.
+        `rondel.evaluation.scoring.score` lists the columns; `rondel.evaluation.grouping` explains
+        where a word ends. Raises `InputError` for an invalid setting, or a text too short to score.
         """
         from rondel.evaluation.framing import Framing
         from rondel.evaluation.scoring import ScoringSettings

@@ -191,7 +191,7 @@ def _models_by_name(models: tuple[str, ...]) -> dict[str, str]:
         name, _, folder = given.rpartition("=") if not Path(given).exists() else ("", "", given)
         name = name or _name_of(Path(folder))
         if "/" in name:
-            raise InputError(f"a model's name stands in addresses: leave out the / of {name!r}")
+            raise InputError(f"a model's name is part of URLs: remove the / from {name!r}")
         if name in found:
             raise InputError(f"two models are called {name!r}: name one, as in other={folder}")
         found[name] = folder

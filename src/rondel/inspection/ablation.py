@@ -70,8 +70,7 @@ def ablate(
     """
     if not reader_of(config).can_be_clamped:
         raise InputError(
-            f"a {kind_of(config).noun} does not score a text token by token: its units cannot be "
-            "clamped"
+            f"a {kind_of(config).noun} does not score single tokens: its units cannot be clamped"
         )
     if unit.track not in ("hidden", "cell"):
         raise InputError(
@@ -89,7 +88,6 @@ def ablate(
 
 
 def _split(overall: Effect, change_N: npt.NDArray[np.float64], feature: Feature) -> Effect:
-    """The effect with its change split by a feature."""
     values = feature.values[1:]
     holds = values > (feature.values.mean() if feature.is_number else 0)
     where, elsewhere = (

@@ -65,14 +65,10 @@ class TwoWayReader(OneWayReader):
         forward = {name: array for name, array in tracks.items() if not name.startswith(BACKWARD)}
         yield from super().outputs(weights, tokenizer, ids, forward)
         # Reversed views, so that the stack can fill them in reading order.
-        backward = {
-            name.removeprefix(BACKWARD): array[::-1]
-            for name, array in tracks.items()
-            if name not in forward
-        }
-        if backward:
+        others = {n.removeprefix(BACKWARD): a[::-1] for n, a in tracks.items() if n not in forward}
+        if others:
             stack = StackConfig.of(self.config)
-            for _ in StackTracer(stack, weights, BACKWARD, len(ids)).blocks(ids[::-1], backward):
+            for _ in StackTracer(stack, weights, BACKWARD, len(ids)).blocks(ids[::-1], others):
                 pass
 
 
