@@ -97,7 +97,7 @@ def test_the_tasks_results_follow_from_them(
 
 
 def test_an_item_with_a_shared_word_is_scored_and_named(tmp_path: Path, coffee: str) -> None:
-    """And the run goes on: what is said of the others does not depend on it."""
+    """The run continues, and the other items' results are unaffected."""
     from lm_eval.api.instance import Instance
 
     from rondel.harness import RondelLM

@@ -1,4 +1,4 @@
-"""The page of a latent space, in a real browser: read, search, pick two, see the path between."""
+"""The page of a latent space, in a real browser: reading, searching, and paths between two."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORDS = ["man", "dog", "horse", "table", "beach", "people"]
 
 @pytest.fixture(scope="module")
 def facts() -> dict[str, Any]:
-    """Sentences of two and three words, one of them hostile, in a space of their own."""
+    """A latent space of sentences of two and three words, one of them hostile."""
     vae = random_vae(longest_sentence=40)
     sentences = [f"{a} {b}" for a in WORDS for b in WORDS] + [HOSTILE]
     made = vae.landscape(sentences, landmarks=6, steps=5)
@@ -47,7 +47,7 @@ def _place(page: Page, number: int) -> dict[str, float]:
 
 
 def _alone(page: Page, facts: dict[str, Any], numbers: list[int]) -> list[int]:
-    """Those of some sentences that no other one lies on."""
+    """Those of `numbers` whose sentences no other one covers."""
     places = np.array([page.evaluate(f"place({i})") for i in range(len(facts["sentences"]))])
     far = np.linalg.norm(places[:, None] - places, axis=2) + 1e3 * np.eye(len(places))
     return [i for i in numbers if far[i].min() > 3]

@@ -22,7 +22,7 @@ SIZE, LAYERS, FOUND = 24, 2, Unit("hidden", 1, 7)
 
 
 def trace_of(text: str, size: int = SIZE) -> Trace:
-    """Random states, but for one unit that is high inside quotes."""
+    """Random states, except one unit that is high inside quotes."""
     tokenizer = train_tokenizer(text, text_config())
     count, draw = len(text), np.random.default_rng(1)
     hidden = draw.uniform(-0.5, 0.5, (count, LAYERS, size)).astype(np.float32)
@@ -60,7 +60,7 @@ def open_units(new_page: Callable[..., Page], tmp_path: Path) -> Callable[..., P
 
 
 def colour_of(page: Page, n: int) -> list[int]:
-    """Red, green and blue behind a token."""
+    """Red, green and blue of a token's background."""
     found: list[int] = page.evaluate(
         f"getComputedStyle(spanOf({n})).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
     )
@@ -122,10 +122,10 @@ def test_pointing_shows_the_value_and_the_likeliest_next_tokens(
     page = open_units()
     place = TEXT.index("quite")
     page.hover(f"[data-n='{place}']")
-    told = page.inner_text("#here")
-    assert f"character {place + 1}" in told
-    assert "unit 2:8: 1.00" in told
-    assert "50.0 %" in told
+    shown = page.inner_text("#here")
+    assert f"character {place + 1}" in shown
+    assert "unit 2:8: 1.00" in shown
+    assert "50.0 %" in shown
 
 
 def test_a_value_beyond_1_is_shown_in_full_and_extends_the_scale(

@@ -151,7 +151,7 @@ TAMPERED = {
         edit_json(TOKENIZER, lambda v: v.update(characters="abc")),
         "not trained",
     ),
-    "a level there is none of": (
+    "an unknown level": (
         edit_json(TOKENIZER, lambda v: v.update(level="morse")),
         "no level is called",
     ),

@@ -99,7 +99,7 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("reconstruct", ""), "a sentence is empty; give it at least one word"),
         (("reconstruct", "zebras gallop"), "the model knows no word of 'zebras gallop'"),
@@ -118,12 +118,12 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
     ],
 )
 def test_invalid_input_is_refused_in_one_line(
-    folder: Path, arguments: tuple[str, ...], said: str
+    folder: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     command, *rest = arguments
     with pytest.raises(InputError) as refused:
         rondel(command, folder, *rest)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

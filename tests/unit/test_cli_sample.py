@@ -1,4 +1,4 @@
-"""`rondel sample`: the same seed gives the same text, and every flag does what it says."""
+"""`rondel sample`: the same seed gives the same text, and every flag has its effect."""
 
 from __future__ import annotations
 

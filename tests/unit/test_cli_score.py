@@ -98,7 +98,7 @@ def test_the_worst_lines_have_number_and_text(trained: Path, text_file: Path) ->
         order = np.argsort(-keys, kind="stable")[:3]
         assert [int(row["line"]) for row in rows] == (order + 1).tolist()
         lines = [TEXT.splitlines()[i] for i in order]
-        # As they stand in the text, with a tab or backslash in them.
+        # Unescaped, even with a tab or backslash in them.
         assert [row["text"] for row in rows] == lines
         found = [float(row["surprisal_bits_per_token"]) for row in rows]
         assert found == pytest.approx(mean[order].tolist())

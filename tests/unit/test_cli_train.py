@@ -203,7 +203,7 @@ def test_invalid_flags_are_refused_before_anything_is_written(
 
 
 def test_the_numpy_backend_trains_without_torch(coffee_file: Path, tmp_path: Path) -> None:
-    """In a process of its own, where PyTorch cannot be imported, as after a plain install."""
+    """In a separate process where PyTorch cannot be imported, as after a plain install."""
     program = "import sys; sys.modules['torch'] = None; from rondel.cli import main; main()"
     arguments = ["train", coffee_file, "--backend", "numpy", "--out", tmp_path / "run", *TINY]
     done = subprocess.run(

@@ -73,7 +73,9 @@ def test_every_row_names_a_flag_or_says_that_there_is_none():
     for heading, (theirs, _, ours, remark) in tables:
         assert theirs, (heading, ours)
         if ours == "none":
-            assert remark, f"{heading}: {theirs} has nothing here, and nothing says what to do"
+            assert remark, (
+                f"{heading}: {theirs} has no counterpart, and the row does not say what to do"
+            )
         else:
             assert re.fullmatch(r"`(-n|--[\w-]+|TEXT|RUN)`", ours), (heading, theirs, ours)
 

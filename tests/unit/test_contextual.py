@@ -1,4 +1,4 @@
-"""Embeddings in context: what each state has read, where words stand, and batches."""
+"""Contextual embeddings: what each state has read, spans of words, and batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dynamic evaluation, against the same in NumPy by the reference's own backpropagation."""
+"""Dynamic evaluation, compared with NumPy and the reference's backpropagation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `rondel eval` says of a sentence VAE, held against integrals and PyTorch's own densities."""
+"""Evaluation of sentence VAEs, compared with numeric integrals and PyTorch's densities."""
 
 from __future__ import annotations
 

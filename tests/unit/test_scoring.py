@@ -247,7 +247,7 @@ def test_which_tokens_imply_a_space() -> None:
                 token = tokenizer.token(token_id)
                 assert implies == (not token.isspace() and not token.startswith("￭"))
         elif (space_led := tokenizer.space_led()) is not None:
-            # The space that leads a word says that the one before is over.
+            # The space before a word tells that the previous one has ended.
             tokens = [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]
             assert implied.tolist() == (space_led & [token != " " for token in tokens]).tolist()
             assert implied.any()
