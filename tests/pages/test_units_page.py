@@ -150,7 +150,7 @@ def test_a_value_beyond_1_is_shown_in_full_and_extends_the_scale(
 def test_a_find_left_out_of_the_page_shows_the_hidden_state(
     open_units: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rondel.inspection.page.MOST_OF_FOUND", 0)
+    monkeypatch.setattr("rondel.inspection.page.MAX_OTHER_VALUES", 0)
     page = open_units()
     assert "1 of the finds did not fit" in page.inner_text("#about")
     for _ in range(2):

@@ -243,7 +243,7 @@ TO_EVALUATE = [
     (["one.txt"], ["1 token", "at least two"]),
     (["nowhere.txt"], ["nowhere.txt: there is no such file"]),
     (["one.txt", "--split", "train"], ["TEXT", "--split", "not both"]),
-    (["--split", "test"], ["no test part"]),
+    (["--split", "test"], ["no test split"]),
 ]
 
 
