@@ -104,7 +104,7 @@ class ModelConfig(Section):
         0.0,
         "probability of dropping an output of a layer, not of the recurrence "
         "(default: for words and subwords 0.65 with a text of fewer than 100,000 of them and 0.3 "
-        "with a longer one, else 0)",
+        "with a longer one, else chosen with the size, or 0 where the size is not chosen)",
         at_least=0,
         below=1,
         chosen=True,
@@ -170,7 +170,11 @@ class TrainingConfig(Section):
         chosen=True,
     )
     learning_rate: float = setting(
-        4e-3, "highest learning rate (default: the optimiser's)", above=0, chosen=True
+        4e-3,
+        "highest learning rate (default: the optimiser's; with adam and adamw lower for a chosen "
+        "size above 256)",
+        above=0,
+        chosen=True,
     )
     weight_decay: float = setting(0.0, "weight decay", at_least=0)
     schedule: str = setting("cosine", "how the learning rate changes", registry=SCHEDULES)

@@ -258,10 +258,10 @@ def with_intervals(training: TrainingConfig, steps_per_epoch: int) -> TrainingCo
 
 
 def minutes_to_fill(given: Settings, chosen: Choice) -> float | None:
-    """How long a run is to be the best that it can be; None if its size is not to be chosen.
+    """Return the minutes to choose the size for; None if the size is not to be chosen.
 
-    Word models, of which a short text is no measure, keep to one size; and so does what is told any
-    part of its size.
+    It is not chosen for models of words and subwords, for the NumPy backend, or where a setting in
+    `told`, tied weights or a frozen embedding is given; `_resolve_model` has the defaults then.
     """
     told = ("num_layers", "hidden_size", "dropout", "embedding_size", "epochs", "steps")
     if any(name in given for name in told):
@@ -275,7 +275,7 @@ def minutes_to_fill(given: Settings, chosen: Choice) -> float | None:
 
 
 def chosen_size(given: Settings, facts: TextFacts, machine: Machine) -> Size | None:
-    """The size for the text and for what the machine can do by then, if it is to be chosen."""
+    """Return the size for the text, the minutes and the machine's speed, if it is to be chosen."""
     chosen = choose(given)
     minutes = minutes_to_fill(given, chosen)
     if minutes is None:

@@ -1,6 +1,7 @@
-"""How large a model to train: the best of a text of some size in the time there is.
+"""Choose a model's size, dropout, batch size, learning rate and passes for `--minutes`.
 
-N tokens of text, D tokens read in all (passes times N), H hidden size, L layers, G gates.
+The choice depends on the number of tokens in the text, and of operations that the machine can do in
+that time. `rondel.training.resolve` says when it is made, and has the defaults otherwise.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from typing import Any, NamedTuple
 from rondel.cells import cells
 from rondel.settings.sections import ModelConfig, TrainingConfig
 
-# Sizes that kernels like: multiples of four columns of 16 units.
+# The sizes to choose from: whole multiples of 64, at which kernels are fastest.
 HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
 # Of a step forward and back, for each number of a weight matrix: three products of two operations.
 OPERATIONS = 6
 
-# What was found to be best on texts of 50 kB to 20 MB, in half a minute to half an hour: see
-# benchmarks/texts.py.
+# What was found to be best on texts of 50 kB to 20 MB, in half a minute to half an hour: after a
+# change, compare with benchmarks/texts.py.
+# Tokens read, passes included, for each recurrent weight; RATIO from FEW_PASSES passes on.
 RATIO, RATIO_OF_FEW_PASSES, FEW_PASSES = 4.0, 16.0, 4.0
+# Operations of the whole run.
 TWO_LAYERS_FROM = 1e14
 PASSES_WITHOUT_DROPOUT, MOST_DROPOUT = 2.5, 0.5
+# The rate of a model of at most NARROW units; a larger one's is lower.
 LEARNING_RATE, NARROW = 4e-3, 256
 # How often a text of a million tokens is read at most; a longer one bears more, but slowly so.
 MOST_PASSES, MOST_PASSES_POWER = 32.0, 0.25
@@ -73,9 +77,9 @@ def operations_per_token(cell: str, num_layers: int, hidden_size: int, vocab_siz
 def best_size(cell: str, tokens: int, vocab_size: int, operations: float) -> Size:
     """The size for a text of so many tokens, and so many operations to train in.
 
-    A larger model makes more of each token, as long as it gets to see enough of them: `RATIO` for
-    each of its recurrent weights, and more where few of them come again. What is read often is
-    learnt by heart, unless something is dropped: the more passes, the more.
+    It is the largest of `HIDDEN_SIZES` that has time to read `RATIO` tokens for each recurrent
+    weight, or `RATIO_OF_FEW_PASSES` if it reads the text fewer than `FEW_PASSES` times. Dropout
+    rises with the number of passes.
     """
     num_layers = 2 if operations >= TWO_LAYERS_FROM else 1
 
