@@ -66,7 +66,7 @@ class Cell(ABC):
     ) -> Pointwise:
         """Compute the next state from the two halves of the gates' pre-activations.
 
-        `xp` gives `sigmoid`, `tanh` and `relu`; `input_gates` and `hidden_gates` are (..., G*H),
+        `xp` is `torch` or `numpy_namespace`; `input_gates` and `hidden_gates` are (..., G*H),
         biases included; `state` holds arrays (..., H).
         """
 

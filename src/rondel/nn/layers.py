@@ -27,7 +27,8 @@ def _torch_rnn(cell: Cell, input_size: int, hidden_size: int) -> nn.RNNBase:
     return nn.RNN(input_size, hidden_size, nonlinearity=cell.nonlinearity)
 
 
-# PyTorch runs these with oneDNN on a CPU and cuDNN on a GPU.
+# Used instead of the cell's `pointwise`, and so must compute the same. PyTorch runs these with
+# oneDNN on a CPU and cuDNN on a GPU.
 TORCH_LAYERS: dict[type[Cell], Callable[[Cell, int, int], nn.RNNBase]] = {
     RNN: _torch_rnn,
     GRU: lambda cell, input_size, hidden_size: nn.GRU(input_size, hidden_size),
