@@ -102,6 +102,6 @@ def test_no_array_may_be_missing_added_or_of_another_shape_or_type(
 def test_an_absurdly_large_shape_is_refused_at_once() -> None:
     config = next(configs("language-model"))
     weights = random_weights(config)
-    for change in ({"num_layers": 10**18}, {"hidden_size": 2**62}, {"vocab_size": 10**18}):
+    for change in ({"hidden_size": 2**62}, {"vocab_size": 10**18}):
         with pytest.raises(ModelFolderError, match="the array"):
             check_arrays(dataclasses.replace(config, **change), weights)
