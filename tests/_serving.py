@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
@@ -9,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -23,6 +25,8 @@ from rondel import artifact
 from rondel.settings import ModelConfig
 from rondel.text.tokenizers.char import CharTokenizer
 from rondel.text.tokenizers.word import WordSettings, WordTokenizer
+
+T = TypeVar("T")
 
 CHARACTERS = "\n" + "".join(map(chr, range(32, 127)))
 PATIENCE = 600
@@ -117,6 +121,12 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come to be"
         time.sleep(0.02)
+
+
+def run_in_loop(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` in a thread: a browser that another test drives has a loop in the main one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, main).result()
 
 
 def write_language_model(

@@ -158,7 +158,7 @@ def test_hosts_and_origins_are_of_their_form(tiny: Path, flag: str, given: str) 
 
 
 def test_a_name_that_cannot_stand_in_an_address_is_refused(tiny: Path) -> None:
-    with pytest.raises(InputError, match="leave out the / of 'a/b'"):
+    with pytest.raises(InputError, match="remove the / from 'a/b'"):
         rondel("serve", f"a/b={tiny}")
 
 

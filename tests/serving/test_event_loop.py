@@ -6,17 +6,15 @@ is seen in which thread things are done, and on how much.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from _serving import PATIENCE, Server
+from _serving import PATIENCE, Server, run_in_loop
 
 from rondel.serving import answers
 from rondel.serving.app import create_app
@@ -68,6 +66,7 @@ def test_nothing_long_is_read_or_written_in_the_event_loop(
         watched(WordTokenizer, name, lambda given, _: len(given[1]))
 
     async def ask() -> None:
+        loops.append(threading.current_thread())
         service = Service(ServiceSettings((("words", str(words)),)))
         transport = httpx.ASGITransport(create_app(service))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
@@ -75,13 +74,7 @@ def test_nothing_long_is_read_or_written_in_the_event_loop(
         assert answer.status_code in (200, 400)
         service.stop()
 
-    def loop() -> None:
-        loops.append(threading.current_thread())
-        asyncio.run(ask())
-
-    # A thread of its own: a browser that another test drives has a loop in the main one.
-    with ThreadPoolExecutor(1) as one:
-        one.submit(loop).result()
+    run_in_loop(ask())
     assert [one for one in seen if one[1] > MOST] == []
 
 

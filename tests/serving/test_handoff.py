@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from _models import random_model
-from _serving import PATIENCE
+from _serving import PATIENCE, run_in_loop
 
 from rondel.engine import build_engine
 from rondel.errors import ModelFolderError
@@ -72,7 +71,7 @@ def test_outputs_are_taken_in_by_the_loop_in_their_order() -> None:
         thread.join()
         return heard
 
-    assert asyncio.run(listen()) == [(n, text) for n in range(3) for text in "ab"]
+    assert run_in_loop(listen()) == [(n, text) for n in range(3) for text in "ab"]
 
 
 def test_it_takes_no_more_texts_than_there_is_room_for() -> None:
@@ -87,7 +86,7 @@ def test_it_takes_no_more_texts_than_there_is_room_for() -> None:
         submit(handoff)
         assert handoff.load == 5
 
-    asyncio.run(fill())
+    run_in_loop(fill())
 
 
 def test_what_is_cancelled_is_said_once_and_nothing_is_waited_for_at_the_end() -> None:
@@ -98,7 +97,7 @@ def test_what_is_cancelled_is_said_once_and_nothing_is_waited_for_at_the_end() -
         ticket.cancel()
         return ticket
 
-    ticket = asyncio.run(leave())
+    ticket = run_in_loop(leave())
     assert handoff.receive(wait=True) == ([ticket], {ticket})
     assert handoff.receive(wait=False) == ([], set())
     handoff.deliver({ticket: [Output(0)]})  # its loop is closed
@@ -109,7 +108,7 @@ def test_what_is_cancelled_is_said_once_and_nothing_is_waited_for_at_the_end() -
 @pytest.mark.parametrize("whole", [False, True])
 def test_each_choice_comes_to_its_end(whole: bool) -> None:
     with writing() as thread:
-        heard = asyncio.run(read_whole(thread, whole=whole))
+        heard = run_in_loop(read_whole(thread, whole=whole))
     for choice in range(len(ASKED)):
         own = [output for output in heard if output.number == choice]
         assert own[0].prime_tokens == (0 if choice else 3)  # equal primes are read once
@@ -127,5 +126,5 @@ def test_a_model_that_fails_fails_its_clients_and_takes_the_next(
                 await read_whole(thread)
 
     with writing(broken=True) as thread:
-        asyncio.run(listen(thread))
+        run_in_loop(listen(thread))
     assert caplog.messages == ["writing failed"] * 3
