@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("numba")
-
 from rondel.errors import SlowerWarning
 from rondel.kernels import compiling, kernel_cache
 

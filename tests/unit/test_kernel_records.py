@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
-
 from rondel.kernels.compiling import compiled
 from rondel.kernels.inference.run_records import Run
 from rondel.kernels.records import layout_of, records
