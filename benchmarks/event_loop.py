@@ -182,7 +182,7 @@ def write_word_model(folder: Path) -> None:
 def serve(port: int, folders: list[str]) -> None:
     """rondel's server of these models, whose loop is watched."""
     from rondel.serving import server
-    from rondel.serving.settings import ServiceSettings
+    from rondel.serving.service_settings import ServiceSettings
 
     create = server.create_app
     server.create_app = lambda *given: Watched(create(*given))  # type: ignore[assignment]

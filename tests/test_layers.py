@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,15 @@ def lint_imports(folder: Path, *, path: Path | None = None) -> subprocess.Comple
         text=True,
         check=False,
     )
+
+
+def test_a_files_name_is_enough_to_find_it():
+    names = Counter(file.name for file in Path(rondel.__file__).parent.rglob("*.py"))
+    assert {name for name, count in names.items() if count > 1} == {
+        "__init__.py",
+        "__main__.py",
+        "base.py",
+    }
 
 
 def test_imports_point_down_the_page():

@@ -27,7 +27,7 @@ from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import RondelError
 from rondel.evaluation.cache import Cache
 from rondel.evaluation.scoring import ScoringSettings
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.inspection.trace import Unit
 
 ODD: dict[str, Any] = {

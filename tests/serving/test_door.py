@@ -15,7 +15,7 @@ from _serving import PATIENCE, Server, serving, until
 from rondel.cli import cli
 from rondel.cli.serve import Seconds
 from rondel.errors import InputError
-from rondel.serving.settings import ServiceSettings
+from rondel.serving.service_settings import ServiceSettings
 
 OPEN = {"/healthz", "/readyz"}
 """Of the interface, what needs no key."""

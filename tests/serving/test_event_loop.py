@@ -19,7 +19,7 @@ from _serving import PATIENCE, Server, run_in_loop
 from rondel.serving import answers
 from rondel.serving.app import create_app
 from rondel.serving.service import SHORT, Service
-from rondel.serving.settings import ServiceSettings
+from rondel.serving.service_settings import ServiceSettings
 from rondel.text.tokenizers.word import WordTokenizer
 
 MOST = 10 * SHORT + 100

@@ -13,7 +13,7 @@ from _serving import PATIENCE, run_in_loop
 
 from rondel.engine import build_engine
 from rondel.errors import ModelFolderError
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.stream import Output, Request
 from rondel.serving.handoff import Busy, Handoff, Ticket
 from rondel.serving.metrics import Metrics, ModelMetrics

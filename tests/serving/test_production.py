@@ -195,7 +195,7 @@ def test_serving_needs_no_pytorch(tiny: Path) -> None:
     code = (
         "import sys; from rondel.serving.app import create_app;"
         "from rondel.serving.service import Service;"
-        "from rondel.serving.settings import ServiceSettings;"
+        "from rondel.serving.service_settings import ServiceSettings;"
         f"create_app(Service(ServiceSettings(models=(('tiny', {str(tiny)!r}),))));"
         "assert 'torch' not in sys.modules"
     )

@@ -13,10 +13,10 @@ from rondel.engine import NumpyEngine
 from rondel.engine.probability import log_softmax
 from rondel.errors import InputError
 from rondel.generation.generate import generate
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.prime import read_prime
 from rondel.generation.sampling.rules import active_rules
 from rondel.generation.search.beam import best_texts
-from rondel.generation.settings import GenerationSettings
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 LETTERS = "abcd"

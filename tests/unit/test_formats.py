@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from rondel.errors import InputError
 from rondel.text.reading import read_text
-from rondel.text.records import RecordFormat
+from rondel.text.record_formats import RecordFormat
 from rondel.text.storing import store_text
 
 TEXTS = ["one, “two”\n", 'a "quoted"\nline', "  spaces ", "café 🙂, end"]

@@ -12,8 +12,8 @@ from _settings import model_config, text_config
 from rondel.engine import NumpyEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import generate
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.sampling.sampler import History
-from rondel.generation.settings import GenerationSettings
 from rondel.text.tokenizers import tokenizers, train_tokenizer
 
 PROSE = pydoc_data.topics.topics["assignment"]

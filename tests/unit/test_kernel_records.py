@@ -10,7 +10,7 @@ import pytest
 
 from rondel.kernels.compiling import compiled
 from rondel.kernels.inference.run_records import Run
-from rondel.kernels.records import layout_of, records
+from rondel.kernels.kernel_records import layout_of, records
 from rondel.kernels.simd.unit_groups import Groups, address_of, aligned
 from rondel.kernels.training.layer_records import TrainingLayer
 

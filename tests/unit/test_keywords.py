@@ -16,10 +16,10 @@ import pytest
 
 import rondel
 from rondel.evaluation.rescoring import RescoreKeywords, rescore
+from rondel.generation.generation_settings import DecodingKeywords, RuleKeywords, WritingKeywords
 from rondel.generation.landscape import LandscapeKeywords, landscape
 from rondel.generation.sampling.rules import rules
 from rondel.generation.search.filling import FillKeywords, FillSettings
-from rondel.generation.settings import DecodingKeywords, RuleKeywords, WritingKeywords
 from rondel.inspection.trace import TraceKeywords, trace
 from rondel.settings import all_settings
 from rondel.settings.keywords import ResumeKeywords, RunKeywords

@@ -14,7 +14,7 @@ from rondel.cells.base import LayerParameters
 from rondel.engine.sentence_vae_engine import encoder_config, encoder_prefixes
 from rondel.engine.stack_config import StackConfig
 from rondel.errors import InputError
-from rondel.generation.latent import path
+from rondel.generation.latent_points import path
 from rondel.text.one_sentence import sentence_ids
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rondel.engine import build_engine
 from rondel.generation.generate import generate
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.listing import (
     AHEAD,
     KnownTexts,
@@ -18,7 +19,6 @@ from rondel.generation.listing import (
     Sieve,
     written_in_order,
 )
-from rondel.generation.settings import GenerationSettings
 from rondel.generation.stream import Request
 from rondel.text.tokenizers.char import CharTokenizer
 

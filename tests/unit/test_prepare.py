@@ -11,8 +11,8 @@ import pytest
 from _runs import start
 from _settings import text_config
 
-from rondel.data.prepare import PreparedText, prepare_text, split_bounds
 from rondel.data.store import PARTS
+from rondel.data.text_preparation import PreparedText, prepare_text, split_bounds
 from rondel.errors import InputError
 from rondel.settings import Settings, TextConfig
 from rondel.text.stored import StoredText

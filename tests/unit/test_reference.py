@@ -25,7 +25,7 @@ from rondel.reference import (
 )
 from rondel.reference.cells import Array
 from rondel.reference.model import cross_entropy
-from rondel.reference.train import sample, train
+from rondel.reference.training_loop import sample, train
 
 PROSE = pydoc_data.topics.topics["assignment"]
 NAMES = ("rnn", "gru", "lstm")

@@ -14,9 +14,9 @@ from rondel.engine import NumpyEngine, build_engine
 from rondel.engine.compiled_engine import CompiledEngine
 from rondel.errors import InputError, ModelFolderError
 from rondel.generation.generate import generate, write_many
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.prime import Prime, read_prime, read_together
 from rondel.generation.scheduler import Fairness, Scheduler
-from rondel.generation.settings import GenerationSettings
 from rondel.generation.stream import Request
 from rondel.kernels.threads.autotuner import Autotuner, Split
 from rondel.text.tokenizers import tokenizers, train_tokenizer

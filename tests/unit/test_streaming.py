@@ -15,8 +15,8 @@ from _settings import text_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rondel.data.prepare import PreparedText, prepare_sentences, prepare_text
 from rondel.data.store import PARTS
+from rondel.data.text_preparation import PreparedText, prepare_sentences, prepare_text
 from rondel.errors import InputError
 from rondel.kernels import usable
 from rondel.settings import TextConfig
@@ -104,7 +104,7 @@ def test_blocks_are_the_whole(
         monkeypatch.setattr(word_blocks, "CHUNKS", 64)
         monkeypatch.setattr(word_blocks, "CHUNK_BYTES", 400)
         monkeypatch.setattr(word_blocks, "WORDS_IN_MEMORY", 20)
-        monkeypatch.setattr("rondel.data.prepare.PARALLEL_FROM", 1)
+        monkeypatch.setattr("rondel.data.text_preparation.PARALLEL_FROM", 1)
     config = text_config(**{"min_count": 1, **chosen} if chosen["level"] == "word" else chosen)
     expected = in_memory(TEXTS[name], config)
     holds_bytes = tokenizers[config.level].reads_bytes

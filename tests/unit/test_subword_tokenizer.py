@@ -28,9 +28,9 @@ from tokenizers import (
 
 from rondel.errors import InputError, MissingExtraError, ModelFolderError
 from rondel.text.subwords import learning
-from rondel.text.subwords.files import losses, read_tokenizer
 from rondel.text.subwords.learning import ALGORITHMS, count_chunks, scaled
 from rondel.text.subwords.splitting import CHUNK
+from rondel.text.subwords.tokenizer_files import losses, read_tokenizer
 from rondel.text.tokenizers import tokenizer_from_json, train_tokenizer
 from rondel.text.tokenizers.base import texts_of
 from rondel.text.tokenizers.subword import SubwordTokenizer

@@ -17,15 +17,15 @@ from rondel.errors import InputError
 from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze, score_cloze
 from rondel.evaluation.contextual import Embeddings, embed
 from rondel.evaluation.scoring import Columns, ScoringSettings, score
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.search.filling import Filled, FillSettings, fill
 from rondel.generation.search.gibbs import gibbs
-from rondel.generation.settings import GenerationSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from rondel.generation.generation_settings import RuleKeywords
     from rondel.generation.search.filling import FillKeywords
-    from rondel.generation.settings import RuleKeywords
 
 
 @checked_methods

@@ -15,24 +15,24 @@ from rondel.engine.base import Floats, Ids
 from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.evaluation.elbo import LatentEvaluation, evaluate_sentences
-from rondel.generation import latent
+from rondel.generation import latent_points
+from rondel.generation.generation_settings import GenerationSettings, generation_settings
 from rondel.generation.landscape import landscape
-from rondel.generation.latent import Step
+from rondel.generation.latent_points import Step
 from rondel.generation.listing import SampleList
 from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.scheduler import CAPACITY
 from rondel.generation.search.filling import FillSettings
 from rondel.generation.search.imputation import Imputed, impute
-from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.text.one_sentence import of_unknowns_only, sentence_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from rondel.generation.generation_settings import DecodingKeywords
     from rondel.generation.landscape import LandscapeKeywords
     from rondel.generation.search.filling import FillKeywords
-    from rondel.generation.settings import DecodingKeywords
 
 LONGEST = 400
 
@@ -94,8 +94,10 @@ class SentenceVAE(Model):
         `length`, the most tokens, what sentences of the model's text had. Draws are numbered from
         `first`.
         """
-        points = latent.latents_of(z, self.latents.latent_size)
-        return latent.decode(self.latents, self.tokenizer, points, self._chosen(settings), first)
+        points = latent_points.latents_of(z, self.latents.latent_size)
+        return latent_points.decode(
+            self.latents, self.tokenizer, points, self._chosen(settings), first
+        )
 
     def sample(
         self, prime: str | None = None, *, index: Natural = 0, **settings: Unpack[DecodingKeywords]
@@ -153,7 +155,7 @@ class SentenceVAE(Model):
         """What a sentence's point is written as: first the mean of q(z|x), then draws from it."""
         means, log_variances = self.encode([sentence])
         seed = self._chosen(settings).seed
-        points = latent.posterior_draws(means[0], log_variances[0], count, seed)
+        points = latent_points.posterior_draws(means[0], log_variances[0], count, seed)
         return self.decode(points, **settings)
 
     def interpolate(
@@ -168,7 +170,7 @@ class SentenceVAE(Model):
         """Sentences at even steps from one sentence's mean to another's, both ends with them.
 
         Without sentences the ends are random points. `spherical` takes an arc and not a line; see
-        `rondel.generation.latent.path`. A `Step` says whether it repeats the one before.
+        `rondel.generation.latent_points.path`. A `Step` says whether it repeats the one before.
         """
         if (a is None) != (b is None):
             raise InputError("give two sentences to go between, or none for two random points")
@@ -176,8 +178,8 @@ class SentenceVAE(Model):
             ends = self.random_points(2, self._chosen(settings).seed)
         else:
             ends, _ = self.encode([a, b])
-        points = latent.path(ends[0], ends[1], steps, spherical=spherical)
-        return latent.steps_of(self.decode(points, **settings))
+        points = latent_points.path(ends[0], ends[1], steps, spherical=spherical)
+        return latent_points.steps_of(self.decode(points, **settings))
 
     def fill(
         self,

@@ -12,17 +12,17 @@ from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
 from rondel.generation.generate import generate, whole_texts, write_as_asked, write_many
+from rondel.generation.generation_settings import GenerationSettings, generation_settings
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening
 from rondel.generation.prime import check_prime, read_prime, without_space
 from rondel.generation.search.beam import BeamText, best_texts
-from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.generation.stream import Output, Request
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from rondel.generation.settings import RuleKeywords, WritingKeywords
+    from rondel.generation.generation_settings import RuleKeywords, WritingKeywords
 
 
 @checked_methods

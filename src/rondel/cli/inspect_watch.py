@@ -65,8 +65,8 @@ def watch(
     """
     from rondel.cells import build_cell
     from rondel.generation.generate import generate
+    from rondel.generation.generation_settings import GenerationSettings
     from rondel.generation.opening import opening_with
-    from rondel.generation.settings import GenerationSettings
     from rondel.inspection.stack_tracks import STATES
     from rondel.inspection.trace import unit_by_name
 

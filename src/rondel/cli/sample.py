@@ -19,7 +19,7 @@ from rondel.cli.options import (
 from rondel.cli.sample_output import FORMATS, print_texts, write_beam_texts, write_list
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
-from rondel.generation.settings import MODES
+from rondel.generation.generation_settings import MODES
 from rondel.threads import MOST_THREADS
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def _write(
     writer: LanguageModel, prime: str | None, settings: dict[str, Any], request: SampleRequest
 ) -> None:
     """Print texts as they are generated."""
-    from rondel.generation.settings import GenerationSettings
+    from rondel.generation.generation_settings import GenerationSettings
 
     chosen = GenerationSettings(
         mode=settings["mode"], rules={"temperature": settings["temperature"]}

@@ -10,7 +10,7 @@ import click
 
 from rondel.cli.options import F, rule_options
 from rondel.errors import InputError
-from rondel.generation.settings import MODES
+from rondel.generation.generation_settings import MODES
 
 if TYPE_CHECKING:
     from rondel.api.sentence_vae import SentenceVAE

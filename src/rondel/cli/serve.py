@@ -162,7 +162,7 @@ def command(
     require("prometheus_client", "serve")
     from rondel.cli.compile_notice import announce_compiling
     from rondel.serving import server
-    from rondel.serving.settings import ServiceSettings
+    from rondel.serving.service_settings import ServiceSettings
 
     key = _api_key(key_source)
     served = tuple(_models_by_name(models).items())

@@ -20,8 +20,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rondel.data.prepare import MakeTokenizer, PreparedText
 from rondel.data.store import INDEX, TokenStore
+from rondel.data.text_preparation import MakeTokenizer, PreparedText
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder
 from rondel.folder_files import checksum, read_json

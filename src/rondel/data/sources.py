@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rondel.data.corpus import PreparedCorpus, is_corpus
-from rondel.data.prepare import MakeTokenizer, PreparedText
+from rondel.data.text_preparation import MakeTokenizer, PreparedText
 from rondel.errors import InputError
 from rondel.kinds.base import Kind
 from rondel.settings import TextConfig
-from rondel.text.records import RecordFormat
+from rondel.text.record_formats import RecordFormat
 from rondel.text.stored import StoredText
 from rondel.text.storing import WatchReading, borders_beside, store_text, unwatched_reading
 from rondel.text.tokenizers import tokenizers, train_on_blocks

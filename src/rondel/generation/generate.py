@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from rondel.engine import Engine
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.prime import check_prime
 from rondel.generation.scheduler import CAPACITY, Scheduler
-from rondel.generation.settings import GenerationSettings
 from rondel.generation.stream import Output, Request
 from rondel.text.tokenizers import Tokenizer
 

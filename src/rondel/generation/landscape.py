@@ -16,7 +16,7 @@ import numpy.typing as npt
 from rondel.checked import Natural, Positive, checked
 from rondel.engine.base import Floats
 from rondel.errors import InputError, MissingExtraError
-from rondel.generation.latent import path
+from rondel.generation.latent_points import path
 
 PROJECTIONS = {
     "pca": "the two directions in which they differ most",

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from rondel.engine import EngineState
 from rondel.engine.base import Floats
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.logprobs import TokenLogprob, token_logprob
 from rondel.generation.prime import Prime, Start
 from rondel.generation.sampling.sampler import Sampler
-from rondel.generation.settings import GenerationSettings
 from rondel.generation.stopping import StopScanner
 from rondel.text.tokenizers import Tokenizer
 

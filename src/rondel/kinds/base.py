@@ -70,7 +70,7 @@ class Kind:
     """Whether it is trained on documents, with the state reset where one begins (--documents)."""
 
     # Making one.
-    prepare: ClassVar[Part] = Part("rondel.data.prepare:prepare_text")
+    prepare: ClassVar[Part] = Part("rondel.data.text_preparation:prepare_text")
     """`(text, text settings, seed, make_tokenizer, folder, watch) -> PreparedText`."""
     batches: ClassVar[Part] = Part("rondel.data.batches:text_batches")
     """`(tokens, tokenizer, training settings, cursor) -> (batch, next cursor) …`, endless."""

@@ -108,7 +108,7 @@ class SentenceVAE(Kind):
     }
     model_settings, training_settings = LatentSettings, LatentTraining
     takes_weights = False
-    prepare = Part("rondel.data.prepare:prepare_sentences")
+    prepare = Part("rondel.data.text_preparation:prepare_sentences")
     batches = Part("rondel.data.sentence_batches:shuffled_batches")
     text_facts = Part("rondel.data.sentence_batches:facts_of_sentences")
     steps_per_epoch = Part("rondel.data.sentence_batches:steps_per_epoch")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rondel.reference import Model, initial_parameters, make_cell
-from rondel.reference.train import sample, train
+from rondel.reference.training_loop import sample, train
 
 parser = argparse.ArgumentParser("python -m rondel.reference", description=__doc__)
 parser.add_argument("text", type=Path)

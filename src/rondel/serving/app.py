@@ -16,10 +16,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 from rondel import __version__
 from rondel.serving import bodies, classic, completions, insight, lists, status
-from rondel.serving.errors import handle_errors
+from rondel.serving.error_responses import handle_errors
 from rondel.serving.gate import Gate
 from rondel.serving.service import Service
-from rondel.serving.settings import ServiceSettings
+from rondel.serving.service_settings import ServiceSettings
 
 SETTINGS, KEY = "RONDEL_SERVE", "RONDEL_API_KEY"
 """Environment variables: what a worker is to serve, and the key."""

@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from rondel.serving.answers import Json, json_parts, unless_gone
-from rondel.serving.errors import Refusal
+from rondel.serving.error_responses import Refusal
 from rondel.serving.service import Served, Service
 
 

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
-from rondel.serving.errors import Refusal, invalid
+from rondel.serving.error_responses import Refusal, invalid
 from rondel.serving.service import Service
 from rondel.serving.wire import (
     Body,

@@ -17,7 +17,7 @@ from rondel.generation.logprobs import TokenLogprob
 from rondel.generation.stream import Output
 from rondel.serving.answers import Json, Streaming, json_parts, unless_gone
 from rondel.serving.bodies import body_of, in_schema
-from rondel.serving.errors import refusal_of
+from rondel.serving.error_responses import refusal_of
 from rondel.serving.handoff import Ticket
 from rondel.serving.requests import Asked, read_request
 from rondel.serving.service import Served, Service

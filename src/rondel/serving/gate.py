@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rondel.serving.errors import Refusal, error_body
+from rondel.serving.error_responses import Refusal, error_body
 from rondel.serving.service import Service
 
 access = logging.getLogger("rondel.access")

@@ -17,8 +17,8 @@ from rondel.inspection.trace import LONGEST_NAME
 from rondel.serving.aside import answer_aside, served_of
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
-from rondel.serving.errors import Refusal
-from rondel.serving.settings import MOST_SCORED, MOST_TRACED
+from rondel.serving.error_responses import Refusal
+from rondel.serving.service_settings import MOST_SCORED, MOST_TRACED
 from rondel.serving.wire import (
     InterpolateRequest,
     ReconstructRequest,

@@ -13,10 +13,10 @@ from rondel.data.store import TokenStore
 from rondel.serving.aside import answer_aside, served_of
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
-from rondel.serving.errors import Refusal
+from rondel.serving.error_responses import Refusal
 from rondel.serving.requests import check_tokens, settings_of, unknowns_in
 from rondel.serving.service import Served
-from rondel.serving.settings import MOST_KNOWN, MOST_TRACED
+from rondel.serving.service_settings import MOST_KNOWN, MOST_TRACED
 from rondel.serving.wire import SamplesRequest
 
 router = APIRouter(tags=["rondel"])

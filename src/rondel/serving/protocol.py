@@ -10,7 +10,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from rondel.serving.errors import error_body
+from rondel.serving.error_responses import error_body
 
 HEADER_SECONDS = 20
 """How long a connection may be open before its request is there."""

@@ -16,15 +16,15 @@ import numpy as np
 
 from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import InputError
-from rondel.generation.latent import latent_requests
+from rondel.generation.generation_settings import GenerationSettings, generation_settings
+from rondel.generation.latent_points import latent_requests
 from rondel.generation.prime import Prime
 from rondel.generation.sampling.sampler import check_can_write
-from rondel.generation.settings import GenerationSettings, generation_settings
 from rondel.generation.stream import Request
 from rondel.kinds import kind_of
-from rondel.serving.errors import LONGEST_SHOWN, Refusal
+from rondel.serving.error_responses import LONGEST_SHOWN, Refusal
 from rondel.serving.service import Served, Service
-from rondel.serving.settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
+from rondel.serving.service_settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
 from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of
 
 PIECES_A_PROMPT, PIECES_A_SENTENCE = 20, 100

@@ -30,7 +30,7 @@ from rondel.serving.gate import LONGEST_HEAD
 from rondel.serving.metrics import SHARED_FOLDER
 from rondel.serving.protocol import Protocol
 from rondel.serving.service import MODEL_FILES, Service
-from rondel.serving.settings import ServiceSettings
+from rondel.serving.service_settings import ServiceSettings
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""

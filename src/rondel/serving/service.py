@@ -16,14 +16,14 @@ from rondel.api.load import load
 from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
 from rondel.engine.compiled_engine import processors
 from rondel.generation.generate import write_many
-from rondel.generation.settings import GenerationSettings
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.stream import Request
 from rondel.inspection.trace import track_shapes
-from rondel.serving.errors import Refusal
+from rondel.serving.error_responses import Refusal
 from rondel.serving.handoff import Busy
 from rondel.serving.metrics import Metrics, ModelMetrics
 from rondel.serving.model_thread import ModelThread
-from rondel.serving.settings import ServiceSettings
+from rondel.serving.service_settings import ServiceSettings
 
 T = TypeVar("T")
 Stamps = tuple[tuple[int, int], ...]

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from rondel.generation.sampling.rules import rules
-from rondel.serving.settings import (
+from rondel.serving.service_settings import (
     MOST_LISTED,
     MOST_LOGPROBS,
     MOST_READ,

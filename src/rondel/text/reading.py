@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rondel.errors import InputError
 from rondel.text.archives import is_archive, members
 from rondel.text.decoding import MARK, check_encoding, decode, normalised
-from rondel.text.records import TEXTS, RecordFormat, read_records
+from rondel.text.record_formats import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import (
     STDIN,
     SourceFile,
@@ -37,7 +37,7 @@ def read_text(
     matches, in order), or `-` for standard input. Names that end in .gz, .bz2, .xz, .lzma or .zst
     are decompressed; of a .zip or .tar (.tgz, .tar.gz …) the files in it are read, in its order.
     Where there are several documents, each but the last is made to end with a newline. `records`
-    says which part of JSON Lines or of a table is the text: see `rondel.text.records`.
+    says which part of JSON Lines or of a table is the text: see `rondel.text.record_formats`.
 
     Text loses its byte order mark, and its line ends become `\n`. With `as_bytes`, nothing is
     taken off or refused: bytes that are no UTF-8 come as the lone surrogates of

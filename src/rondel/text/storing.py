@@ -16,7 +16,7 @@ from pathlib import Path
 from rondel.errors import InputError
 from rondel.text.decoding import MARK, check_encoding, decode, decode_to, is_utf8, normalised
 from rondel.text.reading import NOTHING, filled_files
-from rondel.text.records import TEXTS, RecordFormat, read_records
+from rondel.text.record_formats import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import BLOCK, SourceFile, files_of
 from rondel.text.stored import Piece, StoredText, whole_characters
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.data.prepare import check_sizes
 from rondel.data.sources import MemoryText, TextSource
 from rondel.data.store import TokenStore
+from rondel.data.text_preparation import check_sizes
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import write_atomically
 from rondel.folder_files import check_is_file

@@ -20,7 +20,7 @@ from rondel.folder_files import Arrays
 from rondel.kinds import kind_of
 from rondel.settings import ModelConfig, TextConfig
 from rondel.settings.fields import settings_of
-from rondel.text.subwords.files import losses, read_tokenizer
+from rondel.text.subwords.tokenizer_files import losses, read_tokenizer
 from rondel.text.tokenizers import (
     Tokenizer,
     tokenizer_from_json,

@@ -19,7 +19,7 @@ from rondel.generation.sampling.rules.temperature import Temperature
 from rondel.text.tokenizers import Tokenizer
 
 if TYPE_CHECKING:
-    from rondel.generation.settings import GenerationSettings
+    from rondel.generation.generation_settings import GenerationSettings
 
 
 # Kept apart from the streams that tokens are drawn from: those are (seed, index).

@@ -16,9 +16,9 @@ from rondel.engine import Engine
 from rondel.engine.base import Floats
 from rondel.engine.probability import largest, log_softmax
 from rondel.errors import InputError
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.prime import Start
 from rondel.generation.sampling.sampler import History, Shaper
-from rondel.generation.settings import GenerationSettings
 from rondel.generation.stopping import StopScanner
 from rondel.text.tokenizers import Decoder, Tokenizer
 

@@ -16,8 +16,8 @@ import numpy as np
 from rondel.engine.base import EngineState, Floats, Ids
 from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.errors import InputError
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.sampling.sampler import Shaper, draw, stream_rng
-from rondel.generation.settings import GenerationSettings
 from rondel.text.tokenizers import Tokenizer
 
 Choose = Callable[[Floats, int], Ids]

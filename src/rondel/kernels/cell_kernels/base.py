@@ -13,7 +13,7 @@ from rondel.kernels.simd.pointwise import Body, compile_backward, compile_forwar
 
 @dataclass(frozen=True, kw_only=True)
 class CellFields:
-    """The record of a cell that passes read (see `rondel.kernels.records`)."""
+    """The record of a cell that passes read (see `rondel.kernels.kernel_records`)."""
 
     slots: int
     input_slots: int

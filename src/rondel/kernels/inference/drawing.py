@@ -10,10 +10,10 @@ from llvmlite import ir
 from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
-from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
 from rondel.kernels.simd.rows import largest_of_row, number_at
 from rondel.kernels.simd.unit_groups import BYTES, PANEL
-from rondel.kernels.simd.vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
 
 NO_DISTRIBUTION = -1
 

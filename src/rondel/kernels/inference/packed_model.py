@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rondel.kernels.cell_kernels import CellKernel
 from rondel.kernels.inference.run_records import InferenceHead, InferenceLayer, Run, Scratch, States
-from rondel.kernels.records import records
+from rondel.kernels.kernel_records import records
 from rondel.kernels.simd.int8 import Matrix
 from rondel.kernels.simd.int8_forms import FORM, LARGEST_WEIGHT, largest_activation
 from rondel.kernels.simd.unit_groups import CACHE_LINE, PANEL, Array, Groups, aligned, count_groups

@@ -1,6 +1,6 @@
 """Records that the inference kernels read: a run's sizes and arrays, and its layers' weights.
 
-Filled by `packed_model`, `sequence` and `streams`; see `rondel.kernels.records`.
+Filled by `packed_model`, `sequence` and `streams`; see `rondel.kernels.kernel_records`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from rondel.kernels.inference.step import (
     share_begin,
     state_at,
 )
-from rondel.kernels.records import Records, records
+from rondel.kernels.kernel_records import Records, records
 from rondel.kernels.simd.unit_groups import (
     CACHE_LINE,
     NOWHERE,

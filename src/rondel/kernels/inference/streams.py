@@ -26,7 +26,7 @@ from rondel.kernels.inference.step import (
     state_at,
 )
 from rondel.kernels.inference.token_by import TokenBy
-from rondel.kernels.records import Records, records
+from rondel.kernels.kernel_records import Records, records
 from rondel.kernels.simd.unit_groups import (
     BYTES,
     CACHE_LINE,

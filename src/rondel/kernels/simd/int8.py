@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
-from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd import llvm_vectors as v
 from rondel.kernels.simd.int8_forms import (
     COLUMN,
     FORM,
@@ -18,9 +18,9 @@ from rondel.kernels.simd.int8_forms import (
     join_vectors,
     lanes_of,
 )
+from rondel.kernels.simd.llvm_vectors import FLOAT, INT8, INT16, INT32, INT64, LANES, Value, Vector
 from rondel.kernels.simd.rows import number_at, set_number
 from rondel.kernels.simd.unit_groups import BYTES, PANEL, Groups, address_of
-from rondel.kernels.simd.vectors import FLOAT, INT8, INT16, INT32, INT64, LANES, Value, Vector
 
 MOST_PANELS = 4
 PREFETCH_DISTANCE = 1024  # bytes ahead of the reads of each panel

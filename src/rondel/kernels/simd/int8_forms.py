@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from rondel.kernels.compiling import features
-from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import INT8, INT16, INT32, INT64, Value
 from rondel.kernels.simd.unit_groups import PANEL
-from rondel.kernels.simd.vectors import INT8, INT16, INT32, INT64, Value
 
 K_PER_STEP = 4
 LARGEST_WEIGHT, LARGEST_ACTIVATION = 127, 32767

@@ -11,9 +11,9 @@ from llvmlite import ir
 from numba import types
 
 from rondel.kernels.compiling import call_of_exported, compiled, exported, intrinsic
-from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import INT64, LANES, Value
 from rondel.kernels.simd.unit_groups import BYTES, PANEL
-from rondel.kernels.simd.vectors import INT64, LANES, Value
 
 VECTORS = PANEL // LANES  # registers for a panel's row
 UNROLLED = 2

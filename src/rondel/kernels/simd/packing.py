@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
+from rondel.kernels.simd.llvm_vectors import LANES
 from rondel.kernels.simd.rows import copy_row, transpose_square
 from rondel.kernels.simd.unit_groups import BYTES, PANEL, Array
-from rondel.kernels.simd.vectors import LANES
 
 Order = npt.NDArray[np.int64]
 

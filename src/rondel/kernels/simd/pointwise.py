@@ -18,9 +18,9 @@ from typing import Any
 from numba import types
 
 from rondel.kernels.compiling import call_at_address, compile_now, intrinsic
-from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import INT64, LANES, Value, Vector
 from rondel.kernels.simd.unit_groups import PANEL
-from rondel.kernels.simd.vectors import INT64, LANES, Value, Vector
 
 FORWARD = ("gates", "h", "h_next", "c", "c_next", "kept")
 BACKWARD = ("gates", "h", "c", "kept", "d_h_next", "d_h", "d_c")

@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba import types
 
 from rondel.kernels.compiling import intrinsic
-from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.vectors import FLOAT, INT64, LANES, Value, Vector, exp
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import FLOAT, INT64, LANES, Value, Vector, exp
 
 Body = Callable[[Any, Value, list[Value]], list[Vector]]
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.text.utf8 import Bytes, code_at
+from rondel.kernels.text.characters import Bytes, code_at
 
 EMPTY = -1
 LINE_BREAK = 0x0A

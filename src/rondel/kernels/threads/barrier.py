@@ -10,8 +10,8 @@ from llvmlite import ir
 from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
-from rondel.kernels.simd import vectors as v
-from rondel.kernels.simd.vectors import INT32, INT64, Value
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import INT32, INT64, Value
 
 # Longer than the other threads need for a step.
 SPINS_BEFORE_YIELD = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.records import Records
+from rondel.kernels.kernel_records import Records
 from rondel.kernels.simd.matmul import Panels, as_left, multiply
 from rondel.kernels.simd.pointwise import call_backward
 from rondel.kernels.simd.unit_groups import PANEL, Groups, address_of, from_row, slots_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.records import Records
+from rondel.kernels.kernel_records import Records
 from rondel.kernels.simd.matmul import add_product
 from rondel.kernels.simd.pointwise import call_forward
 from rondel.kernels.simd.rows import copy_row, multiply_row

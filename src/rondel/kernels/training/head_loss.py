@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.records import Records
+from rondel.kernels.kernel_records import Records
 from rondel.kernels.simd.matmul import Left, Panels, add_product, as_left, multiply
 from rondel.kernels.simd.rows import (
     add_row,

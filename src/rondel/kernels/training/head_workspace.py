@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from rondel.kernels.records import Records, records
+from rondel.kernels.kernel_records import Records, records
 from rondel.kernels.simd.packing import pack_gates, pack_gates_back
 from rondel.kernels.simd.unit_groups import PANEL, Array, Groups, aligned, count_groups
 from rondel.kernels.threads.team import Task

@@ -7,7 +7,7 @@ waiting for the others. A block's rows are contiguous, step after step:
     "rows of states"   row  (T + 1) * begin + t * rows + i, where step 0 is the initial state
 
 for the block's row i of `rows`, which is the batch's row `begin + i`. The arrays are those of
-`workspace.Workspace`; see `rondel.kernels.records`.
+`workspace.Workspace`; see `rondel.kernels.kernel_records`.
 
 T steps, B batch rows, V vocabulary.
 """

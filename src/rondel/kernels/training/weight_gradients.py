@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.records import Records
+from rondel.kernels.kernel_records import Records
 from rondel.kernels.simd.matmul import Left, Panels, multiply
 from rondel.kernels.simd.rows import add_row
 from rondel.kernels.simd.unit_groups import (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rondel.kernels.cell_kernels import CellFields, CellKernel
-from rondel.kernels.records import Records, records
+from rondel.kernels.kernel_records import Records, records
 from rondel.kernels.simd.unit_groups import NOWHERE, PANEL, Array, Groups, aligned, count_groups
 from rondel.kernels.training.layer_records import Block, RowRun, TrainingLayer
 

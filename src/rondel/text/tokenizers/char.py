@@ -136,7 +136,7 @@ class CharTokenizer(Tokenizer):
         def encode(data: bytes) -> Ids:
             if not is_for_kernels(data):
                 return self.encode(self.from_utf8(data))
-            from rondel.kernels.text.utf8 import look_up_characters
+            from rondel.kernels.text.characters import look_up_characters
 
             ids = np.empty(len(data), dtype)
             count = look_up_characters(np.frombuffer(data, np.uint8), self._id_of_code, ids)
@@ -218,7 +218,7 @@ def _characters_of_utf8(blocks: Iterable[bytes]) -> str:
 
     def mark(data: bytes) -> None:
         if is_for_kernels(data):
-            from rondel.kernels.text.utf8 import mark_characters
+            from rondel.kernels.text.characters import mark_characters
 
             mark_characters(np.frombuffer(data, np.uint8), seen)
         else:

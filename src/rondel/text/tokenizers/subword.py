@@ -1,9 +1,9 @@
 """Subwords: words and parts of words, down to bytes, so that any text is made of known tokens.
 
 The vocabulary is the training text's (`rondel.text.subwords.learning`), or that of a file which
-others made (`rondel.text.subwords.files`). The tokenizer's state is the JSON that Hugging Face's
-`tokenizers` writes: a model's `tokenizer.json` can be read by `tokenizers.Tokenizer.from_file`, and
-gives the same ids.
+others made (`rondel.text.subwords.tokenizer_files`). The tokenizer's state is the JSON that Hugging
+Face's `tokenizers` writes: a model's `tokenizer.json` can be read by
+`tokenizers.Tokenizer.from_file`, and gives the same ids.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from rondel.artifact import Artifact
 from rondel.engine import NumpyEngine
 from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.generation.generate import generate
-from rondel.generation.latent import decode
+from rondel.generation.generation_settings import GenerationSettings
+from rondel.generation.latent_points import decode
 from rondel.generation.opening import opening_of
 from rondel.generation.sampling.sampler import draw_latents
-from rondel.generation.settings import GenerationSettings
 from rondel.kinds import kind_of
 from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.training.callbacks import Callback, callbacks

@@ -16,9 +16,9 @@ from rondel.engine.base import Floats
 from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation.generate import whole_texts, write_as_asked
+from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.prime import Start
 from rondel.generation.sampling.sampler import draw_latents
-from rondel.generation.settings import GenerationSettings
 from rondel.generation.stream import Request
 from rondel.text.one_sentence import END, end_id
 from rondel.text.tokenizers import Tokenizer

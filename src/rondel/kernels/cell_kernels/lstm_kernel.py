@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rondel.kernels.cell_kernels import CellKernel, Slots, cell_kernels
+from rondel.kernels.simd.llvm_vectors import sigmoid, tanh
 from rondel.kernels.simd.pointwise import Operands
-from rondel.kernels.simd.vectors import sigmoid, tanh
 
 
 def forward(at: Operands, *, keep: bool) -> None:

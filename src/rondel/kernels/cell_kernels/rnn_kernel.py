@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 
 from rondel.kernels.cell_kernels import CellKernel, Slots, cell_kernels
-from rondel.kernels.simd import vectors as v
+from rondel.kernels.simd import llvm_vectors as v
+from rondel.kernels.simd.llvm_vectors import Vector, relu, tanh
 from rondel.kernels.simd.pointwise import Operands
-from rondel.kernels.simd.vectors import Vector, relu, tanh
 
 ONE_GATE = Slots(count=1, input=(0,), hidden=(0,))
 
