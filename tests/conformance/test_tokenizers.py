@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Iterator
@@ -181,6 +182,10 @@ def test_no_text_is_refused_and_only_unknowns_are_lost(config: TextConfig, text:
 def test_any_sequence_of_tokens_decodes(config: TextConfig, data: st.DataObject) -> None:
     tokenizer = TRAINED[config]
     ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
+    other, decoder = data.draw(st.integers(0, tokenizer.vocab_size - 1)), tokenizer.decoder()
+    for token in ids:
+        assert decoder.peek(other) == copy.copy(decoder).push(other)
+        assert decoder.peek(token) == decoder.push(token)
     assert pushed(tokenizer, ids) == tokenizer.decode(ids)
     # Only bytes make what is no Unicode, and they come back.
     text = tokenizer.decode(ids)

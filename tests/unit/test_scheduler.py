@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 
@@ -110,16 +111,22 @@ def test_a_generic_engine_keeps_them_apart_too(generic):
     assert joined(write_many(generic, TOKENIZER, requests(9), 4)) == alone
 
 
-@pytest.mark.parametrize("split", [Split(1, 2), Split(2, 1)], ids=["workers", "blocks"])
-def test_two_threads_write_the_same(split, engine, monkeypatch):
-    expected = joined(write_many(engine, TOKENIZER, requests()))
-    shared = build_engine(*model_of(), threads=2)
+def use_split(split, monkeypatch):
+    """Have it used wherever there are as many rows as blocks."""
 
     def choose(self, kind, splits, steps):
         blocks = min(split.blocks, max(1, kind[1]))
         return Split(blocks, split.workers), steps
 
     monkeypatch.setattr(Autotuner, "choose", choose)
+
+
+@pytest.mark.parametrize("split", [Split(1, 2), Split(2, 1)], ids=["workers", "blocks"])
+def test_two_threads_write_the_same(split, engine, monkeypatch):
+    expected = joined(write_many(engine, TOKENIZER, requests()))
+    shared = build_engine(*model_of(), threads=2)
+
+    use_split(split, monkeypatch)
     assert joined(write_many(shared, TOKENIZER, requests())) == expected
 
 
@@ -325,6 +332,55 @@ def test_log_probabilities_are_the_models_and_change_no_text(engine, generic, ki
         best = np.argsort(-row)[:4]
         assert [*token.top] == [TOKENIZER.token(i) for i in best]
         assert [*token.top.values()] == pytest.approx(row[best].tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("split", [Split(1, 1), Split(1, 2), Split(2, 1)], ids=str)
+def test_log_probabilities_are_the_same_alone_and_in_a_crowd(engine, split, monkeypatch):
+    asked = [
+        dataclasses.replace(request, logprobs=(None, 0, 3, 20, 100)[number % 5])
+        for number, request in enumerate(requests())
+    ]
+    alone = [reported(write_many(engine, TOKENIZER, [request]))[0] for request in asked]
+    use_split(split, monkeypatch)
+    shared = build_engine(*model_of(), threads=2)
+    scheduler = Scheduler(shared, TOKENIZER, capacity=7, fairness=Fairness(turn=8))
+    for request in asked:
+        scheduler.add(request)
+    outputs = []
+    while len(scheduler):
+        outputs += scheduler.step()
+    crowd = reported(outputs)
+    assert [crowd[number] for number in range(len(asked))] == alone
+    assert [len(tokens) > 0 for tokens in alone] == [
+        r.logprobs is not None and r.settings.mode != "beam" for r in asked
+    ]
+
+
+def reported(outputs):
+    """The log-probabilities of each text, by its number."""
+    by_number = {}
+    for output in outputs:
+        by_number.setdefault(output.number, []).extend(output.logprobs)
+    return by_number
+
+
+def test_a_stream_with_log_probabilities_does_not_hold_a_batch_to_single_steps(engine):
+    settings = GenerationSettings(length=400, seed=1)
+    many = [Request("THE ", settings, n, logprobs=5 if n == 3 else None) for n in range(8)]
+    outputs = list(write_many(engine, TOKENIZER, many))
+    assert max(output.tokens for output in outputs) > 2
+    assert len(reported(outputs)[3]) == 400
+
+
+def test_equally_likely_tokens_are_reported_by_id_and_impossible_ones_not_at_all():
+    logits = np.full(VOCAB, -np.inf)
+    logits[[9, 5, 7]], logits[3] = 1.0, 2.0
+    request = Request("A", GenerationSettings(length=5, seed=1), logprobs=6)
+    tokens = reported(write_many(constant_model(logits), TOKENIZER, [request]))[0]
+    for token in tokens:
+        assert [*token.top] == [TOKENIZER.token(i) for i in (3, 5, 7, 9)]
+        assert np.exp([*token.top.values()]).sum() == pytest.approx(1, abs=1e-6)
+        assert token.logprob == token.top[token.text]
 
 
 def test_what_a_stop_cuts_off_is_not_told_of(generic):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.inference.token_by import TokenBy as TokenBy
+from rondel.kernels.inference.written import Written as Written
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.integer[Any]]
@@ -64,8 +65,19 @@ class Streams(Protocol):
     They have indices from 0 on. Not thread-safe.
     """
 
-    def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
-        """Add a stream at the end: its last token, and its state (L, 1, H) before that token."""
+    def add(
+        self,
+        state: EngineState,
+        token: int,
+        by: TokenBy,
+        temperature: float,
+        alternatives: int | None = None,
+    ) -> None:
+        """Add a stream at the end: its last token, and its state (L, 1, H) before that token.
+
+        With `alternatives`, log-probabilities are reported: of each token that is not the caller's,
+        and of so many likeliest ones.
+        """
 
     def remove(self, index: int) -> None:
         """Remove a stream; the last one gets its index."""
@@ -75,8 +87,8 @@ class Streams(Protocol):
         steps: int,
         uniforms: npt.NDArray[np.float64],
         begins_word: npt.NDArray[np.bool_],
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the next tokens (steps, streams), and how many uniform numbers each stream used.
+    ) -> tuple[Written, npt.NDArray[np.int64]]:
+        """Return what comes next, and how many uniform numbers each stream used.
 
         `uniforms` is (streams, steps). Raises `ModelFolderError` if logits are not finite.
         """

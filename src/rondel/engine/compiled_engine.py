@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from rondel.engine.base import EngineState, Floats, Ids, TokenBy
+from rondel.engine.base import EngineState, Floats, Ids, TokenBy, Written
 from rondel.engine.head import Head
 from rondel.engine.kernel_lookup import kernel_of
 from rondel.engine.numpy_engine import LARGEST_TABLE
@@ -208,11 +208,19 @@ class CompiledStreams:
         self._buffers = StreamBuffers(model, capacity, threads, forbidden)
         self.rows = 0
 
-    def add(self, state: EngineState, token: int, by: TokenBy, temperature: float) -> None:
+    def add(
+        self,
+        state: EngineState,
+        token: int,
+        by: TokenBy,
+        temperature: float,
+        alternatives: int | None = None,
+    ) -> None:
         """See `Streams.add`."""
         # Temperatures beyond these have the same effect, but overflow single precision.
         clamped = temperature if temperature == 0 else min(max(temperature, 1e-30), 1e30)
-        self._buffers.put(self.rows, state, token, by, clamped)
+        reported = -1 if alternatives is None else min(alternatives, self._model.vocabulary)
+        self._buffers.put(self.rows, state, token, by, clamped, reported)
         self.rows += 1
 
     def remove(self, index: int) -> None:
@@ -226,9 +234,9 @@ class CompiledStreams:
         steps: int,
         uniforms: npt.NDArray[np.float64],
         begins_word: npt.NDArray[np.bool_],
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    ) -> tuple[Written, npt.NDArray[np.int64]]:
         """See `Streams.step`."""
-        out = np.zeros((steps, self.rows), np.int64)
+        out = self._buffers.written(steps, self.rows)
         splits = possible_splits(self._model, self.rows, self._threads)
         kind = "write", self.rows
         begin = 0
@@ -240,11 +248,12 @@ class CompiledStreams:
             with acquired(chosen) as split:
                 started = time.perf_counter()
                 self._buffers.used[:, : self.rows] = used
-                tasks = self._buffers.tasks(self.rows, *split, uniforms, begins_word, out[part])
+                now = out.steps(part)
+                tasks = self._buffers.tasks(self.rows, *split, uniforms, begins_word, now)
                 team(split.blocks * split.workers).run(tasks)
             self._autotuner.record(kind, split, count, time.perf_counter() - started)
             used = self._buffers.used[0, : self.rows].copy()
-        if (out < 0).any():
+        if (out.tokens < 0).any():
             raise ModelFolderError(NOT_FINITE)
         return out, used
 

@@ -1,26 +1,27 @@
-"""How likely a token was, and what else was, as it is told beside a text.
+"""Log-probabilities of tokens and of their likeliest alternatives, reported beside a text.
 
-Shapes: V vocabulary.
+Shapes: V vocabulary, T steps, K alternatives.
 """
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from rondel.engine.base import Floats
+from rondel.engine.base import Floats, Written
 from rondel.engine.probability import largest, log_softmax
+from rondel.kernels.inference.written import NO_TOKEN
 from rondel.text.tokenizers import Decoder, Tokenizer
 
 
 class TokenLogprob(NamedTuple):
     """A token of a text: what it adds to that text, and log-probabilities in nats.
 
-    They are the model's own, before any sampling rule. `logprob` is `None` for the first token of a
+    They are the model's, before any sampling rule. `logprob` is `None` for the first token of a
     text, which nothing predicts. `top` has the likeliest tokens, likeliest first, each spelled as
-    it would have gone on.
+    it would have continued the text.
     """
 
     text: str
@@ -33,32 +34,56 @@ class TokenLogprob(NamedTuple):
         return TokenLogprob(text, self.logprob, top)
 
 
-def token_logprob(
-    tokenizer: Tokenizer,
-    decoder: Decoder,
-    token: int,
-    logits_V: Floats | None,
-    count: int,
-    *,
-    writable: bool = True,
-) -> TokenLogprob:
-    """What is told of a token, by the logits (V,) that predict it; the decoder goes on by it.
+class Likelihood(NamedTuple):
+    """Log-probabilities in nats: of a token, and of the likeliest ones (id, log-probability)."""
 
-    With `writable`, probabilities are among the tokens that can be written, which the unknown one
-    cannot.
+    logprob: float | None
+    """`None` if nothing predicts the token."""
+    likeliest: Iterable[tuple[int, float]] = ()
+
+
+def likelihood(
+    logits_V: Floats | None, token: int, count: int, forbidden: int | None = None
+) -> Likelihood:
+    """The log-probability of a token by the logits (V,) that predict it, and of `count` others.
+
+    The `forbidden` token has probability 0.
     """
     if logits_V is None:
-        return TokenLogprob(decoder.push(token), None, {})
+        return Likelihood(None)
     logits = logits_V.astype(np.float64)
-    if writable and tokenizer.unknown_id is not None:
-        logits[tokenizer.unknown_id] = -np.inf
+    if forbidden is not None:
+        logits[forbidden] = -np.inf
     logprobs = log_softmax(logits)
+    best = largest(logprobs, count) if count else np.zeros(0, np.intp)
+    return Likelihood(
+        float(logprobs[token]), zip(best.tolist(), logprobs[best].tolist(), strict=True)
+    )
+
+
+def likelihoods(written: Written, place: int, count: int) -> Iterator[Likelihood]:
+    """The same for each token of the stream at a place, as an engine reports them."""
+    logprobs_T = written.logprobs[:, place].tolist()
+    likeliest_TK = written.likeliest[:, place, :count].tolist()
+    theirs_TK = written.likeliest_logprobs[:, place, :count].tolist()
+    for logprob, tokens, theirs in zip(logprobs_T, likeliest_TK, theirs_TK, strict=True):
+        yield Likelihood(logprob, zip(tokens, theirs, strict=True))
+
+
+def spelled(
+    tokenizer: Tokenizer, decoder: Decoder, token: int, likelihood: Likelihood
+) -> TokenLogprob:
+    """The log-probabilities of a token and its alternatives by their texts.
+
+    The decoder, which has written the text before the token, is given the token.
+    """
+    others = [(i, p, decoder.peek(i)) for i, p in likelihood.likeliest if i != NO_TOKEN]
+    own = decoder.push(token)
     top: dict[str, float] = {}
-    own = copy.copy(decoder).push(token)
-    for other in largest(logprobs, count).tolist() if count else ():
-        text = own if other == token else copy.copy(decoder).push(other)
-        # Part of a character adds no text yet; what two tokens share goes to the one that came, or
-        # else to the likelier.
-        plain = other == token or (text and text != own and text not in top)
-        top.setdefault(text if plain else tokenizer.token(other), float(logprobs[other]))
-    return TokenLogprob(decoder.push(token), float(logprobs[token]), top)
+    for other, logprob, text in others:
+        # Part of a character adds no text yet; a text that two tokens share goes to the one that
+        # was written, or else to the likelier.
+        if other != token and (not text or text == own or text in top):
+            text = tokenizer.token(other)
+        top.setdefault(text, logprob)
+    return TokenLogprob(own, likelihood.logprob, top)

@@ -14,7 +14,7 @@ import numpy as np
 from rondel.engine import Engine, EngineState
 from rondel.engine.base import Floats, Ids
 from rondel.errors import InputError
-from rondel.generation.logprobs import TokenLogprob, token_logprob
+from rondel.generation.logprobs import TokenLogprob, likelihood, spelled
 from rondel.generation.sampling.sampler import check_can_write
 from rondel.text.tokenizers import Decoder, Tokenizer
 from rondel.text.tokenizers.base import texts_of
@@ -101,9 +101,8 @@ class Prime:
         assert self._alternatives is not None
         logits_V = self._logits_V
         for token, after_V in zip(block.tolist(), logits_TV, strict=True):
-            noted = token_logprob(
-                self._tokenizer, self._decoder, token, logits_V, self._alternatives, writable=False
-            )
+            likely = likelihood(logits_V, token, self._alternatives)
+            noted = spelled(self._tokenizer, self._decoder, token, likely)
             if self._spellings is not None:
                 noted = noted.spelled(self._spellings[len(self.logprobs)])
             self.logprobs.append(noted)
@@ -178,7 +177,7 @@ def without_space(tokenizer: Tokenizer, prime: str) -> str:
     return word if word and tokenizer.space_led() is not None else prime
 
 
-class _AfterSpace:
+class _AfterSpace(Decoder):
     """A decoder whose prime ended in a space already, so that it writes no other."""
 
     def __init__(self, decoder: Decoder) -> None:

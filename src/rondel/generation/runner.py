@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine import Engine
-from rondel.engine.base import Streams, TokenBy
+from rondel.engine.base import Streams, TokenBy, Written
+from rondel.generation.logprobs import likelihoods
 from rondel.generation.search.beam import beam_search
 from rondel.generation.stream import Output, Stream
 from rondel.text.tokenizers import Tokenizer
@@ -98,7 +99,13 @@ class _Together:
         if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
             ids = range(self._tokenizer.vocab_size)
             self._begins_word = np.array([self._tokenizer.starts_word(i) for i in ids])
-        self._places.add(stream.engine_state, stream.sampler.last, by, temperature or 0.0)
+        self._places.add(
+            stream.engine_state,
+            stream.sampler.last,
+            by,
+            temperature or 0.0,
+            stream.request.logprobs,
+        )
         self._streams.append((stream, by))
 
     def suspend(self, stream: Stream) -> None:
@@ -111,32 +118,32 @@ class _Together:
         """Write more of every stream. Those that finish leave their places."""
         if not self._streams:
             return []
-        tokens = self._write()
+        written = self._write()
         outputs = []
         for place, (stream, by) in enumerate(self._streams):
             if by is TokenBy.CALLER:
                 outputs.append(stream.choose(self._places.logits(place)))
                 self._places.set_token(place, stream.sampler.last)
             else:
-                noted = stream.request.logprobs is not None
-                logits_V = self._places.logits(place) if noted else None
-                outputs.append(stream.take(tokens[:, place].tolist(), logits_V))
+                count, tokens = stream.request.logprobs, written.tokens[:, place].tolist()
+                reported = () if count is None else likelihoods(written, place, count)
+                outputs.append(stream.take(tokens, reported))
         for place in reversed(range(len(outputs))):
             if outputs[place].finished:
                 self._leave(place)
         return outputs
 
-    def _write(self) -> npt.NDArray[np.int64]:
-        """Tokens (steps, streams) that come next; what the caller chooses is left at 0."""
+    def _write(self) -> Written:
+        """What comes next; tokens that the caller chooses are left at 0."""
         steps = min(self._steps, *(stream.left for stream, _ in self._streams))
-        if any(by is TokenBy.CALLER or s.request.logprobs is not None for s, by in self._streams):
+        if any(by is TokenBy.CALLER for _, by in self._streams):
             steps = 1
         uniforms = np.empty((len(self._streams), steps))
         for place, (stream, by) in enumerate(self._streams):
             if by in (TokenBy.DRAW, TokenBy.DRAW_IF_WORD_BEGINS):
                 uniforms[place] = stream.sampler.uniforms(steps)
         started = time.perf_counter()
-        tokens, used = self._places.step(steps, uniforms, self._begins_word)
+        written, used = self._places.step(steps, uniforms, self._begins_word)
         seconds = time.perf_counter() - started
         for (stream, _), count in zip(self._streams, used.tolist(), strict=True):
             stream.sampler.use_up(count)
@@ -144,7 +151,7 @@ class _Together:
             # How many are written at once shows in no text, only in how it flows.
             faster = seconds < SECONDS / 2
             self._steps = min(MOST_TOKENS, 2 * steps) if faster else max(1, steps // 2)
-        return tokens
+        return written
 
     def _leave(self, place: int) -> None:
         self._places.remove(place)

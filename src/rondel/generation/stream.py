@@ -5,7 +5,7 @@ Shapes: N tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rondel.engine import EngineState
 from rondel.engine.base import Floats
 from rondel.generation.generation_settings import GenerationSettings
-from rondel.generation.logprobs import TokenLogprob, token_logprob
+from rondel.generation.logprobs import Likelihood, TokenLogprob, likelihood, spelled
 from rondel.generation.prime import Prime, Start
 from rondel.generation.sampling.sampler import Sampler
 from rondel.generation.stopping import StopScanner
@@ -101,17 +101,20 @@ class Stream:
 
     def choose(self, logits_V: Floats) -> Output:
         """The output that one more token gives, chosen by the logits that predict it."""
-        return self.take([self.sampler.choose(logits_V)], logits_V)
+        token, count = self.sampler.choose(logits_V), self.request.logprobs
+        if count is None:
+            return self.take([token])
+        return self.take([token], [likelihood(logits_V, token, count, self._tokenizer.unknown_id)])
 
-    def take(self, tokens: list[int], logits_V: Floats | None = None) -> Output:
+    def take(self, tokens: list[int], likelihoods: Iterable[Likelihood] = ()) -> Output:
         """The output that more tokens give, the last one if it ends with them.
 
-        A stream with log-probabilities takes one token at a time, with its logits (V,).
+        A stream with log-probabilities needs the likelihood of each.
         """
         self.sampler.accept(tokens)
-        pieces = []
+        pieces, reported = [], iter(likelihoods)
         for count, token in enumerate(tokens, 1):
-            pieces.append(self._scanner.push(self._decode(token, logits_V)))
+            pieces.append(self._scanner.push(self._decode(token, next(reported, None))))
             if self._scanner.stopped:
                 return self._output(pieces, count, finished=True)
         self.left -= len(tokens)
@@ -125,12 +128,10 @@ class Stream:
         reason = "stop" if self._scanner.stopped else "length"
         return Output(self.number, text, reason if finished else None, tokens, self._ready())
 
-    def _decode(self, token: int, logits_V: Floats | None) -> str:
-        if self.request.logprobs is None:
+    def _decode(self, token: int, likely: Likelihood | None) -> str:
+        if likely is None:
             return self._decoder.push(token)
-        noted = token_logprob(
-            self._tokenizer, self._decoder, token, logits_V, self.request.logprobs
-        )
+        noted = spelled(self._tokenizer, self._decoder, token, likely)
         self._pending.append((self._decoded, noted))
         self._decoded += len(noted.text)
         return noted.text

@@ -132,7 +132,7 @@ class MergedByteTokenizer(ByteTokenizer):
         return cls((left, right) for left, right in state["merges"])
 
 
-class PieceDecoder:
+class PieceDecoder(Decoder):
     """Gives a token's bytes to a decoder of bytes."""
 
     def __init__(self, bytes_of: list[bytes], decoder: Decoder) -> None:

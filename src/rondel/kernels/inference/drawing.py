@@ -1,4 +1,4 @@
-"""Softmax and draw over a row of logits, as in `rondel.generation`."""
+"""Softmax, draw and log-probabilities of a row of logits, as in `rondel.generation`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 
 from rondel.kernels.compiling import compiled, intrinsic
+from rondel.kernels.inference.written import NO_DISTRIBUTION, NO_TOKEN
 from rondel.kernels.simd import llvm_vectors as v
 from rondel.kernels.simd.llvm_vectors import EXP_LOWEST, INT64, LANES, Value, Vector, exp
 from rondel.kernels.simd.rows import largest_of_row, number_at
 from rondel.kernels.simd.unit_groups import BYTES, PANEL
 
-NO_DISTRIBUTION = -1
+Integers = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
 
 
 def _sum(builder: Any, parts: list[Value]) -> Value:
@@ -118,3 +121,44 @@ def likeliest(logits: int, columns: int) -> int:
         if value > best:
             best, chosen = value, column
     return chosen if math.isfinite(best) else NO_DISTRIBUTION
+
+
+@compiled
+def log_normaliser(logits: int, columns: int, scratch: int) -> float:
+    """Return ln of the sum of exp(logits): a logit minus this is the token's log-probability.
+
+    `scratch` is as for `draw`.
+    """
+    top = largest_of_row(columns, logits)
+    sums = scratch + BYTES * columns
+    _weigh(columns, logits, top, np.float32(1.0), scratch, sums)
+    total = 0.0
+    for panel in range(columns // PANEL):
+        total += float(number_at(sums + BYTES * panel))
+    return float(top) + math.log(total)
+
+
+@compiled
+def find_likeliest(
+    logits: int, columns: int, normaliser: float, tokens: Integers, logprobs: Doubles
+) -> None:
+    """Write the `len(tokens)` likeliest tokens, then by id, and their log-probabilities.
+
+    Tokens of logit -inf are left out; `NO_TOKEN` fills the rest.
+    """
+    count = len(tokens)
+    found = 0
+    for column in range(columns if count > 0 else 0):
+        value = float(number_at(logits + BYTES * column))
+        if value == -math.inf or (found == count and value <= logprobs[count - 1]):
+            continue
+        found = min(found + 1, count)
+        place = found - 1
+        while place > 0 and logprobs[place - 1] < value:
+            tokens[place], logprobs[place] = tokens[place - 1], logprobs[place - 1]
+            place -= 1
+        tokens[place], logprobs[place] = column, value
+    for place in range(count):
+        logprobs[place] -= normaliser
+        if place >= found:
+            tokens[place] = NO_TOKEN

@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.inference.drawing import draw, likeliest
+from rondel.kernels.inference.drawing import (
+    Doubles,
+    draw,
+    find_likeliest,
+    likeliest,
+    log_normaliser,
+)
 from rondel.kernels.inference.packed_model import Integers, PackedModel
 from rondel.kernels.inference.run_records import States
 from rondel.kernels.inference.step import (
@@ -26,7 +32,9 @@ from rondel.kernels.inference.step import (
     state_at,
 )
 from rondel.kernels.inference.token_by import TokenBy
+from rondel.kernels.inference.written import NO_DISTRIBUTION, Written
 from rondel.kernels.kernel_records import Records, records
+from rondel.kernels.simd.rows import number_at
 from rondel.kernels.simd.unit_groups import (
     BYTES,
     CACHE_LINE,
@@ -52,20 +60,22 @@ class StreamArrays(NamedTuple):
     """How many uniform numbers each stream has used, (copies, streams)."""
     modes: Integers
     """Each stream's `TokenBy`."""
-    temperatures: npt.NDArray[np.float64]
-    uniforms: npt.NDArray[np.float64]
+    temperatures: Doubles
+    alternatives: Integers
+    """How many of the likeliest tokens are reported beside each stream's token; -1 for no
+    log-probabilities at all."""
+    uniforms: Doubles
     """(streams, steps)."""
     begins_word: npt.NDArray[np.bool_]
     """For each token, whether a word begins after it."""
-    out: Integers
-    """The chosen tokens, (steps, streams); `NO_DISTRIBUTION` where the logits are not finite."""
+    out: Written
 
 
 @compiled
 def write_tokens(
     runs: Records, layers: Records, worker: int, parity: int, place: int, streams: StreamArrays
 ) -> None:
-    """Write `len(out)` tokens of each of the run's B streams, which begin at index `place`.
+    """Write `len(out.tokens)` tokens of each of the run's B streams, which begin at index `place`.
 
     States are double-buffered: `parity` is the buffer of the first step's old states. If there is
     one stream, every worker draws its token, in a copy; of several, each worker draws for some.
@@ -87,7 +97,7 @@ def write_tokens(
     tokens = streams.tokens[copy, place:]
     gates = from_row(run.gates, 0)
     rounds = 0
-    for step in range(streams.out.shape[0]):
+    for step in range(len(streams.out.tokens)):
         old = (parity + step) % 2
         new = 1 - old
         for number in range(count):
@@ -122,7 +132,7 @@ def _choose(
     columns: int,
     scratch: int,
 ) -> None:
-    """Choose a stream's next token from its logits, unless the caller does."""
+    """Choose a stream's next token from its logits, and report on it, unless the caller does."""
     mode = streams.modes[stream]
     if mode == TokenBy.CALLER:
         return
@@ -136,8 +146,15 @@ def _choose(
         streams.used[copy, stream] += 1
     else:
         token = likeliest(logits, columns)
-    streams.out[step, stream] = token
+    out = streams.out
+    out.tokens[step, stream] = token
     streams.tokens[copy, stream] = max(token, 0)
+    count = streams.alternatives[stream]
+    if count >= 0 and token != NO_DISTRIBUTION:
+        normaliser = log_normaliser(logits, columns, scratch)
+        out.logprobs[step, stream] = float(number_at(logits + BYTES * token)) - normaliser
+        tokens, logprobs = out.likeliest[step, stream], out.likeliest_logprobs[step, stream]
+        find_likeliest(logits, columns, normaliser, tokens[:count], logprobs[:count])
 
 
 class StreamBuffers:
@@ -166,11 +183,18 @@ class StreamBuffers:
         self.used = np.zeros((threads, capacity), np.int64)
         self._modes = np.zeros(capacity, np.int64)
         self._temperatures = np.ones(capacity)
+        self._alternatives = np.full(capacity, -1)
         self._parity = 0
         self._blocks: dict[tuple[int, int, int, int], Records] = {}
 
     def put(
-        self, place: int, state: Sequence[Array], token: int, mode: TokenBy, temperature: float
+        self,
+        place: int,
+        state: Sequence[Array],
+        token: int,
+        mode: TokenBy,
+        temperature: float,
+        alternatives: int,
     ) -> None:
         """Write a stream to a place, with a state (L, 1, H) for each of the cell's states."""
         for layer in range(self._model.num_layers):
@@ -179,14 +203,26 @@ class StreamBuffers:
                 to_groups(state[1][layer], self._c[layer], place)
         self.tokens[0, place] = token
         self._modes[place], self._temperatures[place] = mode, temperature
+        self._alternatives[place] = alternatives
 
     def move(self, source: int, target: int) -> None:
         """Move a stream to another place, overwriting the stream there."""
         self._h[:, :, :, target] = self._h[:, :, :, source]
         if self._c is not None:
             self._c[:, :, target] = self._c[:, :, source]
-        for array in (self.tokens.T, self._modes, self._temperatures):
+        for array in (self.tokens.T, self._modes, self._temperatures, self._alternatives):
             array[target] = array[source]
+
+    def written(self, steps: int, rows: int) -> Written:
+        """Return arrays for what the first `rows` streams write in so many steps."""
+        most = int(self._alternatives[:rows].max(initial=-1))
+        reported = rows if most >= 0 else 0
+        return Written(
+            tokens=np.zeros((steps, rows), np.int64),
+            logprobs=np.zeros((steps, reported)),
+            likeliest=np.zeros((steps, reported, max(most, 0)), np.int64),
+            likeliest_logprobs=np.zeros((steps, reported, max(most, 0))),
+        )
 
     def state(self, place: int) -> tuple[Array, ...]:
         """Return a copy of a stream's state before its last token, as for `put`."""
@@ -206,11 +242,11 @@ class StreamBuffers:
         rows: int,
         blocks: int,
         workers: int,
-        uniforms: npt.NDArray[np.float64],
+        uniforms: Doubles,
         begins_word: npt.NDArray[np.bool_],
-        out: Integers,
+        written: Written,
     ) -> list[Task]:
-        """Return the tasks of `len(out)` steps of the first `rows` streams.
+        """Return the tasks of the steps of the first `rows` streams that `written` has room for.
 
         Either the streams are split into independent `blocks`, or the units among `workers`, whose
         tasks must run at the same time.
@@ -223,8 +259,9 @@ class StreamBuffers:
             modes=self._modes,
             temperatures=self._temperatures,
             uniforms=uniforms,
+            alternatives=self._alternatives,
             begins_word=begins_word,
-            out=out,
+            out=written,
         )
         tasks: list[Task] = []
         for number in range(blocks):
@@ -234,7 +271,7 @@ class StreamBuffers:
                 partial(write_tokens, run, self._model.layers, worker, self._parity, begin, streams)
                 for worker in range(workers)
             ]
-        self._parity = (self._parity + len(out)) % 2
+        self._parity = (self._parity + len(written.tokens)) % 2
         return tasks
 
     def _block(self, begin: int, end: int, workers: int, number: int) -> Records:

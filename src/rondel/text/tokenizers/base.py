@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +25,23 @@ VOCAB_SIZE_HELP = (
 """A flag has one help text, whichever levels have it."""
 
 
-class Decoder(Protocol):
+class Decoder(ABC):
     """Turns tokens into text as they come; it holds back what is not complete yet.
 
     `copy.copy` of one goes on from where it stands, and neither shows in the other.
     """
 
+    @abstractmethod
     def push(self, token_id: int) -> str:
         """The text that this token adds, which may be empty."""
 
+    @abstractmethod
     def finish(self) -> str:
         """What was still held back."""
+
+    def peek(self, token_id: int) -> str:
+        """The text that `push` would give for this token, which is not pushed."""
+        return copy.copy(self).push(token_id)
 
 
 class Cut(NamedTuple):

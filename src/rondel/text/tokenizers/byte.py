@@ -108,7 +108,7 @@ class ByteTokenizer(Tokenizer):
         return cls()
 
 
-class ByteDecoder:
+class ByteDecoder(Decoder):
     """Puts UTF-8 together byte by byte; a byte that is none becomes its lone surrogate."""
 
     def __init__(self) -> None:
@@ -117,6 +117,13 @@ class ByteDecoder:
     def push(self, token_id: int) -> str:
         """The characters that this byte completes, which may be none."""
         return self._utf8.decode(bytes([token_id]))
+
+    def peek(self, token_id: int) -> str:
+        """See `Decoder.peek`."""
+        before = self._utf8.getstate()
+        text = self.push(token_id)
+        self._utf8.setstate(before)
+        return text
 
     def finish(self) -> str:
         """The bytes of a character that was begun and not ended."""

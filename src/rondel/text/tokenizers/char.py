@@ -15,7 +15,7 @@ from rondel.errors import InputError
 from rondel.settings.fields import setting
 from rondel.text.parallel import in_order, is_for_kernels
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import Cut, Ids, Spans, Tokenizer
+from rondel.text.tokenizers.base import Cut, Decoder, Ids, Spans, Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -188,7 +188,7 @@ class CharTokenizer(Tokenizer):
         return cls(state["charset"], state["characters"])
 
 
-class CharDecoder:
+class CharDecoder(Decoder):
     """Gives each character as it comes."""
 
     def __init__(self, tokens: list[str]) -> None:
@@ -198,6 +198,10 @@ class CharDecoder:
         """The character, or U+FFFD if it is the unknown one."""
         token = self._tokens[token_id]
         return "\N{REPLACEMENT CHARACTER}" if token == UNKNOWN else token
+
+    def peek(self, token_id: int) -> str:
+        """See `Decoder.peek`."""
+        return self.push(token_id)
 
     def finish(self) -> str:
         """Nothing: no character waits for another."""

@@ -24,7 +24,7 @@ from rondel.text.subwords.learning import ALGORITHMS, EXTRA, learn
 from rondel.text.subwords.spelling import Spelling
 from rondel.text.subwords.splitting import CHUNK, PRE_TOKENIZER, last_border
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import VOCAB_SIZE_HELP, Cut, Ids, Spans, Tokenizer
+from rondel.text.tokenizers.base import VOCAB_SIZE_HELP, Cut, Decoder, Ids, Spans, Tokenizer
 from rondel.text.utf8 import LONE, NO_BYTE, bytes_of
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class SubwordTokenizer(Tokenizer):
         return cls(dict(state))
 
 
-class SubwordDecoder:
+class SubwordDecoder(Decoder):
     """Gives a token's bytes to a decoder of bytes."""
 
     def __init__(self, first: list[bytes], later: list[bytes]) -> None:
@@ -260,6 +260,14 @@ class SubwordDecoder:
         """The characters that this token completes."""
         piece, self._now = self._now[token_id], self._later
         return self._utf8.decode(piece)
+
+    def peek(self, token_id: int) -> str:
+        """See `Decoder.peek`."""
+        before, now = self._utf8.getstate(), self._now
+        text = self.push(token_id)
+        self._utf8.setstate(before)
+        self._now = now
+        return text
 
     def finish(self) -> str:
         """The bytes of a character that was begun and not ended."""

@@ -35,7 +35,15 @@ from rondel.errors import InputError
 from rondel.settings.fields import setting
 from rondel.text.parallel import in_order
 from rondel.text.tokenizers import tokenizers
-from rondel.text.tokenizers.base import VOCAB_SIZE_HELP, Cut, Ids, Spans, Tokenizer, last_line
+from rondel.text.tokenizers.base import (
+    VOCAB_SIZE_HELP,
+    Cut,
+    Decoder,
+    Ids,
+    Spans,
+    Tokenizer,
+    last_line,
+)
 from rondel.text.tokenizers.word_blocks import ChunkCounter, ChunkEncoder, WordCounts
 
 if TYPE_CHECKING:
@@ -284,7 +292,7 @@ class WordTokenizer(Tokenizer):
         return split_punctuation(chunk)
 
 
-class WordDecoder:
+class WordDecoder(Decoder):
     """Puts words together as they come; nothing is held back."""
 
     def __init__(self, pieces: list[Piece]) -> None:
@@ -293,10 +301,14 @@ class WordDecoder:
 
     def push(self, token_id: int) -> str:
         """The word, led by a space unless it or the one before goes without."""
-        text, glued_before, glued_after = self._pieces[token_id]
-        space = "" if self._glued or glued_before else " "
-        self._glued = glued_after
-        return space + text
+        text = self.peek(token_id)
+        self._glued = self._pieces[token_id].glued_after
+        return text
+
+    def peek(self, token_id: int) -> str:
+        """See `Decoder.peek`."""
+        text, glued_before, _ = self._pieces[token_id]
+        return text if self._glued or glued_before else " " + text
 
     def finish(self) -> str:
         """Nothing: no word waits for another."""
