@@ -292,6 +292,41 @@ def test_a_long_prime_keeps_no_short_one_waiting(engine):
     ]
 
 
+PRIMES = ["NOW IS THE WINTER", "A", "OF OUR DISCONTENT MADE GLORIOUS SUMMER", "NO", "BY THIS"]
+
+
+@pytest.mark.parametrize("split", [Split(1, 1), Split(1, 2), Split(2, 1)], ids=str)
+def test_primes_read_beside_texts_change_neither(engine, split, monkeypatch):
+    long = GenerationSettings(length=300, seed=9)
+    own = GenerationSettings(length=30, seed=2, rules={"temperature": 0.7})
+    alone = [text_of(engine, p, n, **vars(own)) for n, p in enumerate(PRIMES)]
+    use_split(split, monkeypatch)
+    shared = build_engine(*model_of(), threads=2)
+    scheduler = Scheduler(shared, TOKENIZER, capacity=5)  # less than all primes
+    first = scheduler.add(Request("THE ", long))
+    outputs = scheduler.step()
+    passes = counted(shared, "advance")
+    numbers = [scheduler.add(Request(p, own, n)) for n, p in enumerate(PRIMES)]
+    twin = scheduler.add(Request(PRIMES[0], own, 0))
+    gone = scheduler.add(Request("NEVER READ TO ITS END", own, 0))
+    while len(scheduler):
+        outputs += scheduler.step()
+        scheduler.cancel(gone)
+    texts = dict(enumerate(joined(outputs)))
+    assert texts[first] == text_of(engine, "THE ", **vars(long))
+    assert [texts[n] for n in [*numbers, twin]] == [*alone, alone[0]]
+    read = {o.number: o.prime_tokens for o in outputs if o.prime_tokens is not None}
+    assert [read[n] for n in [*numbers, twin]] == [*map(len, PRIMES), 0]
+    assert passes == []
+
+
+def counted(engine, name):
+    """A list that grows with each call of an engine's method."""
+    calls, method = [], getattr(engine, name)
+    setattr(engine, name, lambda *given: calls.append(given) or method(*given))
+    return calls
+
+
 def test_streams_share_a_prime_that_is_read_once_and_one_may_only_read_it(engine):
     scheduler = Scheduler(engine, TOKENIZER)
     prime = Prime(engine, TOKENIZER, "NOW IS", logprobs=1)

@@ -87,10 +87,12 @@ class Streams(Protocol):
         steps: int,
         uniforms: npt.NDArray[np.float64],
         begins_word: npt.NDArray[np.bool_],
+        given: npt.NDArray[np.int64],
     ) -> tuple[Written, npt.NDArray[np.int64]]:
         """Return what comes next, and how many uniform numbers each stream used.
 
-        `uniforms` is (streams, steps). Raises `ModelFolderError` if logits are not finite.
+        `uniforms` is (streams, steps), `given` (steps, streams). Raises `ModelFolderError` if
+        logits are not finite.
         """
 
     def set_token(self, index: int, token: int) -> None:

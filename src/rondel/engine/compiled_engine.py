@@ -234,6 +234,7 @@ class CompiledStreams:
         steps: int,
         uniforms: npt.NDArray[np.float64],
         begins_word: npt.NDArray[np.bool_],
+        given: npt.NDArray[np.int64],
     ) -> tuple[Written, npt.NDArray[np.int64]]:
         """See `Streams.step`."""
         out = self._buffers.written(steps, self.rows)
@@ -248,8 +249,9 @@ class CompiledStreams:
             with acquired(chosen) as split:
                 started = time.perf_counter()
                 self._buffers.used[:, : self.rows] = used
-                now = out.steps(part)
-                tasks = self._buffers.tasks(self.rows, *split, uniforms, begins_word, now)
+                tasks = self._buffers.tasks(
+                    self.rows, *split, uniforms, begins_word, given[part], out.steps(part)
+                )
                 team(split.blocks * split.workers).run(tasks)
             self._autotuner.record(kind, split, count, time.perf_counter() - started)
             used = self._buffers.used[0, : self.rows].copy()

@@ -91,6 +91,16 @@ class Prime:
         """How many tokens are still to be read."""
         return len(self.ids) - self._read
 
+    @property
+    def unread(self) -> Ids:
+        """Those tokens."""
+        return self.ids[self._read :]
+
+    @property
+    def state(self) -> EngineState:
+        """The model's state before them."""
+        return self._state
+
     def start(self) -> Start:
         """Where a text that continues it starts, now that nothing is left to read."""
         assert self._logits_V is not None
@@ -108,8 +118,13 @@ class Prime:
             self.logprobs.append(noted)
             logits_V = after_V
 
-    def _advance(self, block: Ids, logits_V: Floats | None, state: EngineState) -> None:
-        self._read += len(block)
+    def advance(self, count: int, logits_V: Floats | None, state: EngineState) -> None:
+        """Note that the model has read `count` more tokens: the state after them.
+
+        After the last token, the logits (V,) of what follows are needed too.
+        """
+        block = self.unread[:count]
+        self._read += count
         self._logits_V, self._state = logits_V, state
         if not self.keeps_logprobs:
             for token in block.tolist():
@@ -133,7 +148,7 @@ def read_together(primes: Sequence[Prime], tokens: int) -> None:
     compiled engine is what it would be alone, and several take hardly longer than one.
     """
     engine, count = primes[0]._engine, min(tokens, *(one.left for one in primes))
-    blocks = [one.ids[one._read : one._read + count] for one in primes]
+    blocks = [one.unread[:count] for one in primes]
     tokens_TB = np.stack(blocks, axis=1)
     state = tuple(
         np.concatenate(parts, axis=1) for parts in zip(*(one._state for one in primes), strict=True)
@@ -154,7 +169,7 @@ def read_together(primes: Sequence[Prime], tokens: int) -> None:
             logits_BV, state = engine.step(tokens_TB[-1], state)
     for row, one in enumerate(primes):
         own = tuple(np.ascontiguousarray(part[:, row : row + 1]) for part in state)
-        one._advance(blocks[row], None if logits_BV is None else logits_BV[row].copy(), own)
+        one.advance(count, None if logits_BV is None else logits_BV[row].copy(), own)
 
 
 def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:

@@ -6,6 +6,7 @@ Whose turn it is, the scheduler says. Shapes: L layers, H hidden size, V vocabul
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from rondel.engine import Engine
 from rondel.engine.base import Streams, TokenBy, Written
 from rondel.generation.logprobs import likelihoods
+from rondel.generation.prime import Prime
 from rondel.generation.search.beam import beam_search
 from rondel.generation.stream import Output, Stream
 from rondel.text.tokenizers import Tokenizer
@@ -28,11 +30,18 @@ BY_MODE = {
 
 
 class Runner:
-    """An engine, and the streams that run on it at present."""
+    """An engine, and the streams that run on it and the primes read beside them at present."""
 
-    def __init__(self, engine: Engine, tokenizer: Tokenizer, capacity: int) -> None:
+    def __init__(
+        self, engine: Engine, tokenizer: Tokenizer, capacity: int, reading: int = 0
+    ) -> None:
+        """Allocate places for `capacity` streams and `reading` primes, where an engine has them."""
         self._engine, self._tokenizer = engine, tokenizer
-        places = engine.streams(capacity, tokenizer.unknown_id)
+        places = engine.streams(capacity + reading, tokenizer.unknown_id)
+        self.reads_beside = places is not None and reading > 0
+        """Whether primes may be read beside the streams that run."""
+        self.free = reading if self.reads_beside else 0
+        """How many more may be."""
         self._together = None if places is None else _Together(places, tokenizer)
         self._alone: list[Stream] = []
         """What the engine cannot: searches, and all streams of one that only steps."""
@@ -65,14 +74,30 @@ class Runner:
         elif self._together is not None:
             self._together.suspend(stream)
 
-    def step(self) -> list[Output]:
-        """Go on with all that run. Those that finish run no longer."""
-        outputs = [] if self._together is None else self._together.step()
+    def read(self, prime: Prime) -> None:
+        """Read a prime beside the streams that run, for which there is a `free` place."""
+        assert self._together is not None
+        self.free -= 1
+        self._together.read(prime)
+
+    def stop_reading(self, prime: Prime) -> None:
+        """Read a prime no longer; what was read of it beside the streams is lost."""
+        assert self._together is not None
+        self.free += 1
+        self._together.stop_reading(prime)
+
+    def step(self) -> tuple[list[Output], list[Prime]]:
+        """Go on with all: outputs, and the primes that are read to their ends.
+
+        Those that finish run no longer.
+        """
+        outputs, primes = ([], []) if self._together is None else self._together.step()
+        self.free += len(primes)
         for stream in list(self._alone):
             outputs.append(output := self._step_alone(stream))
             if output.finished:
                 self._alone.remove(stream)
-        return outputs
+        return outputs, primes
 
     def _step_alone(self, stream: Stream) -> Output:
         if stream.search is not None:
@@ -83,12 +108,33 @@ class Runner:
         return stream.choose(logits_1V[0])
 
 
+@dataclass
+class _Writing:
+    """A stream that is written token by token."""
+
+    stream: Stream
+    by: TokenBy
+
+    @property
+    def left(self) -> int:
+        return self.stream.left
+
+
+@dataclass
+class _Reading:
+    """A prime that is read beside streams."""
+
+    prime: Prime
+    left: int
+    by = TokenBy.GIVEN
+
+
 class _Together:
-    """Streams by their places in the engine; it keeps their states, and draws where it can."""
+    """Streams and primes by their places in the engine, which keeps their states."""
 
     def __init__(self, places: Streams, tokenizer: Tokenizer) -> None:
         self._places, self._tokenizer = places, tokenizer
-        self._streams: list[tuple[Stream, TokenBy]] = []
+        self._rows: list[_Writing | _Reading] = []
         self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
         self._steps = 1
 
@@ -99,54 +145,80 @@ class _Together:
         if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
             ids = range(self._tokenizer.vocab_size)
             self._begins_word = np.array([self._tokenizer.starts_word(i) for i in ids])
-        self._places.add(
-            stream.engine_state,
-            stream.sampler.last,
-            by,
-            temperature or 0.0,
-            stream.request.logprobs,
-        )
-        self._streams.append((stream, by))
+        state, last = stream.engine_state, stream.sampler.last
+        self._places.add(state, last, by, temperature or 0.0, stream.request.logprobs)
+        self._rows.append(_Writing(stream, by))
 
     def suspend(self, stream: Stream) -> None:
         """Free a stream's place; its state is its own again."""
-        place = next(n for n, entry in enumerate(self._streams) if entry[0] is stream)
+        rows = enumerate(self._rows)
+        place = next(n for n, row in rows if isinstance(row, _Writing) and row.stream is stream)
         stream.engine_state = self._places.state(place)
         self._leave(place)
 
-    def step(self) -> list[Output]:
-        """Write more of every stream. Those that finish leave their places."""
-        if not self._streams:
-            return []
+    def read(self, prime: Prime) -> None:
+        """Give a prime the last place."""
+        self._places.add(prime.state, int(prime.unread[0]), TokenBy.GIVEN, 1.0)
+        self._rows.append(_Reading(prime, prime.left))
+
+    def stop_reading(self, prime: Prime) -> None:
+        """Free a prime's place; what was read there is lost."""
+        rows = enumerate(self._rows)
+        self._leave(next(n for n, row in rows if isinstance(row, _Reading) and row.prime is prime))
+
+    def step(self) -> tuple[list[Output], list[Prime]]:
+        """Go on with all rows. Streams and primes that finish leave their places."""
+        if not self._rows:
+            return [], []
         written = self._write()
-        outputs = []
-        for place, (stream, by) in enumerate(self._streams):
-            if by is TokenBy.CALLER:
-                outputs.append(stream.choose(self._places.logits(place)))
-                self._places.set_token(place, stream.sampler.last)
+        outputs: list[Output] = []
+        primes: list[Prime] = []
+        over: list[int] = []
+        for place, row in enumerate(self._rows):
+            if isinstance(row, _Writing):
+                outputs.append(output := self._output(place, row, written))
+                finished = output.finished
             else:
-                count, tokens = stream.request.logprobs, written.tokens[:, place].tolist()
-                reported = () if count is None else likelihoods(written, place, count)
-                outputs.append(stream.take(tokens, reported))
-        for place in reversed(range(len(outputs))):
-            if outputs[place].finished:
-                self._leave(place)
-        return outputs
+                row.left -= len(written.tokens)
+                if finished := not row.left:
+                    logits_V, state = self._places.logits(place), self._places.state(place)
+                    row.prime.advance(row.prime.left, logits_V, state)
+                    primes.append(row.prime)
+            if finished:
+                over.append(place)
+        for place in reversed(over):
+            self._leave(place)
+        return outputs, primes
+
+    def _output(self, place: int, row: _Writing, written: Written) -> Output:
+        stream = row.stream
+        if row.by is TokenBy.CALLER:
+            output = stream.choose(self._places.logits(place))
+            self._places.set_token(place, stream.sampler.last)
+            return output
+        count, tokens = stream.request.logprobs, written.tokens[:, place].tolist()
+        return stream.take(tokens, () if count is None else likelihoods(written, place, count))
 
     def _write(self) -> Written:
-        """What comes next; tokens that the caller chooses are left at 0."""
-        steps = min(self._steps, *(stream.left for stream, _ in self._streams))
-        if any(by is TokenBy.CALLER for _, by in self._streams):
+        """What comes next; tokens that the engine does not choose are left at 0."""
+        rows = self._rows
+        steps = min(self._steps, *(row.left for row in rows))
+        if any(row.by is TokenBy.CALLER for row in rows):
             steps = 1
-        uniforms = np.empty((len(self._streams), steps))
-        for place, (stream, by) in enumerate(self._streams):
-            if by in (TokenBy.DRAW, TokenBy.DRAW_IF_WORD_BEGINS):
-                uniforms[place] = stream.sampler.uniforms(steps)
+        uniforms = np.empty((len(rows), steps))
+        given = np.zeros((steps, len(rows)), np.int64)
+        for place, row in enumerate(rows):
+            if isinstance(row, _Reading):
+                following = row.prime.ids[-row.left :][1 : steps + 1]
+                given[: len(following), place] = following
+            elif row.by in (TokenBy.DRAW, TokenBy.DRAW_IF_WORD_BEGINS):
+                uniforms[place] = row.stream.sampler.uniforms(steps)
         started = time.perf_counter()
-        written, used = self._places.step(steps, uniforms, self._begins_word)
+        written, used = self._places.step(steps, uniforms, self._begins_word, given)
         seconds = time.perf_counter() - started
-        for (stream, _), count in zip(self._streams, used.tolist(), strict=True):
-            stream.sampler.use_up(count)
+        for row, count in zip(rows, used.tolist(), strict=True):
+            if isinstance(row, _Writing):
+                row.stream.sampler.use_up(count)
         if steps == self._steps:
             # How many are written at once shows in no text, only in how it flows.
             faster = seconds < SECONDS / 2
@@ -155,6 +227,6 @@ class _Together:
 
     def _leave(self, place: int) -> None:
         self._places.remove(place)
-        last = self._streams.pop()
-        if place < len(self._streams):
-            self._streams[place] = last
+        last = self._rows.pop()
+        if place < len(self._rows):
+            self._rows[place] = last

@@ -33,6 +33,9 @@ class Fairness:
     """Primes that are read side by side at the most."""
     reading_seconds: float = math.inf
     """How long primes are read in a step, before texts are written on."""
+    beside: int = 256
+    """Tokens of a prime, at the most, that are read beside the texts that are written, a token at
+    each of their steps. A longer prime is read faster by itself, while those texts wait."""
 
 
 class Scheduler:
@@ -57,12 +60,15 @@ class Scheduler:
     ) -> None:
         self._engine, self._tokenizer, self.capacity = engine, tokenizer, capacity
         self._fairness = fairness or Fairness()
-        self._runner = Runner(engine, tokenizer, capacity)
+        # One text by itself needs no place for a prime, and is faster without.
+        self._runner = Runner(engine, tokenizer, capacity, capacity if capacity > 1 else 0)
         self._count = 0
         self._streams: dict[int, Stream] = {}
         """All that are not finished, by their numbers; each is in one of the next three, too."""
         self._reading: dict[Prime, list[Stream]] = {}
         """The streams of each prime that is not read yet; the next to be read is first."""
+        self._beside: dict[Prime, list[Stream]] = {}
+        """The streams of each prime that is read beside those that run."""
         self._waiting: deque[Stream] = deque()
         """The next to run is first."""
         self._running: dict[int, Stream] = {}
@@ -87,7 +93,7 @@ class Scheduler:
     @property
     def unread(self) -> int:
         """How many primes are not read yet."""
-        return len(self._reading)
+        return len(self._reading) + len(self._beside)
 
     def add(self, request: Request) -> int:
         """Add a stream: its number, by which outputs name it.
@@ -102,6 +108,8 @@ class Scheduler:
         self._streams[stream.number] = stream
         if isinstance(prime, Start):
             self._wait(stream, prime)
+        elif prime in self._beside:
+            self._beside[prime].append(stream)
         elif prime.left:
             self._reading.setdefault(prime, []).append(stream)
         else:
@@ -114,10 +122,7 @@ class Scheduler:
         if stream is None:
             return
         if stream.state is StreamState.READING:
-            prime = next(p for p, streams in self._reading.items() if stream in streams)
-            self._reading[prime].remove(stream)
-            if not self._reading[prime]:
-                del self._reading[prime]
+            self._cancel_reading(stream)
         elif stream.state is StreamState.WAITING:
             self._waiting.remove(stream)
         else:
@@ -129,8 +134,14 @@ class Scheduler:
 
         Raises `ModelFolderError` if the model's output is not a number.
         """
+        for prime in self._to_read_beside():
+            self._beside[prime] = self._reading.pop(prime)
+            self._runner.read(prime)
         outputs = self._read_primes()
-        outputs += self._noted(self._runner.step())
+        written, read = self._runner.step()
+        outputs += self._noted(written)
+        for prime in read:
+            outputs += self._end_reading(prime, self._beside.pop(prime))
         for stream in self._to_suspend():
             self._runner.suspend(stream)
             del self._running[stream.number]
@@ -145,12 +156,24 @@ class Scheduler:
 
     # Whose turn it is.
 
+    def _to_read_beside(self) -> list[Prime]:
+        """Primes to be read beside the streams that run, as far as there are places."""
+        if not self._runner.free:
+            return []
+        return [p for p in self._reading if self._goes_beside(p)][: self._runner.free]
+
+    def _goes_beside(self, prime: Prime) -> bool:
+        """Whether a prime is read beside streams, or waits for a place there."""
+        if not (self._running and self._runner.reads_beside) or prime.keeps_logprobs:
+            return False
+        return prime.left <= self._fairness.beside
+
     def _next_to_read(self) -> list[Prime]:
-        """The prime to be read next, and those that the engine can read with it just as well."""
-        first = next(iter(self._reading))
-        if len(self._reading) == 1 or not self._engine.batch_invariant:
-            return [first]
-        alike = [p for p in self._reading if p.keeps_logprobs == first.keeps_logprobs]
+        """The prime to be read next by itself, and those that can be read together with it."""
+        primes = [p for p in self._reading if not self._goes_beside(p)]
+        if len(primes) <= 1 or not self._engine.batch_invariant:
+            return primes[:1]
+        alike = [p for p in primes if p.keeps_logprobs == primes[0].keeps_logprobs]
         return alike[: self._fairness.together]
 
     def _to_suspend(self) -> list[Stream]:
@@ -169,8 +192,7 @@ class Scheduler:
         """Read on, each prime a part in its turn: the outputs of streams whose primes are read."""
         outputs = []
         until = time.monotonic() + self._fairness.reading_seconds
-        while self._reading:
-            group = self._next_to_read()
+        while group := self._next_to_read():
             read_together(group, self._fairness.part)
             for prime in group:
                 streams = self._reading.pop(prime)
@@ -193,6 +215,17 @@ class Scheduler:
             else:
                 self._finish(stream)
         return outputs
+
+    def _cancel_reading(self, stream: Stream) -> None:
+        """Let a stream's prime be read for it no longer, or at all if it is the last stream."""
+        for place in (self._reading, self._beside):
+            for prime, streams in list(place.items()):
+                if stream in streams:
+                    streams.remove(stream)
+                    if not streams:
+                        del place[prime]
+                        if place is self._beside:
+                            self._runner.stop_reading(prime)
 
     def _prime_of(self, text: str) -> Prime:
         prime = self._recent.pop(text, None) or Prime(self._engine, self._tokenizer, text)

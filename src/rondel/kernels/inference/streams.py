@@ -68,6 +68,8 @@ class StreamArrays(NamedTuple):
     """(streams, steps)."""
     begins_word: npt.NDArray[np.bool_]
     """For each token, whether a word begins after it."""
+    given: Integers
+    """The next tokens of streams whose tokens are given, (steps, streams)."""
     out: Written
 
 
@@ -135,6 +137,9 @@ def _choose(
     """Choose a stream's next token from its logits, and report on it, unless the caller does."""
     mode = streams.modes[stream]
     if mode == TokenBy.CALLER:
+        return
+    if mode == TokenBy.GIVEN:
+        streams.tokens[copy, stream] = streams.given[step, stream]
         return
     drawn = mode == TokenBy.DRAW
     if mode == TokenBy.DRAW_IF_WORD_BEGINS:
@@ -244,6 +249,7 @@ class StreamBuffers:
         workers: int,
         uniforms: Doubles,
         begins_word: npt.NDArray[np.bool_],
+        given: Integers,
         written: Written,
     ) -> list[Task]:
         """Return the tasks of the steps of the first `rows` streams that `written` has room for.
@@ -261,6 +267,7 @@ class StreamBuffers:
             uniforms=uniforms,
             alternatives=self._alternatives,
             begins_word=begins_word,
+            given=given,
             out=written,
         )
         tasks: list[Task] = []

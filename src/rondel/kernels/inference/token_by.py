@@ -15,3 +15,5 @@ class TokenBy(IntEnum):
     LIKELIEST = 2
     DRAW_IF_WORD_BEGINS = 3
     """Drawn if a word begins after the last token, else the likeliest."""
+    GIVEN = 4
+    """Known for some steps ahead: the stream is a text that is read."""

@@ -35,4 +35,4 @@ class Written(NamedTuple):
 
     def steps(self, part: slice) -> Written:
         """Return the arrays of some of the steps."""
-        return Written(*(array[part] for array in self))
+        return self._make(array[part] for array in self)
