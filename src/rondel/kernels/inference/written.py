@@ -35,4 +35,9 @@ class Written(NamedTuple):
 
     def steps(self, part: slice) -> Written:
         """Return the arrays of some of the steps."""
-        return self._make(array[part] for array in self)
+        return Written(
+            self.tokens[part],
+            self.logprobs[part],
+            self.likeliest[part],
+            self.likeliest_logprobs[part],
+        )
