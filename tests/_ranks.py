@@ -34,11 +34,12 @@ def run_ranks(
     *commands: tuple[object, ...],
     machines: bool = False,
     folders: Sequence[Path | None] = (None, None),
+    paths: Sequence[Path | None] = (None, None),
 ) -> list[list[Ended]]:
     """Give each command to `size` processes; what came of each in each of them.
 
     `{rank}` in an argument is the process's number. With `machines` each has one of its own;
-    `folders` are where they work.
+    `folders` are where they work, and `paths` where they look for packages first.
     """
     lists = [[str(argument) for argument in command] for command in commands]
     work = json.dumps(list(zip(_free_ports(len(lists)), lists, strict=True)))
@@ -48,9 +49,8 @@ def run_ranks(
         outputs = [opened.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2 * size)]
         try:
             for rank in range(size):
-                processes.append(
-                    _started(rank, size, work, outputs[2 * rank :], machines, folders[rank])
-                )
+                places = folders[rank], paths[rank]
+                processes.append(_started(rank, size, work, outputs[2 * rank :], machines, *places))
             for process in processes:
                 process.wait(timeout=HANG)
         finally:
@@ -73,6 +73,7 @@ def _started(
     outputs: Sequence[IO[str]],
     machines: bool,
     folder: Path | None,
+    path: Path | None,
 ) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
@@ -83,6 +84,7 @@ def _started(
         "LOCAL_WORLD_SIZE": "1" if machines else str(size),
         "MASTER_ADDR": "127.0.0.1",
         "OMP_NUM_THREADS": "1",
+        **({} if path is None else {"PYTHONPATH": str(path)}),
     }
     command = [sys.executable, __file__, work]
     return subprocess.Popen(

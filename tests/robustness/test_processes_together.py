@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 from _ranks import run_ranks
 from _runs import rondel
 
-from rondel import load
+import rondel as rondel_package
+from rondel import __version__, load
 from rondel.training.callbacks.metrics_file import read_metrics
 
 SMALL = (
@@ -27,6 +29,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         *("--encoder-bidirectional", "--free-bits", "0.002", "--kl-annealing", "none"),
         *("--iw-samples", "2"),
     ),
+    "documents": ("--documents", "blank-line", "--shuffle-documents", "--dropout", "0"),
     "in parts": ("--model", "sentence-vae", "--latent-size", "4", "--dropout", "0", "--aggressive"),
 }
 ONE_RATE = (*SMALL, "--schedule", "constant", "--eval-every", "10")
@@ -56,6 +59,7 @@ def runs(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         commands.append(("train", text, *flags, "--out", place / name))
     commands.append(("train", "--resume", place / "part", "--steps", "20", "--quiet"))
     commands.append(("train", text, *ONE_RATE, "--steps", "10", "--out", place / "stopped"))
+    commands.append(("train", text, *SMALL, "--minutes", "0.02", "--out", place / "minutes"))
     for ended in run_ranks(2, *commands, folders=(place, elsewhere)):
         assert [(each.status, each.output, each.errors) for each in ended] == [(0, "", "")] * 2
     assert not list(elsewhere.iterdir())
@@ -103,6 +107,30 @@ def test_one_process_goes_on_with_the_run_of_two(runs: Path, text: Path, tmp_pat
     shutil.copytree(runs / "stopped", stopped)
     assert rondel("train", "--resume", stopped, "--steps", "20").exit_code == 0
     assert losses(stopped) == pytest.approx(losses(whole), rel=1e-4)
+
+
+def test_minutes_end_at_one_step_for_all(runs: Path) -> None:
+    """By process 0's clock: each by its own, one would wait for the other for ever."""
+    rows = read_metrics(runs / "minutes" / "metrics.jsonl")
+    assert rows[-1]["seconds"] >= 0.02 * 60
+    assert load(runs / "minutes").progress["step"] == rows[-1]["step"] > 0
+
+
+def test_processes_of_another_version_are_refused(text: Path, tmp_path: Path) -> None:
+    package = Path(rondel_package.__file__).parent
+    other = shutil.copytree(
+        package, tmp_path / "rondel", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    start = other / "__init__.py"
+    changed = start.read_text(encoding="utf-8").replace(f'"{__version__}"', '"99.1"')
+    start.write_text(changed, encoding="utf-8")
+    command = ("train", text, *SMALL, *STEPS, "--out", tmp_path / "run")
+    (ended,) = run_ranks(2, command, paths=(None, tmp_path))
+    (line,) = [line for each in ended for line in each.errors.splitlines()]
+    assert line.startswith("rondel: process 1 (on ")
+    assert f"has rondel 99.1, and process 0 (on {platform.node()}) has {__version__}; " in line
+    assert [each.status for each in ended] == [1, 1]
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_one_process_refuses_ends_all_in_one_line(text: Path, tmp_path: Path) -> None:
