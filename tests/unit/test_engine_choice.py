@@ -58,6 +58,14 @@ def test_a_small_job_runs_in_numpy():
     assert isinstance(build_engine(config, weights, "int8", tokens=500), CompiledEngine)
 
 
+@pytest.fixture(scope="module")
+def any_processor(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables for kernels of instructions that all processors have, none compiled yet."""
+    cache = str(tmp_path_factory.mktemp("cache"))
+    places = {name: cache for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    return {**places, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
@@ -100,10 +108,9 @@ def test_without_kernels_int8_is_refused(trained: Path):
     )
 
 
-def test_kernels_are_compiled_once_with_a_notice(trained: Path, tmp_path: Path):
+def test_kernels_are_compiled_once_with_a_notice(trained: Path, any_processor: dict[str, str]):
     flags = ("-n", "30", "--precision", "int8")
-    places = {name: str(tmp_path) for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
-    first, second = (sample(trained, *flags, **places) for _ in range(2))
+    first, second = (sample(trained, *flags, **any_processor) for _ in range(2))
     assert (first.returncode, first.stderr) == (0, NOTICE)
     assert (second.returncode, second.stderr) == (0, "")
     assert first.stdout == second.stdout
@@ -126,17 +133,14 @@ np.save(sys.argv[1], np.stack(logits))
 """
 
 
-def test_every_processor_gives_the_same_logits(tmp_path: Path):
+def test_every_processor_gives_the_same_logits(tmp_path: Path, any_processor: dict[str, str]):
     """This processor's widest registers, against instructions that all processors have."""
     logits = []
-    for name in ("this", "generic"):
-        environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
-        if name == "generic":
-            environment |= {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
-            environment |= {"NUMBA_CACHE_DIR": str(tmp_path)}
+    for name, environment in (("this", {}), ("generic", any_processor)):
+        path = {"PYTHONPATH": str(Path(__file__).parents[1])}
         subprocess.run(
             [sys.executable, "-c", LOGITS, str(tmp_path / name)],
-            env={**os.environ, **environment},
+            env={**os.environ, **path, **environment},
             check=True,
         )
         logits.append(np.load(tmp_path / f"{name}.npy"))

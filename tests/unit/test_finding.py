@@ -114,7 +114,7 @@ def test_clamping_the_unit_for_quotes_costs_more_than_another(
 
 @pytest.mark.parametrize(("cell", "seed"), [("gru", 0), ("lstm", 1), ("rnn", 2)])
 def test_an_untrained_model_has_no_finds(cell: str, seed: int) -> None:
-    text = planted(6000, 2)
+    text = planted(2500, 2)
     tokenizer = train_tokenizer(text, text_config())
     config, weights = random_model(cell, layers=2, hidden=24, vocab=tokenizer.vocab_size, seed=seed)
     read = trace(config, weights, tokenizer, text)
