@@ -14,12 +14,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from rondel.cells import build_cell
 from rondel.data.batches import PADDING
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model_module import LanguageModel
+from rondel.nn.head_loss import mean_head_nll
 from rondel.nn.stack import RecurrentStack, StackState
 from rondel.settings import ModelConfig
 
@@ -77,8 +77,11 @@ class BidirectionalModel(Model):
 
     def cloze_logits(self, before: Tensor, after: Tensor) -> Tensor:
         """Return logits (…, V) of a token, from the outputs (…, H) before and after it."""
-        logits: Tensor = self.cloze(torch.tanh(self.join(torch.cat([before, after], -1))))
+        logits: Tensor = self.cloze(self._joined(before, after))
         return logits
+
+    def _joined(self, before: Tensor, after: Tensor) -> Tensor:
+        return torch.tanh(self.join(torch.cat([before, after], -1)))
 
     def losses(
         self, batch: TensorBatch, state: ModelState, step: int
@@ -93,8 +96,10 @@ class BidirectionalModel(Model):
         leftward_B = torch.arange(streams, device=before.device) >= streams - batch.leftward
         first_1B = torch.where(leftward_B, batch.inputs[:1], PADDING)
         terms = {
-            "cloze": _nll(self.cloze_logits(before, after), torch.cat([first_1B, batch.targets])),
-            "causal": _nll(self.causal.head(before[1:]), batch.targets),
+            "cloze": mean_head_nll(
+                self._joined(before, after), self.cloze, torch.cat([first_1B, batch.targets])
+            ),
+            "causal": mean_head_nll(before[1:], self.causal.head, batch.targets),
         }
         causal_state, reverse_state = _halves(last)
         leftward_B1 = leftward_B[:, None].to(before.dtype)
@@ -134,9 +139,3 @@ def _window(batch: TensorBatch) -> Tensor:
     last_1B = batch.targets[-1:]
     # A stream that has ended has no target. Any token will do, since it does not count.
     return torch.cat([batch.inputs, torch.where(last_1B == PADDING, batch.inputs[-1:], last_1B)])
-
-
-def _nll(logits_TBV: Tensor, targets_TB: Tensor) -> Tensor:
-    return functional.cross_entropy(
-        logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=PADDING
-    )

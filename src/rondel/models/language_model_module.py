@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rondel.cells import build_cell
-from rondel.data.batches import PADDING
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.nn import compiled
 from rondel.nn.dropout import Dropout
+from rondel.nn.head_loss import mean_head_nll
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig
 
@@ -73,10 +73,8 @@ class LanguageModel(Model):
                 self.core.masks(),
             )
             return {"nll": nll}, state
-        logits_TBV, state = self(batch.inputs, state)
-        nll = functional.cross_entropy(
-            logits_TBV.flatten(0, 1).float(), batch.targets.flatten(), ignore_index=PADDING
-        )
+        outputs_TBH, state = self.core(self.embed(batch.inputs), state)
+        nll = mean_head_nll(outputs_TBH, self.head, batch.targets)
         return {"nll": nll}, state
 
     def named_arrays(self) -> dict[str, Tensor]:

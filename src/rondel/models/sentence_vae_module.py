@@ -15,13 +15,13 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from rondel.cells import build_cell
 from rondel.data.batches import PADDING
 from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model_module import LanguageModel
+from rondel.nn.head_loss import head_nll
 from rondel.nn.shares import WHOLE, Share
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig
@@ -142,9 +142,9 @@ class SentenceVAE(Model):
         """Return -ln p(x|z) (B,) in nats, summed over each sentence's tokens, its end included."""
         outputs_TBH = self.decode(batch.inputs, z_BZ, dropped, batch.share)
         valid_TB = batch.targets != PADDING
+        head = self.decoder.head
         # Skip padding: over a large vocabulary the head is most of the work.
-        logits_NV = self.decoder.head(outputs_TBH[valid_TB]).float()
-        nll_N = functional.cross_entropy(logits_NV, batch.targets[valid_TB], reduction="none")
+        nll_N = head_nll(outputs_TBH[valid_TB], head.weight, head.bias, batch.targets[valid_TB])
         nll_TB = torch.zeros(valid_TB.shape, dtype=nll_N.dtype, device=nll_N.device)
         return nll_TB.masked_scatter(valid_TB, nll_N).sum(0)
 
