@@ -227,6 +227,19 @@ def test_top_p_is_the_smallest_such_set_of_a_large_vocabulary():
     assert probabilities[~kept].max() <= probabilities[kept].min()
 
 
+@pytest.mark.parametrize("top_p", [0.001, 0.3, 0.9, 0.9999])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 4.0])
+def test_top_p_is_what_a_sort_of_all_gives(top_p, spread):
+    """Also where many tokens are as likely, and where some are forbidden."""
+    logits = np.random.default_rng(6).normal(0, spread, 5000).round(1)
+    logits[::7] = -INF
+    probabilities = softmax(logits)
+    ranked = np.argsort(-probabilities, kind="stable")
+    last = np.searchsorted(np.cumsum(probabilities[ranked]), top_p)
+    kept = np.flatnonzero(np.isfinite(applied(logits.tolist(), top_p=top_p)))
+    assert kept.tolist() == sorted(ranked[: last + 1].tolist())
+
+
 def test_min_p_is_a_fraction_of_the_likeliest():
     logits = log(0.5, 0.26, 0.14, 0.1)
     assert applied(logits, min_p=0.5) == [*logits[:2], -INF, -INF]

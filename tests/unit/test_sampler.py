@@ -36,3 +36,14 @@ def test_a_draw_is_the_inverse_of_the_cumulative_distribution():
     expected = [int(np.searchsorted([0.1, 0.3, 0.3, 1.0], u)) for u in stream_rng(3).random(200)]
     rng = stream_rng(3)
     assert [draw(logits, rng) for _ in range(200)] == expected
+
+
+def test_a_draw_from_few_tokens_is_that_from_all():
+    """Where most tokens are forbidden, only the others are looked at."""
+    logits = np.full(300, -INF)
+    logits[7::5] = np.random.default_rng(8).normal(0, 2, 59)
+    cumulative = np.exp(logits - logits.max()).cumsum()
+    wanted = stream_rng(4).random(200) * cumulative[-1]
+    rng = stream_rng(4)
+    found = [draw(logits, rng) for _ in range(200)]
+    assert found == cumulative.searchsorted(wanted, side="right").tolist()

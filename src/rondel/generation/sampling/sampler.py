@@ -41,6 +41,10 @@ def draw(logits: Logits, rng: np.random.Generator) -> int:
     A token of logit -inf is never drawn. Raises `ModelFolderError` if no logit is finite, or one is
     not a number.
     """
+    # Adding zeros changes no sum: without them, the same token is drawn sooner.
+    possible = np.flatnonzero(logits != -np.inf)
+    if 0 < 2 * len(possible) < len(logits):
+        return int(possible[draw(logits[possible], rng)])
     cumulative = unnormalized(logits).cumsum()
     # The total is at least 1 and the uniform number at most 1 - 2**-53, so that their product
     # rounds below the total; the first sum that is greater has grown there, by a weight above 0.

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from rondel.engine.probability import softmax
 from rondel.generation.sampling.rules import Rule, parameter, rules
 from rondel.generation.sampling.rules.base import History, Logits
+
+FIRST_SORTED = 256
+"""How many of the likeliest tokens are sorted first; most nuclei have fewer."""
 
 
 @rules.register("top_p")
@@ -37,13 +41,31 @@ class TopP(Rule):
         """See `Rule.apply`."""
         if self.top_p == 1:
             return logits
-        probabilities = softmax(logits)
-        # Tokens less likely than (1 - p) / V have less than 1 - p together, so that the nucleus is
-        # among the others: of a large vocabulary, few are left to sort.
-        candidates = np.flatnonzero(probabilities >= (1 - self.top_p) / len(logits))
-        ranked = candidates[np.argsort(-probabilities[candidates], kind="stable")]
-        before = np.searchsorted(np.cumsum(probabilities[ranked]), self.top_p)
-        nucleus = ranked[: before + 1]
-        result = np.full_like(logits, -np.inf)
-        result[nucleus] = logits[nucleus]
+        kept = _nucleus(softmax(logits), self.top_p)
+        result: Logits = np.where(kept, logits, -np.inf)
         return result
+
+
+def _nucleus(probabilities: Logits, top_p: float) -> npt.NDArray[np.bool_]:
+    """Return which tokens (V,) are kept.
+
+    Values alone are sorted, and no more of the largest than it takes to reach `top_p`.
+    """
+    # Tokens less likely than (1 - p) / V have less than 1 - p together, so that the nucleus is
+    # among the others.
+    candidates = probabilities[probabilities >= (1 - top_p) / len(probabilities)]
+    count = FIRST_SORTED
+    while True:
+        largest = candidates
+        if count < len(candidates):
+            largest = np.partition(candidates, len(candidates) - count)[-count:]
+        ranked = np.sort(largest)[::-1]
+        reached = np.cumsum(ranked)
+        if len(ranked) == len(candidates) or reached[-1] >= top_p:
+            break
+        count *= 8
+    last = min(int(np.searchsorted(reached, top_p)), len(ranked) - 1)
+    kept = probabilities > ranked[last]
+    as_likely = np.flatnonzero(probabilities == ranked[last])
+    kept[as_likely[: last + 1 - int(kept.sum())]] = True
+    return kept
