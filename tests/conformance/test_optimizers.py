@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from _runs import batches_of, configured, goes_on_from_a_snapshot
 from _settings import others
 
 from rondel.settings import RunConfig
 from rondel.training.optimizers import optimizers
+from rondel.training.optimizers.adam import Adam
 from rondel.training.torch_learner import TorchLearner
 
 every_optimizer = pytest.mark.parametrize("name", optimizers)
@@ -79,6 +81,65 @@ def test_a_setting_has_an_effect(name: str, setting: str, value: Any, tokens: np
     usual = weights_after(config_of(tokens, name), tokens, 3)
     changed = weights_after(config_of(tokens, name, **{setting: value}), tokens, 3)
     assert any((changed[key] != array).any() for key, array in usual.items())
+
+
+WORDS = 1100  # more than have dense gradients
+
+
+def config_of_words(name: str, **settings: Any) -> RunConfig:
+    settings = {"optimizer": name, "dropout": 0.0, "tie_weights": False, **settings}
+    return configured(WORDS, **settings)
+
+
+@pytest.fixture(scope="module")
+def words() -> np.ndarray:
+    return np.random.default_rng(2).integers(0, WORDS // 2, 4 * 112 + 1).astype(np.int32)
+
+
+@every_optimizer
+def test_it_goes_on_with_a_large_vocabulary(name: str, words: np.ndarray, tmp_path: Path) -> None:
+    goes_on_from_a_snapshot(config_of_words(name), TorchLearner, words, tmp_path)
+
+
+@every_optimizer
+def test_a_first_step_is_that_of_dense_gradients(name: str, words: np.ndarray) -> None:
+    """Also where gradients are clipped, by their norm and one by one."""
+    config = config_of_words(name, clip_norm=0.01, clip_value=1e-4)
+    (batch,) = batches_of(words, config, 1)
+    sparse, dense = TorchLearner(config), TorchLearner(config)
+    dense.model.use_sparse_gradients(False)
+    results = [learner.step(batch, 1e-3) for learner in (sparse, dense)]
+    assert results[0].gradient_norm == pytest.approx(results[1].gradient_norm, rel=1e-5)
+    for key, array in dense.weights().items():
+        np.testing.assert_allclose(sparse.weights()[key], array, atol=1e-6, err_msg=key)
+
+
+def test_adam_updates_the_rows_of_the_batch_alone(words: np.ndarray) -> None:
+    config = config_of_words("adam")
+    learner = TorchLearner(config)
+    for batch in batches_of(words, config, 3):
+        last = learner.weights()["embedding.weight"]
+        learner.step(batch, 1e-3)
+        after = learner.weights()["embedding.weight"]
+        changed = (after != last).any(axis=1)
+        assert sorted(np.flatnonzero(changed)) == sorted(set(batch.inputs.ravel().tolist()))
+
+
+def test_rows_are_updated_as_by_sparse_adam() -> None:
+    torch.manual_seed(1)
+    start = torch.randn(50, 4)
+    found = []
+    for build in (Adam().build, lambda p, _: torch.optim.SparseAdam(p, lr=1.0)):
+        embedding = torch.nn.Embedding.from_pretrained(start.clone(), freeze=False, sparse=True)
+        optimizer = build([embedding.weight], 0.0)
+        rng = torch.Generator().manual_seed(2)
+        for _ in range(5):
+            optimizer.param_groups[0]["lr"] = 1e-2
+            optimizer.zero_grad()
+            embedding(torch.randint(0, 50, (9,), generator=rng)).square().sum().backward()
+            optimizer.step()
+        found.append(embedding.weight.detach())
+    torch.testing.assert_close(found[0], found[1])
 
 
 STEPS_OF_ALL = """

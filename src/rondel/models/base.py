@@ -16,6 +16,8 @@ from rondel.nn.shares import WHOLE, Share
 from rondel.settings import ModelConfig
 
 ModelState = tuple[Tensor, ...]
+SMALLEST_SPARSE_EMBEDDING = 1025
+"""Most rows of a smaller one are seen in a step."""
 T = TypeVar("T")
 
 
@@ -66,6 +68,13 @@ class Model(nn.Module):
     @abstractmethod
     def named_arrays(self) -> dict[str, Tensor]:
         """Return the parameters under their names in a model folder."""
+
+    def use_sparse_gradients(self, used: bool) -> None:
+        """Let large embeddings have sparse gradients, with rows for the tokens of a batch alone."""
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                large = module.num_embeddings >= SMALLEST_SPARSE_EMBEDDING
+                module.sparse = used and large
 
     def count(self, term: str, targets_TB: Tensor, leftward: int) -> int:
         """Return how many things a term is a mean over: by default, the targets that count.

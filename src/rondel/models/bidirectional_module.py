@@ -19,7 +19,7 @@ from rondel.cells import build_cell
 from rondel.data.batches import PADDING
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model_module import LanguageModel
-from rondel.nn.head_loss import mean_head_nll
+from rondel.nn.blocked_loss import mean_head_nll
 from rondel.nn.stack import RecurrentStack, StackState
 from rondel.settings import ModelConfig
 

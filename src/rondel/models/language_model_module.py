@@ -11,8 +11,8 @@ from torch.nn import functional
 from rondel.cells import build_cell
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.nn import compiled
+from rondel.nn.blocked_loss import mean_head_nll
 from rondel.nn.dropout import Dropout
-from rondel.nn.head_loss import mean_head_nll
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig
 

@@ -21,7 +21,7 @@ from rondel.data.batches import PADDING
 from rondel.kinds.sentence_vae_kind import LatentSettings
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.models.language_model_module import LanguageModel
-from rondel.nn.head_loss import head_nll
+from rondel.nn.blocked_loss import head_nll
 from rondel.nn.shares import WHOLE, Share
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig

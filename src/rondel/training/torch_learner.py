@@ -24,7 +24,7 @@ from rondel.text.tokenizers import Tokenizer
 from rondel.training.devices import autocast, choose_device
 from rondel.training.distributed import ProcessGroup, talking
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
-from rondel.training.optimizers import build_optimizer, state_of_optimizer
+from rondel.training.optimizers import build_optimizer, state_of_optimizer, updates_rows
 
 if TYPE_CHECKING:
     from rondel.training.exchange import Exchange
@@ -59,6 +59,9 @@ class TorchLearner:
         if training.freeze_embedding:
             self.model.named_arrays()["embedding.weight"].requires_grad_(False)
         self.optimizer = build_optimizer(self.model.parameters(), training)
+        # The exchange between processes and the scaling of fp16 are for dense gradients.
+        if self.device.type == "cpu" and training.precision == "fp32" and updates_rows(training):
+            self.model.use_sparse_gradients(True)
         self.updates = 0
         self.figures: dict[str, float] = {}
         self.trains_in_parts = False
@@ -73,6 +76,7 @@ class TorchLearner:
         """See `Learner.join`."""
         from rondel.training.exchange import Exchange
 
+        self.model.use_sparse_gradients(False)
         exchange = Exchange(self.model, self.config, ranks, self.updates, self.trains_in_parts)
         exchange.set_random_states(self._random)
         if self._state is not None:
@@ -135,13 +139,20 @@ class TorchLearner:
     def _clip(self) -> float:
         """Limit the gradients as configured; their norm before that."""
         trained = [p for p in self.model.parameters() if p.grad is not None]
-        total = nn.utils.get_total_norm(p.grad for p in trained if p.grad is not None)
+        dense = [p for p in trained if p.grad is not None and not p.grad.is_sparse]
+        rows = [_rows_of_gradient(p) for p in trained if p.grad is not None and p.grad.is_sparse]
+        total = nn.utils.get_total_norm([*(p.grad for p in dense if p.grad is not None), *rows])
         norm = float(total)
         # Most steps are below the limit, and have nothing multiplied.
         if self.config.clip_norm and not norm <= self.config.clip_norm:
-            nn.utils.clip_grads_with_norm_(trained, self.config.clip_norm, total)
+            nn.utils.clip_grads_with_norm_(dense, self.config.clip_norm, total)
+            for values in rows:
+                values.mul_(self.config.clip_norm / (norm + 1e-6))
         if self.config.clip_value:
-            nn.utils.clip_grad_value_(trained, self.config.clip_value)
+            limit = self.config.clip_value
+            nn.utils.clip_grad_value_(dense, limit)
+            for values in rows:
+                values.clamp_(-limit, limit)
         return norm
 
     @torch.no_grad()
@@ -304,6 +315,13 @@ def _arrays_of_processes(snapshot: Snapshot) -> list[Arrays]:
 def build_learner(config: RunConfig, tokenizer: Tokenizer) -> TorchLearner:
     """The learner of a model that needs nothing but its settings."""
     return TorchLearner(config)
+
+
+def _rows_of_gradient(parameter: nn.Parameter) -> Tensor:
+    """The rows of a parameter's sparse gradient, each once, in its own memory."""
+    assert parameter.grad is not None
+    parameter.grad = parameter.grad.coalesce()
+    return parameter.grad.values()
 
 
 def _array(tensor: Any) -> npt.NDArray[Any]:

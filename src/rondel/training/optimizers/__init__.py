@@ -23,10 +23,19 @@ def build_optimizer(
     parameters: Iterable[torch.nn.Parameter], config: TrainingConfig
 ) -> torch.optim.Optimizer:
     """The optimiser that `config` names, over the parameters that are to be trained."""
-    cls = optimizers[config.optimizer]
-    own = {name: config.own[name] for name in settings_of(cls) if name in config.own}
+    optimizer = _of(config)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    return _without_compiler(lambda: cls(**own).build(trained, config.weight_decay))
+    return _without_compiler(lambda: optimizer.build(trained, config.weight_decay))
+
+
+def updates_rows(config: TrainingConfig) -> bool:
+    """Whether the optimiser that `config` names takes sparse gradients."""
+    return _of(config).updates_rows(config.weight_decay)
+
+
+def _of(config: TrainingConfig) -> Optimizer:
+    cls = optimizers[config.optimizer]
+    return cls(**{name: config.own[name] for name in settings_of(cls) if name in config.own})
 
 
 def _without_compiler(build: Callable[[], torch.optim.Optimizer]) -> torch.optim.Optimizer:
@@ -62,4 +71,4 @@ def state_of_optimizer(config: TrainingConfig) -> dict[str, torch.Tensor]:
     }
 
 
-__all__ = ["Optimizer", "build_optimizer", "optimizers", "state_of_optimizer"]
+__all__ = ["Optimizer", "build_optimizer", "optimizers", "state_of_optimizer", "updates_rows"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @optimizers.register("adam")
 @dataclass(frozen=True)
 class Adam(Optimizer):
-    """`torch.optim.Adam`."""
+    """`torch.optim.Adam`, and for sparse gradients what `torch.optim.SparseAdam` does."""
 
     learning_rate: ClassVar[float] = 4e-3
     is_like_adam: ClassVar[bool] = True
@@ -24,7 +24,11 @@ class Adam(Optimizer):
         self, parameters: list[torch.nn.Parameter], weight_decay: float
     ) -> torch.optim.Optimizer:
         """See `Optimizer.build`."""
-        import torch
+        from rondel.training.row_adam import RowAdam
 
         # Fused: every parameter is updated in one pass.
-        return torch.optim.Adam(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
+        return RowAdam(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
+
+    def updates_rows(self, weight_decay: float) -> bool:
+        """See `Optimizer.updates_rows`: decay would change every row."""
+        return weight_decay == 0

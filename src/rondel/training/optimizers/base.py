@@ -32,3 +32,7 @@ class Optimizer(ABC):
 
         PyTorch is imported here and not above, so that a list of settings does without it.
         """
+
+    def updates_rows(self, weight_decay: float) -> bool:
+        """Whether it takes sparse gradients, and updates only the rows that they have."""
+        return False

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from rondel.kernels.training import blocked_head
 from rondel.models.base import Model, TensorBatch
-from rondel.nn import head_loss
-from rondel.nn.head_loss import head_nll, mean_head_nll
+from rondel.nn import blocked_loss
+from rondel.nn.blocked_loss import head_nll, mean_head_nll
 
 # Positions, inputs and words that do and do not fill panels, tiles and blocks.
 SIZES = [(1, 8, 1025), (37, 20, 2000), (64, 48, 1536), (130, 33, 1030)]
@@ -139,7 +139,7 @@ def test_models_with_a_large_vocabulary_learn_as_with_all_logits(
         return [torch.stack(list(terms.values())).detach(), *grads]
 
     blocked = run()
-    monkeypatch.setattr(head_loss, "SMALLEST_BLOCKED_VOCABULARY", 2000)
+    monkeypatch.setattr(blocked_loss, "SMALLEST_BLOCKED_VOCABULARY", 2000)
     for one, other in zip(blocked, run(), strict=True):
         scale = float(other.abs().max())
         np.testing.assert_allclose(one.numpy() / scale, other.numpy() / scale, atol=1e-5)
