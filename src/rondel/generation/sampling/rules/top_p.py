@@ -65,7 +65,7 @@ def _nucleus(probabilities: Logits, top_p: float) -> npt.NDArray[np.bool_]:
             break
         count *= 8
     last = min(int(np.searchsorted(reached, top_p)), len(ranked) - 1)
-    kept = probabilities > ranked[last]
+    kept: npt.NDArray[np.bool_] = probabilities > ranked[last]
     as_likely = np.flatnonzero(probabilities == ranked[last])
     kept[as_likely[: last + 1 - int(kept.sum())]] = True
     return kept
