@@ -16,13 +16,14 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
+from _runs import rondel
 from _serving import serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO, TEST = "python3 scripts/demo.py", "python3 scripts/test.py"
 SHORTER = 600
-CHARACTERS = 150_000
+CHARACTERS = 60_000
 
 
 def blocks(*languages: str) -> list[str]:
@@ -89,7 +90,11 @@ def answers(desk: Path) -> dict[str, str]:
         if arguments[0] == "serve":
             found[line] = served(*arguments[1:], cwd=desk)
             continue
-        found[line] = run(sys.executable, "-m", "rondel", *arguments, cwd=desk)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(desk)
+            done = rondel(*arguments)
+        assert done.exit_code == 0, (line, done.output)
+        found[line] = done.output
     return found
 
 
