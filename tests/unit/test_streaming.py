@@ -19,14 +19,16 @@ from rondel.data.store import PARTS
 from rondel.data.text_preparation import PreparedText, prepare_sentences, prepare_text
 from rondel.errors import InputError
 from rondel.kernels import usable
+from rondel.kernels.text import characters
 from rondel.settings import TextConfig
-from rondel.text import parallel
+from rondel.text import chunk_table, parallel
 from rondel.text.cutting import cut_blocks
 from rondel.text.parallel import in_order
 from rondel.text.reading import read_text
 from rondel.text.stored import StoredText, whole_characters
 from rondel.text.storing import store_text
-from rondel.text.tokenizers import tokenizers, train_on_blocks, train_tokenizer, word_blocks
+from rondel.text.subwords import splitting
+from rondel.text.tokenizers import tokenizers, train_on_blocks, train_tokenizer, word, word_blocks
 
 PROSE = "\n".join(topics[name] for name in ("assert", "lambda"))
 TEXTS = {
@@ -101,8 +103,8 @@ def test_blocks_are_the_whole(
     if compiled:
         assert usable()
         monkeypatch.setattr(parallel, "COMPILED_FROM", 1)
-        monkeypatch.setattr(word_blocks, "CHUNKS", 64)
-        monkeypatch.setattr(word_blocks, "CHUNK_BYTES", 400)
+        monkeypatch.setattr(chunk_table, "CHUNKS", 64)
+        monkeypatch.setattr(chunk_table, "CHUNK_BYTES", 400)
         monkeypatch.setattr(word_blocks, "WORDS_IN_MEMORY", 20)
         monkeypatch.setattr("rondel.data.text_preparation.PARALLEL_FROM", 1)
     config = text_config(**{"min_count": 1, **chosen} if chosen["level"] == "word" else chosen)
@@ -145,8 +147,8 @@ def test_words_are_counted_across_files_of_counts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(word_blocks, "WORDS_IN_MEMORY", 3)
     counts = word_blocks.WordCounts(str.split)
     words = Counter(PROSE.split())
-    for word in PROSE.split():
-        counts.add(iter([(word, 1)]))
+    for each in PROSE.split():
+        counts.add(iter([(each, 1)]))
     expected = sorted((w for w in words if words[w] > 1), key=lambda w: (-words[w], w))
     assert counts.commonest(30, 2, without="the") == [w for w in expected if w != "the"][:30]
     assert counts.has_words
@@ -227,3 +229,60 @@ def test_threads_keep_the_order_and_their_errors() -> None:
     assert list(in_order(make, range(1, 40), 3)) == [100 // n for n in range(1, 40)]
     with pytest.raises(ZeroDivisionError):
         list(in_order(make, [3, 0, 5], 2))
+
+
+PARTS_OF_TEXTS = st.sampled_from(
+    [*" \n\t\r", "  ", "\n\n", "a", "longer", "seven77", "eight888", "x" * 17, "é", "我们", "\x85"]
+    + ["\u2028", "\u00a0", "\x1c", "\x01", "\ud800", "“", "!", "~", "\x7f"]
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(parts=st.lists(PARTS_OF_TEXTS, min_size=1, max_size=20))
+def test_chunks_are_those_of_the_regular_expressions(parts: list[str]) -> None:
+    text = "".join(parts)
+    data = text.encode("utf-8", "surrogatepass")
+    for way, pattern in (
+        ("WORDS", word.CHUNK),
+        ("TOKENISED", word.CHUNK_OF_TOKENS),
+        ("SUBWORDS", splitting.CHUNK),
+    ):
+        table = chunk_table.ChunkTable(way, 64)
+        numbers, reached = table.numbers(data, 0)
+        spelled = list(table.spellings(0))
+        assert reached == len(data)
+        assert [spelled[i] for i in numbers] == [m.group() for m in pattern.finditer(text)]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    data=st.lists(st.sampled_from([*map(chr, range(16)), "é", "我", "👩"])).map("".join),
+    cut=st.integers(0, 3),
+    broken=st.binary(max_size=4),
+)
+def test_bytes_are_examined_as_python_decodes_them(data: str, cut: int, broken: bytes) -> None:
+    examined = np.frombuffer(data.encode()[cut:] + broken + b"later on", np.uint8)
+    text = examined.tobytes().decode("utf-8", "surrogateescape")
+    is_valid = not any("\ud800" <= character <= "\udfff" for character in text)
+    is_plain = "\r" not in text and "\0" not in text
+    assert characters.examine(examined) == (len(text), is_valid, is_plain)
+
+
+@pytest.mark.parametrize("late", ["", "\r\nx\r", "\ufeff", "\0", "\ud800"])
+def test_a_long_file_is_stored_as_a_short_one_is_read(late: str, tmp_path: Path) -> None:
+    long = "“naïve” one\n" * 120_000 + late + "x" * 5000
+    for name, data in (
+        ("a.txt", long.encode("utf-8", "surrogatepass")),
+        ("b.txt.gz", gzip.compress(long.encode("utf-8", "surrogatepass"), 1)),
+    ):
+        (tmp_path / name).write_bytes(data)
+        found = []
+        for read in (
+            lambda path: read_text([path]),
+            lambda path: (text := store_text([path], tmp_path / "copy")).text(0, text.characters),
+        ):
+            try:
+                found.append(read(str(tmp_path / name)))
+            except InputError as error:
+                found.append(str(error))
+        assert found[0] == found[1]

@@ -15,7 +15,8 @@ MARK = "\ufeff"
 
 # What no text has, whatever its language: control characters other than white space and escape.
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-_EXCERPT = 65_536
+EXCERPT = 65_536
+"""Characters, or bytes, at the beginning of a file by which it is judged."""
 _TEXT_HAS_FEWER_CONTROLS_THAN = 0.1
 _BYTES_INSTEAD = "or train on its bytes as they are with --level byte"
 _MARKS = {
@@ -50,12 +51,17 @@ def decode(name: str, blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
     return (text for text, _ in decode_to(name, blocks, encoding))
 
 
-def decode_to(name: str, blocks: Iterable[bytes], encoding: str) -> Iterator[tuple[str, int]]:
-    """As `decode`, each block of text with the number of bytes that it ends at."""
+def decode_to(
+    name: str, blocks: Iterable[bytes], encoding: str, head: bytes = b"", offset: int = 0
+) -> Iterator[tuple[str, int]]:
+    """As `decode`, each block of text with the number of bytes that it ends at.
+
+    What stood before the blocks, if anything did, had so many bytes, and began with `head`.
+    """
     decoder: Any = None
-    head, looked_at, controls, offset = b"", 0, 0, 0
+    looked_at, controls = offset, 0
     for block in _and_an_end(blocks):
-        head = head or block[:_EXCERPT]
+        head = head or block[:EXCERPT]
         decoder = decoder or _decoder(encoding, head)
         held = decoder.getstate()[0]
         try:
@@ -68,21 +74,23 @@ def decode_to(name: str, blocks: Iterable[bytes], encoding: str) -> Iterator[tup
         offset += len(block)
         if "\0" in text:
             raise _binary(name, head, encoding)
-        if looked_at < _EXCERPT:
-            excerpt = text[: _EXCERPT - looked_at]
+        if looked_at < EXCERPT:
+            excerpt = text[: EXCERPT - looked_at]
             looked_at += len(excerpt)
             controls += _count_controls(excerpt)
-            judged = looked_at == _EXCERPT or not block
+            judged = looked_at == EXCERPT or not block
             if judged and _too_many(controls, looked_at):
                 raise _binary(name, head, encoding)
         if text:
             yield text, offset - len(decoder.getstate()[0])
 
 
-def normalised(texts: Iterable[str]) -> Iterator[str]:
-    r"""A text in blocks without a byte order mark, its line ends as one `\n` each."""
+def normalised(texts: Iterable[str], *, first: bool = True) -> Iterator[str]:
+    r"""A text in blocks without a byte order mark, its line ends as one `\n` each.
+
+    The mark may stand before the `first` block, unless something stands there already.
+    """
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    first = True
     for text in texts:
         plain = newlines.decode(text.removeprefix(MARK) if first else text)
         first = False
@@ -90,6 +98,11 @@ def normalised(texts: Iterable[str]) -> Iterator[str]:
             yield plain
     if rest := newlines.decode("", final=True):
         yield rest
+
+
+def has_controls(excerpt: str) -> bool:
+    """Whether an excerpt has a zero, or more control characters than a text has."""
+    return "\0" in excerpt or _too_many(_count_controls(excerpt), len(excerpt))
 
 
 def _and_an_end(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -109,7 +122,7 @@ def _undecodable(
 ) -> InputError:
     excerpt = head.decode("latin-1")
     is_wide = _wide_encoding(head) is not None or _is_wide(encoding)
-    if not is_wide and ("\0" in excerpt or _too_many(_count_controls(excerpt), len(excerpt))):
+    if not is_wide and has_controls(excerpt):
         return _binary(name, head, encoding)
     others = " or ".join(f"--encoding {other}" for other in _other_encodings(head, data, encoding))
     remedy = f"try {others}, {_BYTES_INSTEAD}" if others else "get a whole copy of it"
@@ -140,7 +153,7 @@ def _other_encodings(head: bytes, data: bytes, encoding: str) -> list[str]:
         return [] if _is_wide(encoding) else [wide]
     if codecs.lookup(encoding).name.startswith("utf-8"):
         return ["cp1252", "latin-1"]
-    inside = 0 if head.startswith(data[:_EXCERPT]) else 3  # a block may begin in a character
+    inside = 0 if head.startswith(data[:EXCERPT]) else 3  # a block may begin in a character
     begin = next((i for i in range(inside) if data[i : i + 1] < b"\x80" or data[i] >= 0xC0), 0)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data[begin:])
@@ -159,7 +172,7 @@ def _wide_encoding(head: bytes) -> str | None:
         if head.startswith(mark):
             return encoding
     # Unmarked UTF-16 of a Latin text has a zero in every other byte, and in no other.
-    low, high = head[:_EXCERPT:2], head[1:_EXCERPT:2]
+    low, high = head[:EXCERPT:2], head[1:EXCERPT:2]
     for encoding, zeros, others in (("utf-16-le", high, low), ("utf-16-be", low, high)):
         if zeros.count(0) > 0.5 * len(zeros) and others.count(0) == 0:
             return encoding

@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rondel.errors import InputError
-from rondel.text.decoding import MARK, check_encoding, decode, decode_to, is_utf8, normalised
+from rondel.text.decoding import check_encoding, is_utf8
+from rondel.text.plain_utf8 import as_utf8, count_characters, sizes_as_it_is
 from rondel.text.reading import NOTHING, filled_files
 from rondel.text.record_formats import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import BLOCK, SourceFile, files_of
-from rondel.text.stored import Piece, StoredText, whole_characters
+from rondel.text.stored import Piece, StoredText
 
 KEPT_PLACES = 1 << 17
 """Places of documents in memory before they are written."""
@@ -124,11 +125,14 @@ class Copy:
 
     def add(self, part: str) -> None:
         """Let a part of a text follow."""
-        data = self.text.encoded(part)
+        self.add_utf8(self.text.encoded(part), len(part))
+
+    def add_utf8(self, data: bytes, characters: int) -> None:
+        """Let a part of a text follow, as the bytes that are stored."""
         with self.path.open("ab") as file:
             begin = file.tell()
             file.write(data)
-        self.text.add(Piece(self.path, begin, begin + len(data)), len(part))
+        self.text.add(Piece(self.path, begin, begin + len(data)), characters)
 
 
 @contextmanager
@@ -183,13 +187,13 @@ class _Storing:
             return
         if file.is_plain and self._leave(file, watch):
             return
+        blocks = file.blocks(self.text.block, watch)
         if self.text.holds_bytes:
-            for data in _whole(file.blocks(self.text.block, watch)):
-                self._copy.add(data.decode("utf-8", "surrogateescape"))
+            for data, characters, _ in count_characters(blocks):
+                self._copy.add_utf8(data, characters)
         else:
-            blocks = file.blocks(self.text.block, watch)
-            for part in normalised(decode(file.name, blocks, self._encoding)):
-                self._copy.add(part)
+            for data, characters in as_utf8(file.name, blocks, self._encoding):
+                self._copy.add_utf8(data, characters)
 
     def _take_records(self, records: Iterator[str]) -> None:
         place = self.text.size
@@ -221,32 +225,12 @@ class _Storing:
 
     def _counted(self, file: SourceFile, watch: Callable[[int], None]) -> Iterator[tuple[int, int]]:
         """Bytes and characters of each block; no characters where it has to be changed."""
+        blocks = file.blocks(self.text.block, watch)
         if self.text.holds_bytes:
-            for data in _whole(file.blocks(self.text.block, watch)):
-                yield len(data), len(data.decode("utf-8", "surrogateescape"))
-        elif not is_utf8(self._encoding):
-            yield 0, 0
-        else:
-            place = 0
-            for part, end in decode_to(
-                file.name, file.blocks(self.text.block, watch), self._encoding
-            ):
-                as_it_is = "\r" not in part and not (place == 0 and part.startswith(MARK))
-                yield end - place, len(part) * as_it_is
-                place = end
-
-
-def _whole(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Bytes in blocks that end with a whole character, where they are UTF-8."""
-    held = b""
-    for block in blocks:
-        data = held + block if held else block
-        end = whole_characters(data)
-        if end:
-            yield data[:end]
-        held = data[end:]
-    if held:
-        yield held
+            return ((len(data), characters) for data, characters, _ in count_characters(blocks))
+        if not is_utf8(self._encoding):
+            return iter([(0, 0)])
+        return sizes_as_it_is(file.name, blocks, self._encoding)
 
 
 def joined(strings: Iterable[str], size: int) -> Iterator[str]:

@@ -1,8 +1,6 @@
-"""Text between white space, numbered by a hash table; all of it over UTF-8 bytes.
+"""The chunks of a text, numbered by a hash table; all of it over UTF-8 bytes.
 
-A chunk is what `rondel.text.tokenizers.word` cuts a text into: a run of anything but white space,
-or a run of the same white space, unless that is one space between two of the former; of a text that
-is tokenised already, no white space but each line break.
+What a chunk is: see `rondel.kernels.text.chunk_borders`.
 """
 
 from __future__ import annotations
@@ -13,53 +11,46 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.kernels.compiling import compiled
-from rondel.kernels.text.characters import Bytes, code_at
+from rondel.kernels.text.characters import Bytes
+from rondel.kernels.text.chunk_borders import LINE_BREAK, SPACE, SUBWORDS, chunk_at
+from rondel.kernels.text.eight_bytes import HIGH, ONES, eight_bytes, trailing_zeros
 
-EMPTY = -1
-LINE_BREAK = 0x0A
-PRIME = np.uint64(0x100000001B3)
-BASIS = np.uint64(0xCBF29CE484222325)
-"""Of the hash FNV-1a (Fowler, Noll & Vo 1991)."""
+U8 = np.uint64(8)
+EMPTY = np.uint64(0)
+"""The key of an empty slot: no chunk's, since every key holds a length."""
+SHORT = 7
+"""Bytes of a chunk whose key holds all of them, and their number in the eighth."""
+LONG = np.uint64(0xFF << 56)
+"""Set in the key of every longer chunk, which is a hash."""
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""2⁶⁴ over the golden ratio, as in Fibonacci hashing (Knuth, volume 3, 6.4)."""
+ABOVE_SPACE = ONES * np.uint64(0x21)
 
+TOGETHER = 1 << 11
+"""Chunks that are found, then looked up."""
+
+Keys = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
-
-
-# Bytes that white space begins with: in ASCII, and the first of what is longer.
-MAY_BE_SPACE = np.zeros(256, np.bool_)
-MAY_BE_SPACE[[*range(9, 14), *range(28, 33), 0xC2, 0xE1, 0xE2, 0xE3]] = True
+Places = npt.NDArray[np.int64]
 
 
 class Table(NamedTuple):
     """Different chunks, numbered from 0 on in order of appearance.
 
-    Chunk n is `spelled[begins[n] : begins[n + 1]]`, and was met `counts[n]` times. `slots`, whose
-    length is a power of two, holds numbers by hash.
+    Chunk n is `spelled[begins[n] : begins[n + 1]]`, and was met `counts[n]` times. `slots` (S, 2),
+    where S is a power of two, holds keys and numbers by hash.
     """
 
-    slots: Numbers
+    slots: Keys
     spelled: Bytes
     begins: Counts
     counts: Counts
 
 
 @compiled
-def space_at(data: Bytes, place: int) -> int:
-    """How many bytes the white space at `place` has; 0 if it is none, as `str.isspace` says."""
-    first = data[place]
-    if first <= 0x20:
-        return int(9 <= first <= 13 or 28 <= first <= 32)
-    if first < 0xC2 or first > 0xE3:
-        return 0
-    code, after = code_at(data, place)
-    if code in (0x85, 0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000):
-        return after - place
-    return after - place if 0x2000 <= code <= 0x200A else 0
-
-
-@compiled
 def number_chunks(
-    data: Bytes, start: int, table: Table, known: int, numbers: Numbers, tokenised: bool
+    data: Bytes, start: int, table: Table, known: int, numbers: Numbers, way: int
 ) -> tuple[int, int, int]:
     """Number the chunks of a text from `start` on, adding new ones to the table.
 
@@ -68,89 +59,144 @@ def number_chunks(
     """
     # The arrays by themselves: what is passed on as a tuple is counted anew at every call.
     slots, spelled, begins, counts = table.slots, table.spelled, table.begins, table.counts
-    mask = np.int64(len(slots) - 1)
-    place, end, written = start, len(data), 0
-    while place < end:
-        width = space_at(data, place)
-        after = place + width
-        key = BASIS
-        if width == 0:
-            while True:
-                key = (key ^ np.uint64(data[after])) * PRIME
-                after += 1
-                # Most bytes can be no beginning of white space.
-                if after == end or (MAY_BE_SPACE[data[after]] and space_at(data, after) > 0):
+    found, places = np.empty(TOGETHER, np.uint64), np.empty((TOGETHER, 2), np.int64)
+    mask = np.uint64(len(slots) - 1)
+    place, written = start, 0
+    while place < len(data):
+        # Found first and looked up after: so look-ups wait for memory together.
+        count, reached = find_chunks(data, place, found, places, way)
+        for i in range(min(count, len(numbers) - written)):
+            key, begin, after = found[i], places[i, 0], places[i, 1]
+            slot = ((key * GOLDEN) >> np.uint64(32)) & mask
+            while slots[slot, 0] != EMPTY:
+                if slots[slot, 0] == key and (
+                    key < LONG
+                    or is_spelled(spelled, begins, np.int64(slots[slot, 1]), data, begin, after)
+                ):
                     break
-        elif tokenised:
-            if data[place] != LINE_BREAK:
-                place = after
-                continue
-            key = (key ^ np.uint64(LINE_BREAK)) * PRIME
-        else:
-            after = end_of_run(data, place, width)
-            single = place > 0 and after < end and after == place + 1 and data[place] == 0x20
-            if single and space_at(data, after) == 0 and not space_before(data, place):
-                place = after
-                continue
-            for i in range(place, after):
-                key = (key ^ np.uint64(data[i])) * PRIME
-        if written == len(numbers):
+                slot = (slot + np.uint64(1)) & mask
+            if slots[slot, 0] == EMPTY:
+                first = begins[known]
+                if first + after - begin > len(spelled) or known == len(counts):
+                    return begin, written, known
+                for at in range(begin, after):
+                    spelled[first + at - begin] = data[at]
+                begins[known + 1] = first + after - begin
+                counts[known] = 0
+                slots[slot, 0], slots[slot, 1] = key, known
+                known += 1
+            number = np.int64(slots[slot, 1])
+            counts[number] += 1
+            numbers[written] = number
+            written += 1
+            place = after
+        if written == len(numbers) and place < reached:
             break
-        slot = np.int64(key ^ (key >> np.uint64(32))) & mask
-        number = np.int64(slots[slot])
-        while number != EMPTY and not is_spelled(spelled, begins, number, data, place, after):
-            slot = (slot + 1) & mask
-            number = np.int64(slots[slot])
-        if number == EMPTY:
-            first = begins[known]
-            if first + after - place > len(spelled) or known == len(counts):
-                break
-            spelled[first : first + after - place] = data[place:after]
-            begins[known + 1] = first + after - place
-            counts[known] = 0
-            slots[slot] = known
-            number = known
-            known += 1
-        counts[number] += 1
-        numbers[written] = number
-        written += 1
-        place = after
+        place = reached
     return place, written, known
+
+
+@compiled
+def find_chunks(data: Bytes, place: int, keys: Keys, places: Places, way: int) -> tuple[int, int]:
+    """Find the chunks from a place on: their keys (N,), and where they begin and end (N, 2).
+
+    Returns how many there were, N at most, and the place that was reached.
+    """
+    address, end, count = np.uint64(data.ctypes.data), len(data), 0
+    while place < end and count < len(keys):
+        if way != SUBWORDS and data[place] == SPACE and stands_alone(data, place):
+            place += 1
+        begin, after = place, visible_chunk(address, place, end, way)
+        if begin == after:
+            begin, after = chunk_at(data, place, way)
+            if begin == end:
+                return count, end
+        keys[count] = key_of(data, address, begin, after)
+        places[count, 0], places[count, 1] = begin, after
+        count += 1
+        place = after
+    return count, place
+
+
+@compiled
+def stands_alone(data: Bytes, place: int) -> bool:
+    """Whether visible characters of ASCII are on either side of a place."""
+    if place == 0 or place + 1 == len(data):
+        return False
+    before, following = data[place - 1], data[place + 1]
+    return bool(SPACE < before < 0x7F and SPACE < following < 0x7F)
+
+
+@compiled
+def visible_chunk(address: int, place: int, end: int, way: int) -> int:
+    """Where the chunk at a place ends, if that is seen at a glance, else the place itself.
+
+    It is for visible characters of ASCII (before them a space, of subwords) that a space or a line
+    break follows.
+    """
+    at = place
+    while at + 8 <= end:
+        eight = eight_bytes(np.uint64(address) + np.uint64(at))
+        # The highest bit of each byte that is below "!" or above ASCII: of the first such byte, and
+        # perhaps of others after it.
+        others = ((eight - ABOVE_SPACE) & ~eight | eight) & HIGH
+        if way == SUBWORDS and at == place and eight & np.uint64(0xFF) == np.uint64(SPACE):
+            others &= ~np.uint64(0xFF)
+            if others & np.uint64(0xFF00):
+                return place  # a second blank, or what is not ASCII
+        length = trailing_zeros(others) >> np.uint64(3)
+        if length < U8:
+            following = (eight >> (length * U8)) & np.uint64(0xFF)
+            if following == np.uint64(SPACE) or following == np.uint64(LINE_BREAK):
+                return at + int(length)
+            return place
+        at += 8
+    return place
+
+
+@compiled
+def key_of(data: Bytes, address: int, begin: int, after: int) -> Any:
+    """The key of a chunk: what is in it, if it is short, else a hash of that."""
+    place, length = np.uint64(address) + np.uint64(begin), np.uint64(after - begin)
+    if after - begin > SHORT:
+        key = np.uint64(0)
+        for at in range(begin, after - 8, 8):
+            key = (key ^ eight_bytes(np.uint64(address) + np.uint64(at))) * GOLDEN
+            key ^= key >> np.uint64(29)
+        key = (key ^ eight_bytes(place + length - U8)) * GOLDEN
+        return key ^ (key >> np.uint64(29)) | LONG
+    held = np.uint64(0)
+    if begin + 8 <= len(data):
+        held = eight_bytes(place) & ((np.uint64(1) << (length * U8)) - np.uint64(1))
+    else:
+        for i in range(after - begin):
+            held |= np.uint64(data[begin + i]) << (np.uint64(i) * U8)
+    return held | length << np.uint64(56)
 
 
 @compiled
 def is_spelled(
     spelled: Bytes, begins: Counts, number: int, data: Bytes, begin: int, end: int
 ) -> bool:
-    """Whether a chunk of the table is what stands at a place."""
-    first = begins[number]
-    if begins[number + 1] - first != end - begin:
+    """Whether a long chunk of the table is what stands at a place."""
+    first, length = begins[number], end - begin
+    if begins[number + 1] - first != length:
         return False
-    for i in range(end - begin):  # noqa: SIM110 (Numba has no generators)
-        if spelled[first + i] != data[begin + i]:
+    known, met = np.uint64(spelled.ctypes.data + first), np.uint64(data.ctypes.data + begin)
+    for at in range(0, length - 8, 8):
+        if eight_bytes(known + np.uint64(at)) != eight_bytes(met + np.uint64(at)):
             return False
-    return True
+    last = np.uint64(length - 8)
+    return bool(eight_bytes(known + last) == eight_bytes(met + last))
 
 
 @compiled
-def end_of_run(data: Bytes, place: int, width: int) -> int:
-    """Where a run of the same white space, of so many bytes each, ends."""
-    after = place + width
-    while after + width <= len(data):
-        for i in range(width):
-            if data[after + i] != data[place + i]:
-                return after
-        after += width
-    return after
-
-
-@compiled
-def space_before(data: Bytes, place: int) -> bool:
-    """Whether the character that ends at `place` is white space."""
-    begin = place - 1
-    while begin > 0 and data[begin] & 0xC0 == 0x80:
-        begin -= 1
-    return space_at(data, begin) != 0
+def count_ids(numbers: Numbers, begins: Counts) -> int:
+    """How many ids the chunks have, of which chunk n has those from `begins[n]` on."""
+    count = 0
+    for number in numbers:
+        count += begins[number + 1] - begins[number]
+    return count
 
 
 @compiled

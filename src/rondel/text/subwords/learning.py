@@ -11,10 +11,12 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rondel.errors import InputError, require
+from rondel.text.chunk_table import ChunkTable
+from rondel.text.parallel import in_order, is_for_kernels
 from rondel.text.subwords.splitting import (
     BYTE_CHARACTERS,
     CHUNK,
@@ -33,19 +35,15 @@ MOST_LEARNT_FROM = 20_000_000
 """Chunks that a vocabulary is learnt from, some 100 MB; counts of a longer text are scaled down."""
 TOGETHER = 1000
 BATCH = 100_000
+BLOCK_CHUNKS = 1 << 17
+"""Different chunks of a block that are counted together."""
 
 
-def learn(algorithm: str, texts: Iterable[str], vocab_size: int) -> dict[str, Any]:
+def learn(algorithm: str, counts: Counter[str], vocab_size: int) -> dict[str, Any]:
     """A tokenizer of up to `vocab_size` subwords, as the JSON of `tokenizers` has it.
 
-    The texts are pieces of one, cut where chunks meet; only counts of its chunks are kept. Raises
-    `InputError` if they are empty, or for fewer subwords than there are bytes.
+    It is learnt from how often each chunk comes in a text. Raises `InputError` if there is none.
     """
-    if vocab_size <= len(BYTE_CHARACTERS):
-        raise InputError(
-            f"--vocab-size is {vocab_size}, and subwords begin with the 256 bytes: make it more"
-        )
-    counts = count_chunks(texts)
     if not counts:
         raise InputError("this text is empty: give it something to learn from")
     model = _LEARNERS[algorithm](scaled(counts), vocab_size)
@@ -62,16 +60,62 @@ def learn(algorithm: str, texts: Iterable[str], vocab_size: int) -> dict[str, An
     }
 
 
+def check_size(vocab_size: int) -> None:
+    """Raise `InputError` for fewer subwords than there are bytes."""
+    if vocab_size <= len(BYTE_CHARACTERS):
+        raise InputError(
+            f"--vocab-size is {vocab_size}, and subwords begin with the 256 bytes: make it more"
+        )
+
+
 def count_chunks(texts: Iterable[str]) -> Counter[str]:
-    """How often each chunk comes, of those that come at all often."""
+    """How often each chunk comes, of those that come at all often.
+
+    The texts are pieces of one, cut where chunks meet.
+    """
     chunks = (match.group() for text in texts for match in CHUNK.finditer(text))
     counts: Counter[str] = Counter()
     while batch := list(itertools.islice(chunks, BATCH)):
         counts.update(batch)
-        rare = 0
-        while len(counts) > MOST_COUNTED:
-            rare += 1
-            counts = Counter({chunk: count for chunk, count in counts.items() if count > rare})
+        counts = _without_rare(counts)
+    return counts
+
+
+def count_chunks_of_utf8(blocks: Iterable[bytes]) -> Counter[str]:
+    """The same of pieces in UTF-8, compiled and in several threads where they are long."""
+    total: Counter[str] = Counter()
+    for counts in in_order(_block_counter, blocks):
+        known = total.get
+        for chunk, count in counts:
+            total[chunk] = known(chunk, 0) + count
+        total = _without_rare(total)
+    return total
+
+
+def _block_counter() -> Callable[[bytes], list[tuple[str, int]]]:
+    """A function that counts the chunks of a block, by itself, whichever thread it is in."""
+    tables: list[ChunkTable] = []
+
+    def count(data: bytes) -> list[tuple[str, int]]:
+        if not is_for_kernels(data):
+            return list(count_chunks([data.decode("utf-8", "surrogatepass")]).items())
+        if not tables:
+            tables.append(ChunkTable("SUBWORDS", BLOCK_CHUNKS))
+        counts: list[tuple[str, int]] = []
+        rest = tables[0].count(data, counts.extend)
+        tables[0].give(counts.extend)
+        if rest:
+            counts += count_chunks([rest.decode("utf-8", "surrogatepass")]).items()
+        return counts
+
+    return count
+
+
+def _without_rare(counts: Counter[str]) -> Counter[str]:
+    rare = 0
+    while len(counts) > MOST_COUNTED:
+        rare += 1
+        counts = Counter({chunk: count for chunk, count in counts.items() if count > rare})
     return counts
 
 

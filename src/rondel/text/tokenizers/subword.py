@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,15 @@ import numpy.typing as npt
 
 from rondel.errors import require
 from rondel.settings.fields import setting
-from rondel.text.subwords.learning import ALGORITHMS, EXTRA, learn
+from rondel.text.chunk_table import ChunkEncoder
+from rondel.text.subwords.learning import (
+    ALGORITHMS,
+    EXTRA,
+    check_size,
+    count_chunks,
+    count_chunks_of_utf8,
+    learn,
+)
 from rondel.text.subwords.spelling import Spelling
 from rondel.text.subwords.splitting import CHUNK, PRE_TOKENIZER, last_border
 from rondel.text.tokenizers import tokenizers
@@ -96,7 +104,14 @@ class SubwordTokenizer(Tokenizer):
     @classmethod
     def train_from(cls, texts: Iterable[str], settings: SubwordSettings) -> Self:
         """The same from pieces of a text, of which only counts are kept."""
-        return cls(learn(settings.subword, texts, settings.vocab_size))
+        check_size(settings.vocab_size)
+        return cls(learn(settings.subword, count_chunks(texts), settings.vocab_size))
+
+    @classmethod
+    def train_from_utf8(cls, blocks: Iterable[bytes], settings: SubwordSettings) -> Self:
+        """The same from pieces in UTF-8, compiled and in several threads where they are long."""
+        check_size(settings.vocab_size)
+        return cls(learn(settings.subword, count_chunks_of_utf8(blocks), settings.vocab_size))
 
     def extended(self, text: str, settings: Any) -> SubwordTokenizer:
         """Itself: it knows every text already."""
@@ -126,6 +141,19 @@ class SubwordTokenizer(Tokenizer):
             known = self._with_known(batch)
             found.append(b"".join(map(known.__getitem__, batch)))
         return np.frombuffer(b"".join(found), np.int32)
+
+    def block_encoder(self) -> Callable[[bytes], Ids]:
+        """By the compiled table of chunks, unless the tokenizer is of others' making."""
+        if not self._is_own:
+            return super().block_encoder()
+        return ChunkEncoder(self._ids_of_chunks, self.encode, "SUBWORDS")
+
+    def _ids_of_chunks(self, chunks: Iterator[str]) -> Iterator[Sequence[int]]:
+        while batch := list(itertools.islice(chunks, BATCH)):
+            valid = iter(self._batch([chunk for chunk in batch if not LONE.search(chunk)]))
+            for chunk in batch:
+                lone = LONE.search(chunk)
+                yield self._with_surrogates(chunk).tolist() if lone else next(valid).ids
 
     def _with_known(self, chunks: list[str]) -> dict[str, bytes]:
         """The ids of chunks, as the bytes of int32: of these, and of others seen before."""

@@ -33,6 +33,7 @@ import numpy as np
 
 from rondel.errors import InputError
 from rondel.settings.fields import setting
+from rondel.text.chunk_table import ChunkEncoder
 from rondel.text.parallel import in_order
 from rondel.text.tokenizers import tokenizers
 from rondel.text.tokenizers.base import (
@@ -44,7 +45,7 @@ from rondel.text.tokenizers.base import (
     Tokenizer,
     last_line,
 )
-from rondel.text.tokenizers.word_blocks import ChunkCounter, ChunkEncoder, WordCounts
+from rondel.text.tokenizers.word_blocks import ChunkCounter, WordCounts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,6 +63,8 @@ CHUNK_OF_TOKENS = re.compile(r"\S+|\n")
 
 MARKS_RANGE = "\u0300-\U000e01ef"
 """From the first combining mark to the last, as a range of `re`."""
+
+ENDING_MARKS = frozenset(".,;:!?")
 
 CACHED_CHUNKS = 500_000
 """Different chunks whose tokens are remembered while a text is encoded."""
@@ -120,8 +123,9 @@ class WordTokenizer(Tokenizer):
         self._id_of = {token: token_id for token_id, token in enumerate(tokens)}
         if len(self._id_of) < len(tokens):
             raise ValueError("the vocabulary has a word twice")
-        self._is_tokenised = word_split == "tokens"
-        self._chunk = CHUNK_OF_TOKENS if self._is_tokenised else CHUNK
+        is_tokenised = word_split == "tokens"
+        self._chunk = CHUNK_OF_TOKENS if is_tokenised else CHUNK
+        self._way = "TOKENISED" if is_tokenised else "WORDS"
         marked = word_split == "punctuation"
         self._pieces = [_piece(token, marked) for token in tokens]
 
@@ -198,10 +202,11 @@ class WordTokenizer(Tokenizer):
 
     def block_encoder(self) -> Callable[[bytes], Ids]:
         """By the compiled table of what stands between white space."""
+        known, split = self._id_of.get, self._split
         encode = ChunkEncoder(
-            lambda chunk: [self._id_of.get(token, 0) for token in self._split(chunk)],
+            lambda chunks: ([known(token, 0) for token in split(chunk)] for chunk in chunks),
             self.encode,
-            self._is_tokenised,
+            self._way,
         )
         return lambda data: encode(self._lowered_utf8(data))
 
@@ -268,7 +273,7 @@ class WordTokenizer(Tokenizer):
         counts, counters = WordCounts(self._split), []
 
         def counter() -> Callable[[bytes], int]:
-            counters.append(ChunkCounter(counts, self._chunks, self._is_tokenised))
+            counters.append(ChunkCounter(counts, self._chunks, self._way))
             return counters[-1]
 
         deque(in_order(counter, map(self._lowered_utf8, blocks)), maxlen=0)
@@ -287,7 +292,7 @@ class WordTokenizer(Tokenizer):
         return text.lower() if self._lowercase else text
 
     def _split(self, chunk: str) -> list[str]:
-        if self._word_split != "punctuation" or chunk.isspace():
+        if self._word_split != "punctuation" or chunk.isalnum() or chunk.isspace():
             return [chunk]
         return split_punctuation(chunk)
 
@@ -321,6 +326,9 @@ def split_punctuation(chunk: str) -> list[str]:
     Of two punctuation tokens that touch, the second carries the joiner, unless the first is an
     opening bracket or quote, which leans on what follows.
     """
+    # Most are a word and a mark after it.
+    if chunk[-1] in ENDING_MARKS and chunk[:-1].isalnum():
+        return [chunk[:-1], JOINER + chunk[-1]]
     tokens: list[str] = []
     is_word: list[bool] = []
     # One by one, so that other threads have their turn meanwhile.

@@ -1,0 +1,146 @@
+"""The different chunks of a text in UTF-8: numbered, counted and encoded by compiled kernels.
+
+What a chunk is made of, Python looks at once for every table that fills up.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rondel.text.parallel import is_for_kernels
+from rondel.text.tokenizers.base import Ids
+
+if TYPE_CHECKING:
+    from rondel.kernels.text.chunks import Table
+
+CHUNKS = 1 << 19
+"""Different chunks that a table has room for, a power of two; then it begins anew."""
+CHUNK_BYTES = 1 << 25
+"""Room for their spellings; a block with a longer chunk is split in Python."""
+
+
+class ChunkTable:
+    """Different chunks by number, with room for `CHUNKS` of them unless `room` says otherwise.
+
+    `way` says what a chunk is: see `rondel.kernels.text.chunk_borders`.
+    """
+
+    def __init__(self, way: str, room: int = 0) -> None:
+        from rondel.kernels.text import chunk_borders
+        from rondel.kernels.text.chunks import Table
+
+        room = room or CHUNKS
+        self.table: Table = Table(
+            slots=np.zeros((2 * room, 2), np.uint64),
+            spelled=np.empty(CHUNK_BYTES, np.uint8),
+            begins=np.zeros(room + 1, np.int64),
+            counts=np.zeros(room, np.int64),
+        )
+        self.known = 0
+        self._way: int = getattr(chunk_borders, way)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self.table.slots.fill(0)
+        self.known = 0
+
+    def numbers(self, data: bytes, place: int) -> tuple[Any, int]:
+        """Numbers of the chunks from `place` on, and how far the table or its answer had room."""
+        from rondel.kernels.text.chunks import number_chunks
+
+        numbers = np.empty((len(data) - place) // 2 + 16, np.int32)
+        reached, written, self.known = number_chunks(
+            np.frombuffer(data, np.uint8), place, self.table, self.known, numbers, self._way
+        )
+        return numbers[:written], reached
+
+    def count(self, data: bytes, keep: Callable[[Iterator[tuple[str, int]]], None]) -> bytes:
+        """Count the chunks of a block.
+
+        Where there is no more room, `keep` is given what was counted, and the table begins anew.
+        Returns what is left of the block from a chunk on that no table has room for.
+        """
+        place = 0
+        while place < len(data):
+            _, reached = self.numbers(data, place)
+            if reached == place:
+                if not self.known:
+                    return data[place:]
+                self.give(keep)
+            place = reached
+        return b""
+
+    def give(self, keep: Callable[[Iterator[tuple[str, int]]], None]) -> None:
+        """Give `keep` the chunks and how often each was met, and forget them."""
+        counts = self.table.counts[: self.known].tolist()
+        keep(zip(self.spellings(0), counts, strict=True))
+        self.clear()
+
+    def spellings(self, first: int) -> Iterator[str]:
+        """The chunks from number `first` on."""
+        begins = self.table.begins[first : self.known + 1].tolist()
+        data = self.table.spelled[begins[0] : begins[-1]].tobytes()
+        for begin, end in itertools.pairwise(begins):
+            yield data[begin - begins[0] : end - begins[0]].decode("utf-8", "surrogatepass")
+
+
+class ChunkEncoder:
+    """Encodes block after block, by the ids that each different chunk has.
+
+    `ids_of` gives those of each of some chunks; `otherwise` encodes a block that the table has no
+    room for. `way` says what a chunk is: see
+    `rondel.kernels.text.chunk_borders`.
+    """
+
+    def __init__(
+        self,
+        ids_of: Callable[[Iterator[str]], Iterable[Sequence[int]]],
+        otherwise: Callable[[str], Ids],
+        way: str,
+    ) -> None:
+        self._ids_of, self._otherwise, self._way = ids_of, otherwise, way
+        self._ids, self._begins = array("i"), array("q", [0])
+
+    def __call__(self, data: bytes) -> Ids:
+        """Token ids (N,) of a block, int32."""
+        if not is_for_kernels(data):
+            return self._otherwise(data.decode("utf-8", "surrogatepass"))
+        parts, place = [], 0
+        while place < len(data):
+            known = self._chunks.known
+            numbers, reached = self._chunks.numbers(data, place)
+            if reached == place:
+                if not known:  # one chunk is longer than the table
+                    parts.append(self._otherwise(data[place:].decode("utf-8", "surrogatepass")))
+                    break
+                self._clear()
+                continue
+            parts.append(self._spelled(numbers, known))
+            place = reached
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+
+    @functools.cached_property
+    def _chunks(self) -> ChunkTable:
+        return ChunkTable(self._way)
+
+    def _clear(self) -> None:
+        self._chunks.clear()
+        self._ids, self._begins = array("i"), array("q", [0])
+
+    def _spelled(self, numbers: Any, known: int) -> Ids:
+        from rondel.kernels.text.chunks import count_ids, spell
+
+        for ids_of_chunk in self._ids_of(self._chunks.spellings(known)):
+            self._ids.extend(ids_of_chunk)
+            self._begins.append(len(self._ids))
+        begins = np.frombuffer(self._begins, np.int64)
+        ids = np.empty(count_ids(numbers, begins), np.int32)
+        if len(ids):
+            spell(numbers, begins, np.frombuffer(self._ids, np.int32), ids)
+        return ids
