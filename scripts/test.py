@@ -9,24 +9,30 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from _environment import ENVIRONMENT, ROOT, prepare, program, run
 
 PLUGIN, PLACE = ROOT / "examples" / "plugin", ENVIRONMENT / "plugin"
-# The files of tests shared out over the cores, those of few long tests not last.
-EACH_CORE = ("-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
+# The files of tests shared out, those of few long tests not last. Many wait for a server or another
+# process: one worker more than there are cores.
+CORES, WORKERS = (str((os.cpu_count() or 1) + more) for more in (0, 1))
+SHARED_OUT = ("-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main() -> None:
-    prepare("dev")
-    prepare_browser()
-    run(program("ruff"), "check", cwd=ROOT)
-    run(program("ruff"), "format", "--check", cwd=ROOT)
-    run(program("mypy"), cwd=ROOT)
-    run(program("lint-imports"), "--no-logo", cwd=ROOT)
-    run(program("python"), "scripts/cli_reference.py", "--check", cwd=ROOT)
-    run(program("python"), "-m", "pytest", *(sys.argv[1:] or EACH_CORE), cwd=ROOT)
+    # The browser's download takes as long as the checks before the tests.
+    with ThreadPoolExecutor(1) as beside:
+        browser = beside.submit(prepare_browser)
+        prepare("dev")
+        run(program("ruff"), "check", cwd=ROOT)
+        run(program("ruff"), "format", "--check", cwd=ROOT)
+        run(program("mypy"), "--num-workers", CORES, cwd=ROOT)
+        run(program("lint-imports"), "--no-logo", cwd=ROOT)
+        run(program("python"), "scripts/cli_reference.py", "--check", cwd=ROOT)
+        browser.result()
+    run(program("python"), "-m", "pytest", *(sys.argv[1:] or SHARED_OUT), cwd=ROOT)
     if not sys.argv[1:]:
         check_plugin()
 
@@ -40,7 +46,7 @@ def check_plugin() -> None:
     # Built with what the environment has: nothing is downloaded.
     options = ("--no-deps", "--no-build-isolation", "--upgrade", "--target", PLACE)
     run(*pip, *options, PLUGIN, cwd=ROOT)
-    tests = (*EACH_CORE, "tests/conformance", PLUGIN / "tests", "-k", "example")
+    tests = (*SHARED_OUT, "tests/conformance", PLUGIN / "tests", "-k", "example")
     run(program("python"), "-m", "pytest", *tests, cwd=ROOT, environment={"PYTHONPATH": str(PLACE)})
 
 
@@ -50,8 +56,8 @@ def prepare_browser() -> None:
         return
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         sys.exit(f"the tests of pages need a browser: install Chromium ({', '.join(BROWSERS)})")
-    run("apt-get", "update")
-    run("apt-get", "install", "-y", "--no-install-recommends", "chromium")
+    run("apt-get", "update", "-qq")
+    run("apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium")
 
 
 if __name__ == "__main__":
