@@ -1,19 +1,21 @@
 """How fast a text is read into a token store, and how much memory that takes.
 
-    python benchmarks/reading.py FOLDER [--gigabytes 1] [--levels char byte word] [--peer]
-                                 [--scratch DIR] [--json FILE]
+    python benchmarks/reading.py FOLDER [--gigabytes 1] [--levels char byte word subword]
+                                 [--peer] [--scratch DIR] [--json FILE]
 
 The text is made of the texts below FOLDER, again and again up to the size, with a made-up word
 every thousand bytes, so that the number of different words grows as in a real text. Each level is
 read by `rondel prepare` in a process of its own, whose peak memory is what the system says of it.
-With `--peer`, `datasets` and `tokenizers` read the same file: lines in batches through `datasets`,
-a vocabulary of words trained and the lines encoded by `tokenizers`, in batches.
+With `--peer`, `datasets` and `tokenizers` read the same file at the levels that they have: lines in
+batches through `datasets`, a vocabulary of words or subwords (BPE) trained and the lines encoded by
+`tokenizers`, in batches.
 """
 
 from __future__ import annotations
 
 import itertools
 import multiprocessing
+import shutil
 import tempfile
 import time
 from argparse import Namespace
@@ -29,11 +31,12 @@ from _report import arguments_for, describe, machine, table, write_json
 from rondel.text.reading import read_text
 
 GIGABYTE, MEGABYTE = 10**9, 10**6
-LEVELS = ("char", "byte", "word")
+LEVELS = ("char", "byte", "word", "subword")
 PART = 1_000
 """Bytes between two made-up words."""
 SMOKE_BYTES = 300_000
-VOCABULARY = 10_000
+PEERS = ("word", "subword")
+VOCABULARY, SUBWORDS = 10_000, 8_000
 BATCH = 10_000
 
 
@@ -59,8 +62,10 @@ def measured(scratch: Path, arguments: Namespace) -> Iterator[dict[str, Any]]:
     write_text(text, size, arguments.folder)
     for level in arguments.levels:
         yield row(f"rondel, {level}", size, in_process(read_by_rondel, text, scratch, level))
-    if arguments.peer:
-        yield row("datasets + tokenizers, word", size, in_process(read_by_peer, text, scratch, ""))
+        shutil.rmtree(scratch / level)
+        if arguments.peer and level in PEERS:
+            found = in_process(read_by_peer, text, scratch, level)
+            yield row(f"datasets + tokenizers, {level}", size, found)
 
 
 def row(what: str, size: int, found: tuple[float, float, int, int]) -> dict[str, Any]:
@@ -124,9 +129,16 @@ def read_by_peer(text: Path, scratch: Path, level: str) -> int:
 
     lines = load_dataset("text", data_files=str(text), cache_dir=str(scratch / "datasets"))["train"]
     batches = (batch["text"] for batch in lines.iter(BATCH))
-    tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    trainer = trainers.WordLevelTrainer(vocab_size=VOCABULARY, special_tokens=["<unk>"])
+    if level == "word":
+        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(vocab_size=VOCABULARY, special_tokens=["<unk>"])
+    else:
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=SUBWORDS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        )
     tokenizer.train_from_iterator(batches, trainer)
     tokens = 0
     with (scratch / "peer.bin").open("wb") as file:

@@ -2,11 +2,13 @@
 
 Run as a process of its own, `python _dies.py TEXT FOLDER`, because it forks. For each change there
 is a fork that stops dead (SIGKILL) there; what that leaves must be a whole model or none, and a run
-taken up from it must end as one that was never killed. Prints as JSON where the kills came.
+taken up from it must end as one that was never killed. The same is done to `rondel prepare`, whose
+corpus is whole or not there. Prints as JSON where the kills came.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -17,6 +19,8 @@ from typing import Any
 
 import rondel
 from rondel.artifact import is_model
+from rondel.data.corpus import PreparedCorpus
+from rondel.data.sources import Files
 from rondel.settings import Settings
 from rondel.training.callbacks.metrics_file import MetricsFile, read_metrics
 from rondel.training.loop import fit
@@ -37,10 +41,10 @@ SETTINGS = Settings(
 DETERMINED = ("step", "epoch", "tokens", "train_loss", "val_loss", "learning_rate")
 
 
-def train(text: str, folder: Path) -> None:
+def train(text: Path, folder: Path) -> None:
     """Begin a run in `folder`, or go on with the one that is there, to its end."""
     if not is_model(folder):
-        run = begin(text, SETTINGS, folder)
+        run = begin(Files([str(text)]), SETTINGS, folder)
     else:
         try:
             run = resume(folder, {})
@@ -108,31 +112,75 @@ def in_a_fork(work: Callable[[int], None]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), written
 
 
-def main(text: str, workplace: Path) -> list[str]:
-    train(text, workplace / "undisturbed")
+def prepare(text: Path, folder: Path) -> None:
+    """Prepare a corpus in `folder`, in place of one that is there."""
+    rondel.prepare(text, folder, level="word", documents="blank-line", overwrite=True)
+
+
+def state_of_corpus(folder: Path) -> dict[str, bytes]:
+    """Every file of a corpus, which is whole."""
+    PreparedCorpus.open(folder)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+
+
+def check_models(folder: Path) -> None:
+    """Raise an error if a model that is there is not whole."""
+    for model in (folder, folder / "best"):
+        if model.exists():
+            rondel.load(model)
+
+
+def check_corpus(folder: Path) -> None:
+    """Raise an error if a corpus that is there is not whole."""
+    if folder.exists():
+        PreparedCorpus.open(folder)
+
+
+def killed_at_every_change(
+    work: Callable[[Path], None],
+    check: Callable[[Path], None],
+    state: Callable[[Path], Any],
+    workplace: Path,
+) -> list[str]:
+    """Where `work` in a folder was killed: what that left passes `check`, and is worked on from."""
+    work(workplace / "undisturbed")
     expected = state(workplace / "undisturbed")
     kills: list[str] = []
     while True:
         place = workplace / f"killed-{len(kills)}"
         folder = place / "run"
 
-        def work(note: int, place: Path = place, folder: Path = folder) -> None:
+        def die(note: int, place: Path = place, folder: Path = folder) -> None:
             sys.addaudithook(Death(place, len(kills), note))
-            train(text, folder)
+            work(folder)
 
-        status, before = in_a_fork(work)
+        status, before = in_a_fork(die)
         if status == 0:
             assert before == ""
             return kills
         assert status == -signal.SIGKILL, (status, len(kills))
         kills.append(before)
-        for model in (folder, folder / "best"):
-            if model.exists():
-                assert rondel.load(model).weights, before
-        train(text, folder)
+        check(folder)
+        work(folder)
         assert state(folder) == expected, before
         left = [path.name for path in place.rglob("*") if path.name.startswith(".")]
         assert not left, (before, left)
+
+
+def main(text: str, workplace: Path) -> dict[str, list[str]]:
+    file = workplace / "text.txt.gz"  # so that it is copied as it is read
+    file.write_bytes(gzip.compress(text.encode()))
+    return {
+        "train": killed_at_every_change(
+            lambda folder: train(file, folder), check_models, state, workplace / "train"
+        ),
+        "prepare": killed_at_every_change(
+            lambda folder: prepare(file, folder),
+            check_corpus,
+            state_of_corpus,
+            workplace / "prepare",
+        ),
+    }
 
 
 if __name__ == "__main__":

@@ -31,13 +31,20 @@ def test_killed_at_any_change_to_the_file_system(text: Path, tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     # A draft's name is drawn anew for each.
-    kills = [re.sub(r"\.[0-9a-f]{8}\.draft", ".draft", kill) for kill in json.loads(done.stdout)]
+    found = json.loads(re.sub(r"\.[0-9a-f]{8}\.draft", ".draft", done.stdout))
+    kills = found["train"]
     # Among them the moves that matter: the birth of a run and of its best, and every save.
     for name in (".run.draft", "run/.best.draft"):
         assert kills.count(f"os.rename {name}") == 1
     for name in ("run/.weights.safetensors", "run/.resume.safetensors"):
         assert kills.count(f"write {name}.draft") == kills.count(f"os.rename {name}.draft") == 3
     assert kills.count("os.rename run/best/.weights.safetensors.draft") == 2
+    # And the text as it is read: its copy, where its documents begin, the tokens of each part.
+    kills = found["prepare"]
+    assert kills.count("os.rename .run.draft") == 1
+    for name in ("tokens.copy", "tokens/train.bin", "tokens/splits.json", "corpus.json"):
+        assert f"write .run.draft/{name}" in kills
+    assert "write .run.draft/tokens.copy" in found["train"]
 
 
 @pytest.mark.timeout(600)
