@@ -258,13 +258,12 @@ class Prepared(NamedTuple):
 def prepare(source: Path, folder: Path) -> Prepared:
     """Read a text, make a vocabulary, encode and store it, as the beginning of a run does."""
     from rondel.data.sources import source_of
+    from rondel.data.text_source import Preparation
     from rondel.kinds import kinds
-    from rondel.text.storing import unwatched_reading
-    from rondel.text.tokenizers import train_on_blocks
 
     begin = time.perf_counter()
     prepared = source_of([str(source)]).prepare(
-        kinds["language-model"], TextConfig(), 1, train_on_blocks, folder, unwatched_reading
+        Preparation(kinds["language-model"], TextConfig(), 1, folder)
     )
     seconds = time.perf_counter() - begin
     tokens = sum(split.tokens for split in prepared.store.splits.values())

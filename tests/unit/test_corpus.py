@@ -18,6 +18,7 @@ from rondel.data.sources import source_of
 from rondel.data.store import PARTS, TokenStore
 from rondel.errors import InputError, ModelFolderError, RondelError
 from rondel.text.tokenizers import tokenizer_to_json, tokenizers
+from rondel.text.tokenizers.subword import SubwordSettings, SubwordTokenizer
 from rondel.training.run import Run
 from rondel.training.start import begin, configure
 from rondel.training.warm_start import warm_start_from
@@ -92,14 +93,28 @@ def test_a_known_vocabulary_is_used_as_it_is(
     (tmp_path / "prose.txt").write_text(prose, encoding="utf-8")
     for number, place in enumerate((corpus, trained)):
         out = tmp_path / f"corpus{number}"
-        made = package.prepare(tmp_path / "prose.txt", out, tokenizer_from=place)
+        made = package.prepare(tmp_path / "prose.txt", out, tokenizer=place)
         known = package.load(trained).tokenizer
         assert tokenizer_to_json(made.tokenizer) == tokenizer_to_json(known)
         assert made.prepared.unknown["train"] > 0
         ids = np.concatenate([made.store.tokens(name) for name in PARTS])
         np.testing.assert_array_equal(ids, known.encode(prose))
-    with pytest.raises(InputError, match=r"level is 'char' in .*, not 'word'; leave it out"):
-        package.prepare(tmp_path / "prose.txt", tmp_path / "x", tokenizer_from=corpus, level="word")
+    with pytest.raises(InputError, match=r"--level is 'char' in .*, not 'word'; leave that"):
+        package.prepare(tmp_path / "prose.txt", tmp_path / "x", tokenizer=corpus, level="word")
+
+
+def test_a_tokenizer_of_others_is_used_as_it_is(
+    tmp_path: Path, coffee_file: Path, coffee: str
+) -> None:
+    theirs = SubwordTokenizer.train(coffee, SubwordSettings(vocab_size=300))
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(theirs.state()), encoding="utf-8")
+    out = tmp_path / "corpus"
+    done = rondel("prepare", coffee_file, "--out", out, "--tokenizer", file)
+    assert f"tokenizer of {file}: 300 subwords" in done.output.splitlines()
+    made = PreparedCorpus.open(out)
+    ids = np.concatenate([made.store.tokens(name) for name in PARTS])
+    np.testing.assert_array_equal(ids, theirs.encode(coffee))
 
 
 def test_another_model_is_trained_on_from_a_corpus(

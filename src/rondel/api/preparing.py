@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rondel.settings.keywords import TextKeywords
     from rondel.text.storing import WatchReading
+    from rondel.training.warm_start import FromTokenizer
 
 
 @checked
@@ -23,7 +24,7 @@ def prepare(
     out: str | Path,
     *,
     model: str | None = None,
-    tokenizer_from: str | Path | None = None,
+    tokenizer: str | Path | None = None,
     overwrite: bool = False,
     seed: int = 1,
     **settings: Unpack[TextKeywords],
@@ -36,18 +37,20 @@ def prepare(
         model = rondel.train("corpus", hidden_size=512, minutes=60)
 
     `settings` are the flags of `rondel prepare`: how text becomes tokens, and which part of it is
-    for what. With `tokenizer_from`, the vocabulary of that model or corpus is used as it is. Only
-    some blocks of the text are in memory at a time.
+    for what. `tokenizer` is a file or folder with one, as for `train`: another model's or corpus's,
+    Hugging Face's or SentencePiece's. Only some blocks of the text are in memory at a time.
 
     Raises `InputError` for texts or settings that cannot be used, or if `out` is taken.
     """
+    from rondel.training.warm_start import FromTokenizer
+
     paths = [source] if isinstance(source, str | Path) else source
     given = {**settings, "model": model}
     return prepare_corpus(
         [str(path) for path in paths],
         Path(out),
         cast("dict[str, Any]", given),
-        tokenizer_from=None if tokenizer_from is None else Path(tokenizer_from),
+        tokenizer=None if tokenizer is None else FromTokenizer(Path(tokenizer)),
         overwrite=overwrite,
         seed=seed,
     )
@@ -58,45 +61,35 @@ def prepare_corpus(
     out: Path,
     given: dict[str, Any],
     *,
-    tokenizer_from: Path | None = None,
+    tokenizer: FromTokenizer | None = None,
     overwrite: bool = False,
     seed: int = 1,
     watch: WatchReading | None = None,
 ) -> PreparedCorpus:
     """As `prepare`, with the settings as a dict; `watch` is told how far it is."""
-    from rondel.data.corpus import is_corpus, kept_settings, tokenizer_of
+    from rondel.data.corpus import is_corpus
     from rondel.data.sources import source_of
+    from rondel.data.text_source import Preparation
     from rondel.locks import FolderLock
-    from rondel.settings import Settings
     from rondel.text.storing import unwatched_reading
+    from rondel.text.tokenizers import train_on_blocks
     from rondel.training.resolve import choose, resolve_text
+    from rondel.training.start import configure
 
-    known = None if tokenizer_from is None else tokenizer_of(tokenizer_from)
-    if known is not None:
-        for name, value in kept_settings(known).items():
-            if given.get(name) not in (None, value):
-                raise InputError(
-                    f"{name} is {value!r} in {tokenizer_from}, not {given[name]!r}; leave it out"
-                )
-            given = {**given, name: value}
-    settings = Settings(given)
+    settings = configure(given, warm_start=tokenizer)
     kind, text = choose(settings).kind, resolve_text(settings)
     if out.exists() and not (overwrite and is_corpus(out)):
         raise InputError(
             f"{out} is there already; name another --out"
             + (", or replace it with --overwrite" if is_corpus(out) else "")
         )
+    make = train_on_blocks if tokenizer is None else tokenizer.tokenizer
     with FolderLock(out):
         return PreparedCorpus.write(
             out,
             kind,
             text,
             lambda folder: source_of(paths).prepare(
-                kind,
-                text,
-                seed,
-                None if known is None else lambda blocks, settings: known,
-                folder,
-                watch or unwatched_reading,
+                Preparation(kind, text, seed, folder, make, watch or unwatched_reading)
             ),
         )

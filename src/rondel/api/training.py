@@ -51,7 +51,8 @@ def train(
 
     Raises `InputError` for texts or settings that cannot be used.
     """
-    from rondel.data.sources import MemoryText, TextSource, source_of
+    from rondel.data.sources import MemoryText, source_of
+    from rondel.data.text_source import TextSource
     from rondel.training.ranks import joined
     from rondel.training.start import begin, configure, is_of_this_launch
     from rondel.training.start import resume as take_up

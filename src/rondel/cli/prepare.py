@@ -17,9 +17,12 @@ from rondel.cli.options import SectionedCommand, text_options
     "--out", type=click.Path(path_type=Path), required=True, help="Folder of the corpus (new)."
 )
 @click.option(
+    "--tokenizer",
     "--tokenizer-from",
+    "tokenizer",
     type=click.Path(path_type=Path),
-    help="Use the vocabulary of this model or corpus unchanged.",
+    help="Use the tokenizer in this file or folder: another model's or corpus's, a tokenizer.json, "
+    "or a SentencePiece model.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the corpus in --out, at the end.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -27,7 +30,7 @@ from rondel.cli.options import SectionedCommand, text_options
 def command(
     text: tuple[str, ...],
     out: Path,
-    tokenizer_from: Path | None,
+    tokenizer: Path | None,
     overwrite: bool,
     quiet: bool,
     seed: int | None,
@@ -48,24 +51,27 @@ def command(
 
     from rondel.api.preparing import prepare_corpus
     from rondel.cli.progress_bar import watched_reading
+    from rondel.training.warm_start import FromTokenizer
 
     begin = time.perf_counter()
+    known = None if tokenizer is None else FromTokenizer(tokenizer)
     with watched_reading(quiet) as watch:
         corpus = prepare_corpus(
             text,
             out,
             flags,
-            tokenizer_from=tokenizer_from,
+            tokenizer=known,
             overwrite=overwrite,
             seed=1 if seed is None else seed,
             watch=watch,
         )
     console = Console(quiet=quiet)
-    store, tokenizer = corpus.store, corpus.tokenizer
+    store, made = corpus.store, corpus.tokenizer
     splits = [f"{split.tokens:,} {part}" for part, split in store.splits.items() if split.tokens]
     for line in (
-        f"{out}: {' + '.join(splits)} {tokenizer.token_noun}s, vocabulary "
-        f"{tokenizer.vocab_size:,}, in {time.perf_counter() - begin:.1f} s",
+        f"{out}: {' + '.join(splits)} {made.token_noun}s, vocabulary {made.vocab_size:,}, in "
+        f"{time.perf_counter() - begin:.1f} s",
+        *([known.report] if known else []),
         *corpus.prepared.notes(corpus.settings),
         f"to train: rondel train {out}",
     ):

@@ -23,7 +23,7 @@ from rondel.settings import Settings, read_settings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rondel.data.sources import TextSource
+    from rondel.data.text_source import TextSource
     from rondel.training.callbacks import Callback
     from rondel.training.ranks import Ranks
     from rondel.training.run import Run

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from rondel.data.store import INDEX, TokenStore
-from rondel.data.text_preparation import MakeTokenizer, PreparedText
+from rondel.data.text_preparation import PreparedText
+from rondel.data.text_source import Preparation, TextSource
 from rondel.errors import InputError, ModelFolderError
 from rondel.files import new_folder
 from rondel.folder_files import checksum, read_json
 from rondel.kinds import kinds
 from rondel.kinds.base import Kind
 from rondel.settings import TextConfig, build_section
-from rondel.text.storing import WatchReading
 from rondel.text.tokenizers import (
     Tokenizer,
     tokenizer_from_json,
@@ -48,7 +48,7 @@ def is_corpus(path: str | Path) -> bool:
 
 
 @dataclass(frozen=True)
-class PreparedCorpus:
+class PreparedCorpus(TextSource):
     """A corpus in a folder; as a `TextSource`, it gives a run the tokens that it has."""
 
     folder: Path
@@ -139,19 +139,12 @@ class PreparedCorpus:
                 del values["sentences"]
         return values
 
-    def prepare(
-        self,
-        kind: Kind,
-        settings: TextConfig,
-        seed: int,
-        make_tokenizer: MakeTokenizer | None,
-        folder: Path,
-        watch: WatchReading,
-    ) -> PreparedText:
-        """See `TextSource`: the tokens are linked to from `folder`; the tokenizer is its own.
+    def prepare(self, wanted: Preparation) -> PreparedText:
+        """See `TextSource`: the tokens are linked to, and the tokenizer is its own.
 
         Raises `InputError` for a kind of model that reads a text in another way.
         """
+        kind, folder = wanted.kind, wanted.folder
         if kinds[self.model].prepare is not kind.prepare:
             raise InputError(
                 f"{self.folder} was prepared for a {kinds[self.model].noun}, and a {kind.noun} "
@@ -163,17 +156,6 @@ class PreparedCorpus:
             _link(self.folder / TOKENS / name, folder / name)
         given = {each.name: getattr(self.prepared, each.name) for each in fields(PreparedText)}
         return PreparedText(**{**given, "store": TokenStore.open(folder, check=False)})
-
-
-def tokenizer_of(folder: Path) -> Tokenizer:
-    """The tokenizer of a corpus or of a model's folder."""
-    return tokenizer_from_json(read_json(folder / TOKENIZER))
-
-
-def kept_settings(tokenizer: Tokenizer) -> dict[str, Any]:
-    """The settings of a text that a tokenizer, which is there already, decides."""
-    state = tokenizer.state()
-    return {"level": tokenizer.level, **{name: state[name] for name in tokenizer.kept_settings}}
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:

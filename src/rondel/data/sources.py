@@ -2,7 +2,7 @@
 
 ::
 
-    prepared = Files(["book.txt"]).prepare(kind, text_settings, seed=1, folder=folder)
+    prepared = Files(["book.txt"]).prepare(Preparation(kind, text_settings, 1, folder))
 """
 
 from __future__ import annotations
@@ -10,85 +10,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from rondel.data.corpus import PreparedCorpus, is_corpus
-from rondel.data.text_preparation import MakeTokenizer, PreparedText
+from rondel.data.text_preparation import PreparedText
+from rondel.data.text_source import Preparation, TextSource
 from rondel.errors import InputError
-from rondel.kinds.base import Kind
-from rondel.settings import TextConfig
 from rondel.text.record_formats import RecordFormat
 from rondel.text.stored import StoredText
-from rondel.text.storing import WatchReading, borders_beside, store_text, unwatched_reading
-from rondel.text.tokenizers import tokenizers, train_on_blocks
-
-
-class TextSource(Protocol):
-    """What can be made ready to train on."""
-
-    def fixed(self) -> dict[str, Any]:
-        """The settings of a run that it decides."""
-
-    def prepare(
-        self,
-        kind: Kind,
-        settings: TextConfig,
-        seed: int,
-        make_tokenizer: MakeTokenizer | None,
-        folder: Path,
-        watch: WatchReading,
-    ) -> PreparedText:
-        """Write the tokens of the text to a new `folder`; `InputError` if it cannot be used.
-
-        Without `make_tokenizer`, the tokenizer is made from the text.
-        """
+from rondel.text.storing import borders_beside, store_text
+from rondel.text.tokenizers import tokenizers
 
 
 @dataclass(frozen=True)
-class MemoryText:
+class MemoryText(TextSource):
     """A text that is there already."""
 
     text: str
 
-    def fixed(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def prepare(
-        self,
-        kind: Kind,
-        settings: TextConfig,
-        seed: int,
-        make_tokenizer: MakeTokenizer | None,
-        folder: Path,
-        watch: WatchReading = unwatched_reading,
-    ) -> PreparedText:
+    def prepare(self, wanted: Preparation) -> PreparedText:
         """See `TextSource`."""
-        holds_bytes = tokenizers[settings.level].reads_bytes
-        text = StoredText.of(self.text, holds_bytes=holds_bytes)
-        return _prepared(kind, text, settings, seed, make_tokenizer, folder, watch)
+        holds_bytes = tokenizers[wanted.settings.level].reads_bytes
+        return wanted.of_text(StoredText.of(self.text, holds_bytes=holds_bytes))
 
 
 @dataclass(frozen=True)
-class Files:
+class Files(TextSource):
     """Files, folders, globs, or - for standard input: see `rondel.text.reading.read_text`."""
 
     sources: Sequence[str]
 
-    def fixed(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    def prepare(
-        self,
-        kind: Kind,
-        settings: TextConfig,
-        seed: int,
-        make_tokenizer: MakeTokenizer | None,
-        folder: Path,
-        watch: WatchReading = unwatched_reading,
-    ) -> PreparedText:
+    def prepare(self, wanted: Preparation) -> PreparedText:
         """See `TextSource`."""
+        settings, folder = wanted.settings, wanted.folder
         copy = folder.with_name(f"{folder.name}.copy")
         try:
             text = store_text(
@@ -98,9 +51,9 @@ class Files:
                 as_bytes=tokenizers[settings.level].reads_bytes,
                 records=RecordFormat(settings.field, settings.column),
                 documents=settings.documents,
-                watch=watch,
+                watch=wanted.watch,
             )
-            return _prepared(kind, text, settings, seed, make_tokenizer, folder, watch)
+            return wanted.of_text(text)
         finally:
             copy.unlink(missing_ok=True)
             borders_beside(copy).unlink(missing_ok=True)
@@ -119,18 +72,3 @@ def source_of(paths: Sequence[str]) -> TextSource:
             f"{corpora[0]} is a prepared corpus, which stands alone; prepare all the texts in one"
         )
     return PreparedCorpus.open(Path(corpora[0]))
-
-
-def _prepared(
-    kind: Kind,
-    text: StoredText,
-    settings: TextConfig,
-    seed: int,
-    make_tokenizer: MakeTokenizer | None,
-    folder: Path,
-    watch: WatchReading,
-) -> PreparedText:
-    prepared: PreparedText = kind.prepare(
-        text, settings, seed, make_tokenizer or train_on_blocks, folder, watch
-    )
-    return prepared

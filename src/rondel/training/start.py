@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rondel import artifact
 from rondel.artifact import Artifact
-from rondel.data.sources import MemoryText, TextSource
+from rondel.data.sources import MemoryText
 from rondel.data.store import TokenStore
 from rondel.data.text_preparation import check_sizes
+from rondel.data.text_source import Preparation, TextSource
 from rondel.errors import InputError, ModelFolderError, require
 from rondel.files import write_atomically
 from rondel.folder_files import check_is_file
@@ -26,7 +27,7 @@ from rondel.settings import (
 from rondel.settings.catalogue import all_settings, checked
 from rondel.settings.toml import read_run_config, to_toml
 from rondel.text.storing import WatchReading, unwatched_reading
-from rondel.text.tokenizers import Tokenizer
+from rondel.text.tokenizers import Tokenizer, train_on_blocks
 from rondel.threads import set_thread_defaults
 from rondel.training import resuming
 from rondel.training.folder import RunFolder, check_folder, create, take_up
@@ -113,12 +114,14 @@ def begin(
     source = MemoryText(text) if isinstance(text, str) else text
     with create(folder, overwrite) as home:
         prepared = source.prepare(
-            chosen.kind,
-            reading,
-            given.get("seed", TrainingConfig.seed),
-            warm_start.tokenizer if warm_start else None,
-            home.place / TOKENS,
-            watch,
+            Preparation(
+                chosen.kind,
+                reading,
+                given.get("seed", TrainingConfig.seed),
+                home.place / TOKENS,
+                warm_start.tokenizer if warm_start else train_on_blocks,
+                watch,
+            )
         )
         machine = Machine(
             given.get("device", TrainingConfig.device), given.get("threads"), ranks.size
