@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rondel.data import documents, scratch_arrays
+from rondel.data import sentence_batches as sentence_batches_module
 from rondel.data.batches import PADDING, Cursor
 from rondel.data.sentence_batches import Sentences, batches_per_epoch, sentence_batches
 
@@ -60,6 +63,31 @@ def test_from_a_cursor_the_same_goes_on(done: int) -> None:
     for (expected, at), (found, then) in itertools.islice(zip(stream, resumed, strict=True), 20):
         np.testing.assert_array_equal(found.targets, expected.targets)
         assert then == at
+
+
+def test_indices_on_disk_are_those_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = np.concatenate([np.array(own, np.uint16) for own in OWN])
+    ids.tofile(tmp_path / "train.bin")
+    monkeypatch.setattr(scratch_arrays, "IN_MEMORY", 100)
+    monkeypatch.setattr(scratch_arrays, "BLOCK", 70)
+    monkeypatch.setattr(documents, "BLOCK", 70)
+    monkeypatch.setattr(sentence_batches_module, "BLOCK", 90)
+    stored = Sentences(np.memmap(tmp_path / "train.bin", np.uint16, "r"), END)
+    assert [own.tolist() for own in stored] == OWN
+    assert stored[-1].tolist() == OWN[-1]
+    assert list(stored.in_order_of_length(9)) == list(STORED.in_order_of_length(9))
+    both = (sentence_batches(each, 7, 4, Cursor(1, 3)) for each in (stored, STORED))
+    for (found, at), (expected, then) in itertools.islice(zip(*both, strict=True), 200):
+        np.testing.assert_array_equal(found.targets, expected.targets)
+        assert at == then
+    # As drawn before there were files: an order is part of what a seed determines.
+    drawn = np.random.default_rng(1).permutation(500)
+    np.testing.assert_array_equal(
+        scratch_arrays.shuffled(500, np.random.default_rng(1), tmp_path), drawn
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["train.bin"]
 
 
 def test_all_of_them_in_order_of_length() -> None:

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rondel.data.batches import PADDING, Batch, Cursor
+from rondel.data.documents import Numbers, blocks_of
 from rondel.data.facts import TextFacts
-from rondel.data.store import Ids
+from rondel.data.scratch_arrays import folder_of, scratch_array, shuffled
+from rondel.data.store import BLOCK, Ids
 from rondel.errors import InputError
 from rondel.settings import TrainingConfig
 from rondel.text.one_sentence import end_id
@@ -25,24 +27,35 @@ that the same sentences would always meet."""
 class Sentences(Sequence[Ids]):
     """The sentences of a stored text: each its tokens, and the symbol that ends it.
 
-    That symbol (`end_id`) stands before the first sentence and after every one.
+    That symbol (`end_id`) stands before the first sentence and after every one. Of a long text,
+    where each ends lies in a file without a name, beside that of the tokens.
     """
 
     def __init__(self, tokens: Ids, end_id: int) -> None:
-        self._tokens, self.end_id = tokens, end_id
-        self._ends = np.flatnonzero(np.asarray(tokens) == end_id) + 1
-        self._begins = np.concatenate([[0], self._ends[:-1]]) if len(self._ends) else self._ends
+        self._tokens, self.end_id, self.folder = tokens, end_id, folder_of(tokens)
+        count = count_sentences(tokens, end_id)
+        self._ends, written = scratch_array(count, len(tokens), self.folder), 0
+        for begin in range(0, len(tokens), BLOCK):
+            ends = np.flatnonzero(tokens[begin : begin + BLOCK] == end_id) + (begin + 1)
+            self._ends[written : written + len(ends)] = ends
+            written += len(ends)
 
-    @property
-    def lengths(self) -> Ids:
-        """Of each sentence (N,), the end counted."""
-        return self._ends - self._begins
+    def lengths(self, numbers: Numbers) -> Numbers:
+        """Of sentences of these numbers (n,), the end counted."""
+        return self._ends[numbers].astype(np.int64) - self._begins(numbers)
+
+    def _begins(self, numbers: Numbers) -> Numbers:
+        begins: Numbers = self._ends[numbers - 1].astype(np.int64)
+        begins[numbers == 0] = 0
+        return begins
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def __getitem__(self, number: int) -> Ids:  # type: ignore[override]
-        return self._tokens[self._begins[number] : self._ends[number]]
+        number = range(len(self))[number]
+        begin = int(self._ends[number - 1]) if number else 0
+        return self._tokens[begin : int(self._ends[number])]
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """Some of the sentences side by side: the decoder's inputs, and what it is to write.
@@ -60,9 +73,29 @@ class Sentences(Sequence[Ids]):
 
     def in_order_of_length(self, batch_size: int) -> Iterator[list[int]]:
         """All sentences in batches, the shortest first."""
-        order = np.argsort(self.lengths, kind="stable").tolist()
+        blocks = list(blocks_of(len(self)))
+        counts = np.zeros(1, np.int64)
+        for numbers in blocks:
+            counts = _sum(counts, np.bincount(self.lengths(numbers)))
+        # Where the next sentence of each length goes.
+        places = np.cumsum(counts) - counts
+        order = scratch_array(len(self), max(len(self) - 1, 0), self.folder)
+        for numbers in blocks:
+            lengths = self.lengths(numbers)
+            by_length = np.argsort(lengths, kind="stable")
+            found = np.bincount(lengths, minlength=len(counts))
+            before = np.cumsum(found) - found
+            lengths = lengths[by_length]
+            order[places[lengths] + np.arange(len(lengths)) - before[lengths]] = numbers[by_length]
+            places += found
         for begin in range(0, len(order), batch_size):
-            yield order[begin : begin + batch_size]
+            yield order[begin : begin + batch_size].tolist()
+
+
+def count_sentences(tokens: Ids, end_id: int) -> int:
+    """How many sentences a stored text (N,) has."""
+    blocks = (tokens[begin : begin + BLOCK] for begin in range(0, len(tokens), BLOCK))
+    return sum(int(np.count_nonzero(block == end_id)) for block in blocks)
 
 
 def batches_per_epoch(sentences: int, batch_size: int) -> int:
@@ -81,7 +114,7 @@ def sentence_batches(
     if not len(sentences):
         raise InputError("there is no sentence to train on; give it a longer text")
     while True:
-        order = _order(sentences, batch_size, np.random.default_rng([seed, cursor.epoch]))
+        order = _Order(sentences, batch_size, np.random.default_rng([seed, cursor.epoch]))
         for number in range(cursor.chunk, len(order)):
             last = number + 1 == len(order)
             following = Cursor(cursor.epoch + 1, 0) if last else Cursor(cursor.epoch, number + 1)
@@ -99,7 +132,7 @@ def shuffled_batches(
 
 def facts_of_sentences(tokens: Ids, tokenizer: Tokenizer) -> TextFacts:
     """The facts of a stored training part (N,) of sentences."""
-    count = int((tokens == end_id(tokenizer)).sum())
+    count = count_sentences(tokens, end_id(tokenizer))
     return TextFacts(tokenizer.vocab_size, len(tokens), sentences=count)
 
 
@@ -108,11 +141,31 @@ def steps_per_epoch(facts: TextFacts, config: TrainingConfig) -> int:
     return batches_per_epoch(facts.sentences or 0, config.batch_size)
 
 
-def _order(sentences: Sentences, batch_size: int, draw: np.random.Generator) -> list[list[int]]:
-    lengths, shuffled = sentences.lengths, draw.permutation(len(sentences))
-    batches = []
-    for begin in range(0, len(shuffled), POOL * batch_size):
-        pool = shuffled[begin : begin + POOL * batch_size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches += [pool[i : i + batch_size].tolist() for i in range(0, len(pool), batch_size)]
-    return [batches[i] for i in draw.permutation(len(batches))]
+class _Order(Sequence[list[int]]):
+    """The sentences of each batch of a pass: drawn, and of about the same length."""
+
+    def __init__(self, sentences: Sentences, batch_size: int, draw: np.random.Generator) -> None:
+        self._batch_size = batch_size
+        self._sentences = shuffled(len(sentences), draw, sentences.folder)
+        for begin in range(0, len(sentences), POOL * batch_size):
+            pool = self._sentences[begin : begin + POOL * batch_size]
+            lengths = sentences.lengths(pool.astype(np.int64))
+            pool[:] = pool[np.argsort(lengths, kind="stable")]
+        batches = batches_per_epoch(len(sentences), batch_size)
+        self._batches = shuffled(batches, draw, sentences.folder)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, number: int) -> list[int]:  # type: ignore[override]
+        begin = int(self._batches[number]) * self._batch_size
+        numbers: list[int] = self._sentences[begin : begin + self._batch_size].tolist()
+        return numbers
+
+
+def _sum(one: Numbers, other: Numbers) -> Numbers:
+    """The sum of two arrays, zeros at the end of the shorter."""
+    total = np.zeros(max(len(one), len(other)), np.int64)
+    total[: len(one)] += one
+    total[: len(other)] += other
+    return total
