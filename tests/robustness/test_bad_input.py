@@ -60,6 +60,7 @@ SETTINGS = [
     (["--tie-weights", "--embedding-size", "7"], ["--tie-weights", "--embedding-size"]),
     (["--encoding", "utf8000"], ["no text encoding is called 'utf8000'", "try utf-8"]),
     (["--config", "none.toml"], ["none.toml: there is no such settings file"]),
+    (["--config", "."], ["Is a directory; name a file in it"]),
     (["--init-from", "nowhere"], ["nowhere: there is no such folder"]),
     (["--init-from", "model", "--hidden-size", "9"], ["--hidden-size is 8", "leave that setting"]),
     (["--word-vectors", "nowhere.bin"], ["nowhere.bin: there is no such file of word vectors"]),
@@ -212,6 +213,7 @@ def test_only_a_model_is_overwritten(
 
 
 SAMPLES = [
+    (["--prime-file", "."], ["--prime-file: . is a folder; name a file in it"]),
     (["--stop", ""], ["stop has an empty string"]),
     (["--temperature", "nan"], ["temperature", "nan"]),
     (["--temperature", "-1"], ["temperature", "at least 0"]),

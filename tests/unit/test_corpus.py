@@ -117,6 +117,18 @@ def test_a_tokenizer_of_others_is_used_as_it_is(
     np.testing.assert_array_equal(ids, theirs.encode(coffee))
 
 
+def test_a_corpus_of_another_tokenizer_is_refused(corpus: Path, tmp_path: Path, prose: str) -> None:
+    (tmp_path / "prose.txt").write_text(prose, encoding="utf-8")
+    package.prepare(tmp_path / "prose.txt", tmp_path / "other")
+    others: dict[str, Any] = {"tokenizer": tmp_path / "other", "out": tmp_path / "out"}
+    said = r"the corpus was prepared with another tokenizer than that of .*other; leave"
+    with pytest.raises(InputError, match=said):
+        package.prepare(corpus, **others)
+    with pytest.raises(InputError, match=said):
+        package.train(corpus, steps=1, quiet=True, **others)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "prose.txt"]
+
+
 def test_another_model_is_trained_on_from_a_corpus(
     corpus: Path, trained: Path, tmp_path: Path
 ) -> None:

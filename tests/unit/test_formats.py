@@ -191,6 +191,12 @@ def test_a_file_that_has_no_records_is_refused(tmp_path: Path) -> None:
     assert "leave --field and --column out" in refusal(tmp_path / "a.txt", column="text")
 
 
+def test_documents_are_not_divided_by_records_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no record", encoding="utf-8")
+    with pytest.raises(InputError, match=r"a.txt has no records .*--field or --column, or divide"):
+        store_text([str(tmp_path / "a.txt")], tmp_path / "copy", documents="record")
+
+
 def test_a_corpus_of_records_is_that_of_their_texts(tmp_path: Path, coffee: str) -> None:
     texts = [line + "\n" for line in coffee.splitlines() if line]
     jsonl(tmp_path / "a.jsonl", texts, "body")

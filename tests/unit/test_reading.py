@@ -177,6 +177,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     write(tmp_path / "a", "x")
     assert "cannot be read" in refusal(f"{tmp_path}/a/b")
     assert "there is no text to read" in refusal()
+    assert "a text has an empty name; name a file" in refusal("")
 
 
 def test_what_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from rondel.errors import InputError
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from rondel.data.text_preparation import PreparedText
     from rondel.settings.keywords import TextKeywords
     from rondel.text.storing import WatchReading
     from rondel.training.warm_start import FromTokenizer
@@ -83,13 +84,15 @@ def prepare_corpus(
             f"{out} is there already; name another --out"
             + (", or replace it with --overwrite" if is_corpus(out) else "")
         )
-    make = train_on_blocks if tokenizer is None else tokenizer.tokenizer
+    make_tokenizer = train_on_blocks if tokenizer is None else tokenizer.tokenizer
+    source = source_of(paths)
+
+    def make(folder: Path) -> PreparedText:
+        wanted = Preparation(kind, text, seed, folder, make_tokenizer, watch or unwatched_reading)
+        prepared = source.prepare(wanted)
+        if tokenizer is not None:
+            tokenizer.check(prepared.tokenizer)
+        return prepared
+
     with FolderLock(out):
-        return PreparedCorpus.write(
-            out,
-            kind,
-            text,
-            lambda folder: source_of(paths).prepare(
-                Preparation(kind, text, seed, folder, make, watch or unwatched_reading)
-            ),
-        )
+        return PreparedCorpus.write(out, kind, text, make)

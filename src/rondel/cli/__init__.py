@@ -25,6 +25,7 @@ REMEDIES = {
     errno.EACCES: _MAY_NOT_WRITE,
     errno.EPERM: _MAY_NOT_WRITE,
     errno.EROFS: _MAY_NOT_WRITE,
+    errno.EISDIR: "; name a file in it",
 }
 MEMORY = re.compile("allocate|size calculation overflowed")
 

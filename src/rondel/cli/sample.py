@@ -296,4 +296,6 @@ def _redrawn(writer: LanguageModel, text: str, sweeps: int, settings: dict[str, 
 def _read_prime(path: Path, encoding: str, *, as_bytes: bool) -> str:
     from rondel.text.reading import read_text
 
+    if path.is_dir():
+        raise InputError(f"--prime-file: {path} is a folder; name a file in it")
     return read_text([str(path)], encoding, as_bytes=as_bytes)

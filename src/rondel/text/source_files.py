@@ -187,6 +187,8 @@ OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
 
 def files_of(source: str) -> list[SourceFile]:
     """The files that one source names, in order; `InputError` if a folder or glob has none."""
+    if not source:
+        raise InputError("a text has an empty name; name a file, a folder, or - for standard input")
     if source == STDIN:
         return [SourceFile("standard input", None)]
     if is_folder(source):

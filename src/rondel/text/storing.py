@@ -182,6 +182,11 @@ class _Storing:
     def take(self, file: SourceFile, watch: Callable[[int], None]) -> None:
         """Let a file follow."""
         reader = self._records.reader(file)
+        if reader is None and self.borders is not None and self.borders.by == "record":
+            raise InputError(
+                f"{file.name} has no records for --documents record; say which part of them is the "
+                "text with --field or --column, or divide by file or blank-line"
+            )
         if reader is not None:
             self._take_records(read_records(file, reader, self._encoding))
             return

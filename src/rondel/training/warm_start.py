@@ -25,6 +25,7 @@ from rondel.text.tokenizers import (
     Tokenizer,
     tokenizer_from_json,
     tokenizer_settings,
+    tokenizer_to_json,
     tokenizers,
     train_on_blocks,
 )
@@ -135,6 +136,7 @@ class FromTokenizer:
     brings_weights: ClassVar[bool] = False
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             self.existing = tokenizer_from_json(read_tokenizer(path))
         except ModelFolderError as error:
@@ -152,8 +154,17 @@ class FromTokenizer:
         """Itself, whatever the text."""
         return self.existing
 
+    def check(self, tokenizer: Tokenizer) -> None:
+        """Raise `InputError` if the tokens that are there, a corpus's, are of another tokenizer."""
+        if tokenizer_to_json(tokenizer) != tokenizer_to_json(self.existing):
+            raise InputError(
+                f"the corpus was prepared with another tokenizer than that of {self.path}; leave "
+                "--tokenizer out, or prepare the texts with it"
+            )
+
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
-        """The fresh weights."""
+        """The fresh weights, for tokens of its own."""
+        self.check(tokenizer)
         return fresh
 
 
