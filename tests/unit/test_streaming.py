@@ -26,7 +26,7 @@ from rondel.text.cutting import cut_blocks
 from rondel.text.parallel import in_order
 from rondel.text.reading import read_text
 from rondel.text.stored import StoredText, whole_characters
-from rondel.text.storing import store_text
+from rondel.text.storing import remove_copies, store_text
 from rondel.text.subwords import splitting
 from rondel.text.tokenizers import tokenizers, train_on_blocks, train_tokenizer, word, word_blocks
 
@@ -199,6 +199,29 @@ def test_files_are_stored_as_they_are_read(tmp_path: Path) -> None:
         assert "six" in copied
     assert store_text([str(plain)], tmp_path / "none").text(0, 7) == "“naïve”"
     assert not (tmp_path / "none").exists()
+
+
+def test_compressed_files_are_read_side_by_side(tmp_path: Path) -> None:
+    sources = []
+    for number in range(7):
+        file = tmp_path / f"{number}.txt{'.gz' if number != 3 else ''}"
+        data = (f"naïve {number}\r\nx" * (100 * number + 1)).encode()
+        file.write_bytes(gzip.compress(data) if number != 3 else data)
+        sources.append(str(file))
+    sources.append(sources[0])
+    for as_bytes in (False, True):
+        text = store_text(sources, tmp_path / "copy", as_bytes=as_bytes, documents="file")
+        assert text.text(0, text.characters) == read_text(sources, as_bytes=as_bytes)
+        begins = np.fromfile(text.documents, np.int64)
+        assert [text.read(place, place + 8)[-1:] for place in begins] == [
+            *(str(number).encode() for number in range(7)),
+            b"0",
+        ]
+        remove_copies(tmp_path / "copy")
+        assert len(list(tmp_path.iterdir())) == 7
+    (tmp_path / "5.txt.gz").write_bytes(b"\x1f\x8brubbish")
+    with pytest.raises(InputError, match=r"5\.txt\.gz is a damaged or truncated archive"):
+        store_text(sources, tmp_path / "copy")
 
 
 def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:

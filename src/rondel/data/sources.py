@@ -17,7 +17,7 @@ from rondel.data.text_source import Preparation, TextSource
 from rondel.errors import InputError
 from rondel.text.record_formats import RecordFormat
 from rondel.text.stored import StoredText
-from rondel.text.storing import borders_beside, store_text
+from rondel.text.storing import remove_copies, store_text
 from rondel.text.tokenizers import tokenizers
 
 
@@ -55,8 +55,7 @@ class Files(TextSource):
             )
             return wanted.of_text(text)
         finally:
-            copy.unlink(missing_ok=True)
-            borders_beside(copy).unlink(missing_ok=True)
+            remove_copies(copy)
 
 
 def source_of(paths: Sequence[str]) -> TextSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -36,7 +36,7 @@ def workers() -> int:
 
 def in_order(
     make: Callable[[], Callable[[Block], Result]], blocks: Iterable[Block], threads: int = 0
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """What a function gives for every block, in order, with a few blocks under way at a time.
 
     Each thread has a function of its own from `make`. It gains what the function does without the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,8 +99,7 @@ def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = Fals
 def filled_files(sources: Sequence[str]) -> Iterator[SourceFile]:
     """Every file of the sources that is not empty; in a folder or glob, empty ones are passed over.
 
-    Of an archive, the files in it, each to be read before the next. Raises `InputError` if a source
-    has nothing else.
+    Raises `InputError` if a source has nothing else.
     """
     for source in sources:
         files = files_of(source)
@@ -107,14 +107,18 @@ def filled_files(sources: Sequence[str]) -> Iterator[SourceFile]:
             files = [file for file in files if next(file.blocks(1), None) is not None]
             if not files:
                 raise InputError(f"{source}: every file in it is empty; give a text to read")
-        for file in files:
-            yield from members(file) if is_archive(file) else [file]
+        yield from files
+
+
+def texts_in(file: SourceFile) -> Iterable[SourceFile]:
+    """The file, or of an archive those in it, each to be read before the next."""
+    return members(file) if is_archive(file) else [file]
 
 
 def _joined(sources: Sequence[str], read: Callable[[SourceFile], Iterable[str]]) -> Iterator[str]:
     """What is read of every file, each but the last made to end with a newline."""
     last = None
-    for file in filled_files(sources):
+    for file in itertools.chain.from_iterable(map(texts_in, filled_files(sources))):
         if last is not None and not last.endswith("\n"):
             yield "\n"
         last = None

@@ -7,6 +7,7 @@ in another encoding or with other line ends, and standard input.
 from __future__ import annotations
 
 import functools
+import glob
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,11 +16,12 @@ from pathlib import Path
 
 from rondel.errors import InputError
 from rondel.text.decoding import check_encoding, is_utf8
-from rondel.text.plain_utf8 import as_utf8, count_characters, sizes_as_it_is
-from rondel.text.reading import NOTHING, filled_files
+from rondel.text.plain_utf8 import count_characters, sizes_as_it_is
+from rondel.text.reading import NOTHING, filled_files, texts_in
 from rondel.text.record_formats import TEXTS, RecordFormat, read_records
-from rondel.text.source_files import BLOCK, SourceFile, files_of
+from rondel.text.source_files import BLOCK, SourceFile
 from rondel.text.stored import Piece, StoredText
+from rondel.text.unpacking import Pieces, is_packed, unpacked, utf8_of
 
 KEPT_PLACES = 1 << 17
 """Places of documents in memory before they are written."""
@@ -47,24 +49,32 @@ def store_text(
 ) -> StoredText:
     """The text that `rondel.text.reading.read_text` reads, in memory for none of it.
 
-    What has to be copied goes to a new file `scratch`, and where documents begin (by `file`,
-    `record` or `blank-line`, if they are asked for) to another beside it. Raises what `read_text`
-    raises.
+    What has to be copied goes to a new file `scratch` and to others beside it, as does where
+    documents begin (by `file`, `record` or `blank-line`, if they are asked for). Raises what
+    `read_text` raises.
     """
     if not as_bytes:
         check_encoding(encoding)
-    total = sum(file.size for source in sources for file in files_of(source))
-    done = 0
+    files = list(filled_files(sources))
+    total, done = sum(file.size for file in files), 0
     storing = _Storing(StoredText(as_bytes, block), scratch, encoding, records)
     storing.borders = Borders(borders_beside(scratch), documents) if documents else None
-    for file in filled_files(sources):
-        storing.end_line()
-        storing.begin_document("file")
-        before = storing.text.characters
-        storing.take(file, functools.partial(_tell, watch, done, total))
-        if storing.text.characters == before:
-            raise InputError(f"{file.name} is empty; give a text to read")
-        done += file.size
+    packed = [file for file in files if is_packed(file) and records.reader(file) is None]
+    packed = packed if len(packed) > 1 else []  # one alone is read by all cores
+    waiting = frozenset(packed)
+    with unpacked(packed, storing.text, encoding, scratch) as copies:
+        for file in files:
+            for text in texts_in(file):
+                storing.begin_file()
+                before = storing.text.characters
+                if text in waiting:
+                    storing.add(next(copies))
+                else:
+                    storing.take(text, functools.partial(_tell, watch, done, total))
+                if storing.text.characters == before:
+                    raise InputError(f"{text.name} is empty; give a text to read")
+            done += file.size
+            _tell(watch, done, total, 0)
     if not storing.text.size:
         raise InputError(NOTHING)
     if storing.borders is not None:
@@ -72,6 +82,12 @@ def store_text(
             find_blank_lines(storing.text, storing.borders)
         storing.text.documents = storing.borders.finish()
     return storing.text
+
+
+def remove_copies(scratch: Path) -> None:
+    """Remove the files that `store_text` made at `scratch`."""
+    for path in scratch.parent.glob(f"{glob.escape(scratch.name)}*"):
+        path.unlink()
 
 
 def borders_beside(scratch: Path) -> Path:
@@ -169,15 +185,17 @@ class _Storing:
         self.borders: Borders | None = None
         self._copy = Copy(scratch, text)
 
-    def end_line(self) -> None:
-        """Have what stands there end with a newline."""
+    def begin_file(self) -> None:
+        """Have what stands there end with a newline, and a document begin, if it is a file."""
         if self.text.size and self.text.read(self.text.size - 1, self.text.size) != b"\n":
             self.text.add(Piece(b"\n", 0, 1), 1)
-
-    def begin_document(self, by: str) -> None:
-        """Have a document begin here, if documents are divided by that."""
-        if self.borders is not None and self.borders.by == by:
+        if self.borders is not None and self.borders.by == "file":
             self.borders.add(self.text.size)
+
+    def add(self, pieces: Pieces) -> None:
+        """Let pieces follow."""
+        for piece, characters in pieces:
+            self.text.add(piece, characters)
 
     def take(self, file: SourceFile, watch: Callable[[int], None]) -> None:
         """Let a file follow."""
@@ -192,13 +210,8 @@ class _Storing:
             return
         if file.is_plain and self._leave(file, watch):
             return
-        blocks = file.blocks(self.text.block, watch)
-        if self.text.holds_bytes:
-            for data, characters, _ in count_characters(blocks):
-                self._copy.add_utf8(data, characters)
-        else:
-            for data, characters in as_utf8(file.name, blocks, self._encoding):
-                self._copy.add_utf8(data, characters)
+        for data, characters in utf8_of(file, self.text, self._encoding, watch):
+            self._copy.add_utf8(data, characters)
 
     def _take_records(self, records: Iterator[str]) -> None:
         place = self.text.size
@@ -218,14 +231,14 @@ class _Storing:
     def _leave(self, file: SourceFile, watch: Callable[[int], None]) -> bool:
         """Take a text from where it lies; nothing of it, and False, if it has to be changed."""
         path = Path(file.path or "")
-        written, place, pieces = path.stat().st_mtime_ns, 0, []
+        written, place = path.stat().st_mtime_ns, 0
+        pieces: Pieces = []
         for size, characters in self._counted(file, watch):
             if not characters:
                 return False
             pieces.append((Piece(path, place, place + size, written), characters))
             place += size
-        for piece, characters in pieces:
-            self.text.add(piece, characters)
+        self.add(pieces)
         return True
 
     def _counted(self, file: SourceFile, watch: Callable[[int], None]) -> Iterator[tuple[int, int]]:
