@@ -11,6 +11,7 @@ import pytest
 import rondel
 from rondel.cells import cells
 from rondel.kinds import kinds
+from rondel.softmaxes import softmaxes
 from rondel.text.tokenizers import tokenizers
 from rondel.training.optimizers import optimizers
 from rondel.training.schedules import schedules
@@ -22,6 +23,7 @@ HOMES = {
     "level": (tokenizers, "text/tokenizers"),
     "cell": (cells, "cells"),
     "optimizer": (optimizers, "training/optimizers"),
+    "softmax": (softmaxes, "softmaxes"),
     "schedule": (schedules, "training/schedules"),
 }
 KIND_CLASSES = tuple(type(kind).__name__ for kind in kinds.values())

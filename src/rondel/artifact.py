@@ -101,6 +101,8 @@ def describe_model(config: ModelConfig) -> str:
         parts.append(f"{kind} {config.dropout:g}")
     if config.tie_weights:
         parts.append("tied weights")
+    if config.softmax != ModelConfig.softmax:
+        parts.append(f"{config.softmax} softmax")
     return ", ".join(parts)
 
 

@@ -85,3 +85,19 @@ def registry_at(place: str) -> Registry[Any]:
     package, name = place.split(":")
     registry: Registry[Any] = getattr(importlib.import_module(package), name)
     return registry
+
+
+class Part:
+    """A part of a component that is code of another room: by import path, imported when used.
+
+    ::
+
+        learner = Part("rondel.training.torch_learner:build_learner")
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __get__(self, component: object, owner: type) -> Any:
+        module, name = self.place.split(":")
+        return getattr(importlib.import_module(module), name)

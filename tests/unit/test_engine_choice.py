@@ -62,7 +62,7 @@ def test_a_small_job_runs_in_numpy():
 def any_processor(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Variables for kernels of instructions that all processors have, none compiled yet."""
     cache = str(tmp_path_factory.mktemp("cache"))
-    places = {name: cache for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    places = dict.fromkeys(("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"), cache)
     return {**places, "NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
 
 

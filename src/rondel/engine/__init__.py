@@ -7,11 +7,14 @@ from typing import TypeVar
 
 from rondel import kernels
 from rondel.engine.base import Engine, EngineState, Floats, Stack
+from rondel.engine.head import head_of
+from rondel.engine.headed_stack import headed
 from rondel.engine.kernel_lookup import has_kernel
 from rondel.engine.numpy_engine import NumpyEngine, NumpyStack
 from rondel.engine.stack_config import StackConfig, StackWeights
 from rondel.errors import InputError, RondelError, SlowerWarning, warn_of
 from rondel.settings import ModelConfig
+from rondel.softmaxes import softmax_of
 from rondel.threads import MOST_THREADS
 from rondel.values import whole
 
@@ -46,9 +49,13 @@ def build_engine(
         return NumpyEngine(config, weights)
 
     def make() -> Engine:
-        from rondel.engine.compiled_engine import CompiledEngine
+        from rondel.engine.compiled_engine import CompiledEngine, CompiledStack
 
-        return CompiledEngine(stack, weights, precision, threads)
+        if isinstance(config, StackConfig) or softmax_of(config).is_linear:
+            return CompiledEngine(stack, weights, precision, threads)
+        arrays = StackWeights.of(stack, weights, "core.")
+        layers = CompiledStack(stack, arrays, precision=precision, threads=threads)
+        return headed(layers, head_of(weights, config))
 
     try:
         return _compiled(stack, make)

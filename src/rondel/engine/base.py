@@ -5,7 +5,7 @@ Shapes: T time, B batch, V vocabulary, H hidden size, L layers.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +57,25 @@ class Engine(Stack, Protocol):
 
         Returns `None` if the engine cannot: the caller then steps it and chooses the tokens.
         """
+
+
+@runtime_checkable
+class CommonFirst(Protocol):
+    """An engine whose head gives the log-probabilities of common tokens before all others."""
+
+    cluster_sizes: npt.NDArray[np.int64]
+    """How many tokens each cluster of the others has (K,)."""
+
+    def common(
+        self, tokens_B: Ids, state: EngineState
+    ) -> tuple[Floats, Floats, Floats, EngineState]:
+        """Return log-probabilities of common tokens (B, C) and of clusters (B, K), and the rest.
+
+        That is the outputs (B, H), for `all_logits`, and the next state.
+        """
+
+    def all_logits(self, outputs_BH: Floats) -> Floats:
+        """Return the logits (B, V) of outputs."""
 
 
 class Streams(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 from rondel.cells import State, numpy_namespace
 from rondel.cells.base import LayerParameters
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.head import Head
+from rondel.engine.head import AnyHead, Head, head_of
 from rondel.engine.stack_config import StackConfig, StackWeights
 from rondel.settings import ModelConfig
 
@@ -115,7 +115,9 @@ class NumpyEngine(NumpyStack):
 
     def __init__(self, config: ModelConfig | StackConfig, weights: Mapping[str, Floats]) -> None:
         super().__init__(StackConfig.of(config), weights, "core.")
-        self.head = Head.of(weights)
+        self.head: AnyHead = (
+            Head.of(weights) if isinstance(config, StackConfig) else head_of(weights, config)
+        )
 
     def step(self, tokens_B: Ids, state: EngineState) -> tuple[Floats, EngineState]:
         """See `Engine.step`."""

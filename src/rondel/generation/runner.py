@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rondel.engine import Engine
-from rondel.engine.base import Streams, TokenBy, Written
+from rondel.engine.base import CommonFirst, Ids, Streams, TokenBy, Written
 from rondel.generation.logprobs import likelihoods
 from rondel.generation.prime import Prime
 from rondel.generation.search.beam import beam_search
@@ -43,6 +43,7 @@ class Runner:
         self.free = reading if self.reads_beside else 0
         """How many more may be."""
         self._together = None if places is None else _Together(places, tokenizer)
+        self._common_first = engine if isinstance(engine, CommonFirst) else None
         self._alone: list[Stream] = []
         """What the engine cannot: searches, and all streams of one that only steps."""
 
@@ -104,8 +105,25 @@ class Runner:
             text = next(stream.search, None)
             return Output(stream.number, text or "", "length" if text is None else None)
         last_1 = np.array([stream.sampler.last])
+        if self._common_first is not None:
+            return self._step_early(self._common_first, stream, last_1)
         logits_1V, stream.engine_state = self._engine.step(last_1, stream.engine_state)
         return stream.choose(logits_1V[0])
+
+    def _step_early(self, engine: CommonFirst, stream: Stream, last_1: Ids) -> Output:
+        """Choose a token by the common tokens' probabilities, or by all logits if they are needed.
+
+        It is the same token either way.
+        """
+        common_1C, clusters_1K, outputs_1H, state = engine.common(last_1, stream.engine_state)
+        stream.engine_state = state
+        token = None
+        if stream.request.logprobs is None:
+            sampler = stream.sampler
+            token = sampler.choose_early(common_1C[0], clusters_1K[0], engine.cluster_sizes)
+        if token is None:
+            return stream.choose(engine.all_logits(outputs_1H)[0])
+        return stream.take([token])
 
 
 @dataclass

@@ -27,6 +27,7 @@ from rondel.inspection.stack_tracks import Weights
 from rondel.inspection.trace import LARGEST_PASS, Trace, Unit, reader_of
 from rondel.kinds import kind_of
 from rondel.settings import ModelConfig
+from rondel.softmaxes import softmax_of
 
 LONGEST_PASS = 256
 
@@ -71,6 +72,11 @@ def ablate(
     if not reader_of(config).can_be_clamped:
         raise InputError(
             f"a {kind_of(config).noun} does not score single tokens: its units cannot be clamped"
+        )
+    if not softmax_of(config).is_linear:
+        raise InputError(
+            f"units of a model with --softmax {config.softmax} cannot be clamped; train one with "
+            "--softmax full to ablate them"
         )
     if unit.track not in ("hidden", "cell"):
         raise InputError(

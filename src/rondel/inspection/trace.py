@@ -17,7 +17,7 @@ import numpy as np
 
 from rondel.checked import checked
 from rondel.engine.base import Floats, Ids
-from rondel.engine.head import Head
+from rondel.engine.head import AnyHead, head_of
 from rondel.engine.probability import softmax
 from rondel.errors import InputError
 from rondel.inspection.stack_tracks import Weights, tracks_of
@@ -196,7 +196,7 @@ def trace(
     guesses = min(GUESSES, config.vocab_size)
     guesses_ids = np.empty((len(ids), guesses), np.int64)
     guesses_probability = np.empty((len(ids), guesses), np.float32)
-    head, begin = Head.of(weights), 0
+    head, begin = head_of(weights, config), 0
     for outputs_TH in reader.outputs(weights, tokenizer, ids, arrays):
         block = slice(begin, begin := begin + len(outputs_TH))
         guesses_ids[block], guesses_probability[block] = _guesses(head, outputs_TH)
@@ -238,9 +238,9 @@ def _allocate(
     return arrays, lambda: shutil.rmtree(folder, ignore_errors=True)
 
 
-def _guesses(head: Head, outputs_TH: Floats) -> tuple[Ids, Floats]:
+def _guesses(head: AnyHead, outputs_TH: Floats) -> tuple[Ids, Floats]:
     """The likeliest next tokens (T, 5) after each output, and their probabilities (T, 5)."""
-    step = max(1, LARGEST_PASS // len(head.bias_V))
+    step = max(1, LARGEST_PASS // head.vocab_size)
     ids, probabilities = [], []
     for begin in range(0, len(outputs_TH), step):
         probability_TV = softmax(head(outputs_TH[begin : begin + step]))

@@ -7,8 +7,8 @@ model imports nothing of what makes one.
 
 from __future__ import annotations
 
-from rondel.kinds.base import Kind, Part
-from rondel.registry import Registry
+from rondel.kinds.base import Kind
+from rondel.registry import Part, Registry
 from rondel.settings.sections import ModelConfig
 
 kinds: Registry[Kind] = Registry("kind of model", "rondel.kinds")

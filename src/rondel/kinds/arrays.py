@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from rondel.cells import cells
 from rondel.settings.sections import ModelConfig
+from rondel.softmaxes import softmax_of
 
 Shape = tuple[int, ...]
 Arrays = Iterator[tuple[str, Shape]]
@@ -39,9 +40,8 @@ def language_model_arrays(config: ModelConfig, joined: int = 0) -> Arrays:
 
 
 def output_arrays(name: str, config: ModelConfig) -> Arrays:
-    """A map to the vocabulary, whose matrix is the embedding where the two are tied."""
-    arrays = linear_arrays(name, config.vocab_size, config.hidden_size)
-    return (a for a in arrays if not (config.tie_weights and a[0].endswith(".weight")))
+    """What maps outputs to the vocabulary: its softmax says."""
+    return softmax_of(config).arrays(name, config)
 
 
 def linear_arrays(name: str, rows: int, columns: int) -> Arrays:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel.kinds.arrays import Arrays, language_model_arrays
+from rondel.registry import Part
 from rondel.settings.sections import ModelConfig
 
 if TYPE_CHECKING:
     from rondel.data.facts import TextFacts
-
-
-class Part:
-    """A part of a kind that is code of another room: named by import path, imported when used.
-
-    ::
-
-        learner = Part("rondel.training.torch_learner:build_learner")
-    """
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def __get__(self, kind: Kind | None, owner: type[Kind]) -> Any:
-        module, name = self.place.split(":")
-        return getattr(importlib.import_module(module), name)
 
 
 class Kind:
@@ -65,6 +49,9 @@ class Kind:
 
     is_causal: ClassVar[bool] = False
     """Whether all of it predicts a token from those before it alone."""
+
+    has_softmaxes: ClassVar[bool] = False
+    """Whether its output can be another `--softmax` than the full one."""
 
     reads_documents: ClassVar[bool] = False
     """Whether it is trained on documents, with the state reset where one begins (--documents)."""

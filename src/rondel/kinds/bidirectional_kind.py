@@ -11,7 +11,8 @@ from rondel.kinds.arrays import (
     output_arrays,
     stack_arrays,
 )
-from rondel.kinds.base import Kind, Part
+from rondel.kinds.base import Kind
+from rondel.registry import Part
 from rondel.settings.sections import ModelConfig
 
 

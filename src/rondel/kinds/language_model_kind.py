@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rondel.kinds import kinds
-from rondel.kinds.base import Kind, Part
+from rondel.kinds.base import Kind
+from rondel.registry import Part
 
 
 class LanguageModel(Kind):
@@ -11,7 +12,7 @@ class LanguageModel(Kind):
 
     name = "language-model"
     noun = "language model"
-    has_reference = is_sized = is_causal = reads_documents = True
+    has_reference = is_sized = is_causal = reads_documents = has_softmaxes = True
     module = Part("rondel.models.language_model_module:LanguageModel")
 
 

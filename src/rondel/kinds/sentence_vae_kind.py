@@ -15,7 +15,8 @@ from rondel.kinds.arrays import (
     linear_arrays,
     stack_arrays,
 )
-from rondel.kinds.base import Kind, Part
+from rondel.kinds.base import Kind
+from rondel.registry import Part
 from rondel.settings.fields import setting, settings_of
 from rondel.settings.sections import CELLS, ModelConfig, TrainingConfig
 

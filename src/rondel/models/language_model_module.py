@@ -11,14 +11,14 @@ from torch.nn import functional
 from rondel.cells import build_cell
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.nn import compiled
-from rondel.nn.blocked_loss import mean_head_nll
 from rondel.nn.dropout import Dropout
 from rondel.nn.stack import RecurrentStack
 from rondel.settings import ModelConfig
+from rondel.softmaxes import softmax_of
 
 
 class LanguageModel(Model):
-    """Embedding or one-hot input, a recurrent stack, and a linear head over the vocabulary.
+    """Embedding or one-hot input, a recurrent stack, and a softmax over the vocabulary.
 
     With `tie_weights` the head's matrix is the embedding itself (Press & Wolf 2017), and a model
     folder holds it once, as `embedding.weight`.
@@ -39,7 +39,7 @@ class LanguageModel(Model):
             config.dropout,
             config.variational,
         )
-        self.head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.head = softmax_of(config).module(config)
         self.embedding_dropout = Dropout(config.embedding_dropout, config.variational)
         if config.tie_weights and self.embedding is not None:
             # With an embedding's usual unit variance, the first logits would be far too large.
@@ -74,15 +74,14 @@ class LanguageModel(Model):
             )
             return {"nll": nll}, state
         outputs_TBH, state = self.core(self.embed(batch.inputs), state)
-        nll = mean_head_nll(outputs_TBH, self.head, batch.targets)
-        return {"nll": nll}, state
+        return {"nll": self.head.mean_nll(outputs_TBH, batch.targets)}, state
 
     def named_arrays(self) -> dict[str, Tensor]:
         """See `Model.named_arrays`."""
         arrays = {f"core.{name}": array for name, array in self.core.named_arrays().items()}
-        arrays["head.bias"] = self.head.bias
-        if not self.config.tie_weights:
-            arrays["head.weight"] = self.head.weight
+        arrays |= {f"head.{name}": array for name, array in self.head.named_parameters()}
+        if self.config.tie_weights:
+            del arrays["head.weight"]
         if self.embedding is not None:
             arrays["embedding.weight"] = self.embedding.weight
         return arrays
@@ -90,7 +89,7 @@ class LanguageModel(Model):
     def embed(self, tokens_TB: Tensor) -> Tensor:
         """Return the core's input for each token: (T, B, E), or (T, B, V) one-hot."""
         if self.embedding is None:
-            dtype = self.head.weight.dtype
+            dtype = next(self.head.parameters()).dtype
             return functional.one_hot(tokens_TB, self.config.vocab_size).to(dtype)
         embedded: Tensor = self.embedding_dropout(self.embedding(tokens_TB))
         return embedded
@@ -98,7 +97,8 @@ class LanguageModel(Model):
     def _is_fused(self, state: ModelState) -> bool:
         """Whether kernels compute the loss in one pass: on a CPU, for a small vocabulary."""
         return (
-            self.config.vocab_size <= compiled.LARGEST_FUSED_VOCABULARY
+            softmax_of(self.config).is_linear
+            and self.config.vocab_size <= compiled.LARGEST_FUSED_VOCABULARY
             and not (self.training and self.embedding_dropout.probability)
             and compiled.applies(self.core.cell, self.head.weight, *state)
         )

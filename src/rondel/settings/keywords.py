@@ -47,12 +47,14 @@ class RunKeywords(TextKeywords, total=False):
     embedding_dropout: float | None
     variational: bool | None
     tie_weights: bool | None
+    softmax: str | None
     latent_size: int | None
     encoder_cell: str | None
     encoder_layers: int | None
     encoder_hidden_size: int | None
     encoder_bidirectional: bool | None
     latent_input: bool | None
+    cutoffs: str | None
     forget_bias: float | None
     nonlinearity: str | None
     # Training.

@@ -18,6 +18,7 @@ from rondel.settings.fields import check, setting, settings_of, types_of
 from rondel.threads import MOST_THREADS
 
 CELLS, KINDS = "rondel.cells:cells", "rondel.kinds:kinds"
+SOFTMAXES = "rondel.softmaxes:softmaxes"
 LEVELS = "rondel.text.tokenizers:tokenizers"
 OPTIMIZERS, SCHEDULES = (
     "rondel.training.optimizers:optimizers",
@@ -127,6 +128,12 @@ class ModelConfig(Section):
         "use the embedding as the output matrix too (default: for words and subwords, unless "
         "--embedding-size, --word-vectors or --freeze-embedding is given)",
         chosen=True,
+    )
+    softmax: str = setting(
+        "full",
+        "over all tokens at once, or with rare ones in clusters, which is faster for tens of "
+        "thousands of words (Grave et al. 2017)",
+        registry=SOFTMAXES,
     )
     vocab_size: int = setting(0, "number of tokens, set by the tokenizer", at_least=0, flag=False)
 

@@ -93,7 +93,7 @@ class _Learner:
         nats, done = 0.0, 0
         for count, loss in self._segments(ids, self.settings.segment):
             nats += count * loss.item()
-            self._update(torch.autograd.grad(loss, self.parameters))
+            self._update(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
             done += count
             watch(done / (len(ids) - 1))
         return nats
@@ -122,7 +122,7 @@ class _Learner:
         squares, count = [torch.zeros_like(p) for p in self.trained], 0
         for begin in np.unique(begins):
             for _, loss in self._segments(training_ids[begin : begin + stretch], length):
-                gradients = torch.autograd.grad(loss, self.parameters)
+                gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
                 for square, gradient in zip(squares, gradients, strict=True):
                     square.add_(gradient * gradient)
                 count += 1

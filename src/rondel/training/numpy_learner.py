@@ -36,6 +36,7 @@ ONLY: dict[str, Any] = {
     "embedding_dropout": 0.0,
     "precision": "fp32",
     "freeze_embedding": False,
+    "softmax": "full",
 }
 """What the reference is: the classic character RNN, and nothing beyond it."""
 

@@ -25,6 +25,7 @@ from rondel.settings import (
 )
 from rondel.settings.catalogue import chosen_components, owners_in_words
 from rondel.settings.sections import SECTIONS, Section
+from rondel.softmaxes import softmaxes
 from rondel.text.tokenizers import Tokenizer, tokenizers
 from rondel.training.optimizers import optimizers
 from rondel.training.sizing import Machine, Size, best_size
@@ -77,14 +78,33 @@ def choose(given: Settings) -> Choice:
         "level": given.get("level", kind.defaults.get("level", TextConfig.level)),
         "model": kind.name,
         "cell": given.get("cell", ModelConfig.cell),
+        "softmax": given.get("softmax", ModelConfig.softmax),
         "optimizer": given.get("optimizer", OPTIMIZERS[backend]),
         "schedule": given.get("schedule", TrainingConfig.schedule),
     }
     components = list(chosen_components(given.fill(names)))
     in_use = tuple(cells[name] for selector, name, _ in components if selector == "cell")
     chosen = Choice(names, kind, tokenizers[names["level"]], in_use, backend)
+    _refuse_softmax(given, chosen)
     _refuse_useless(given, chosen, {(selector, name) for selector, name, _ in components})
     return chosen
+
+
+def _refuse_softmax(given: Settings, chosen: Choice) -> None:
+    """Refuse a softmax that does not go with the kind of model, the vocabulary or tied weights."""
+    name = chosen.names["softmax"]
+    if softmaxes[name].is_linear:
+        return
+    if not chosen.kind.has_softmaxes:
+        raise InputError(f"a {chosen.kind.noun} has no --softmax {name}; leave it out")
+    if softmaxes[name].by_frequency and not chosen.tokenizer.commonest_first:
+        levels = " or ".join(level for level, each in tokenizers.items() if each.commonest_first)
+        raise InputError(
+            f"--softmax {name} needs the commonest tokens first in the vocabulary: use --level "
+            f"{levels}, or leave --softmax out"
+        )
+    if given.get("tie_weights"):
+        raise InputError(f"--softmax {name} has no matrix to tie; leave --tie-weights out")
 
 
 def _refuse_useless(given: Settings, chosen: Choice, running: set[tuple[str, str]]) -> None:
@@ -183,7 +203,8 @@ def _resolve_model(given: Settings, chosen: Choice, facts: TextFacts) -> ModelCo
     hidden_size = given.get("hidden_size", ModelConfig.hidden_size)
     at_word = chosen.at_word_level
     free = "embedding_size" not in given and not given.get("freeze_embedding")
-    tied = given.get("tie_weights", at_word and free)
+    linear = softmaxes[chosen.names["softmax"]].is_linear
+    tied = given.get("tie_weights", at_word and free and linear)
     if chosen.backend == "numpy" and not tied:
         embedding_size = 0
     else:

@@ -26,6 +26,7 @@ from rondel.settings import (
 )
 from rondel.settings.catalogue import all_settings, checked
 from rondel.settings.toml import read_run_config, to_toml
+from rondel.softmaxes import softmaxes
 from rondel.text.storing import WatchReading, unwatched_reading
 from rondel.text.tokenizers import Tokenizer, train_on_blocks
 from rondel.threads import set_thread_defaults
@@ -127,6 +128,10 @@ def begin(
             given.get("device", TrainingConfig.device), given.get("threads"), ranks.size
         )
         size = chosen_size(given, prepared.facts, machine)
+        softmax = softmaxes[chosen.names["softmax"]]
+        if softmax.by_frequency:
+            counts_V = prepared.store.counts("train", prepared.facts.vocab_size)
+            given = given.fill(softmax.counted(counts_V))
         config = resolve(given, prepared.facts, size)
         check_sizes(prepared.facts, config)
         ranks.check(config.training)

@@ -20,6 +20,7 @@ from rondel.folder_files import Arrays, is_count
 from rondel.kinds import kind_of
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.settings import RunConfig
+from rondel.softmaxes import softmax_of
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.devices import autocast, choose_device
 from rondel.training.distributed import ProcessGroup, talking
@@ -64,7 +65,8 @@ class TorchLearner:
             self.model.use_sparse_gradients(True)
         self.updates = 0
         self.figures: dict[str, float] = {}
-        self.trains_in_parts = False
+        # A cluster of rare words without a target in the batch is not trained.
+        self.trains_in_parts = not softmax_of(config.model).is_linear
         """Whether some steps train not all of the model."""
         self._state: ModelState | None = None
         self._exchange: Exchange | None = None

@@ -20,6 +20,7 @@ from rondel.folder_files import Arrays
 from rondel.kinds import kind_of
 from rondel.settings import ModelConfig, TextConfig
 from rondel.settings.fields import settings_of
+from rondel.softmaxes import softmax_of
 from rondel.text.subwords.tokenizer_files import losses, read_tokenizer
 from rondel.text.tokenizers import (
     Tokenizer,
@@ -32,7 +33,7 @@ from rondel.text.tokenizers import (
 from rondel.text.tokenizers.word import WordTokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
 
-SHAPE = ("model", "cell", "num_layers", "hidden_size", "embedding_size", "tie_weights")
+SHAPE = ("model", "cell", "num_layers", "hidden_size", "embedding_size", "tie_weights", "softmax")
 """The settings of every model that the shapes of its arrays follow from."""
 
 Counts = npt.NDArray[np.integer[Any]]
@@ -66,6 +67,12 @@ class FromModel:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.old = folder, artifact.load(folder)
+        if not softmax_of(self.old.config).is_linear:
+            raise InputError(
+                f"{folder} has --softmax {self.old.config.softmax}, whose words cannot be matched "
+                "with those of another text; train a new model, or start from one with --softmax "
+                "full"
+            )
         self.report = ""
 
     def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:

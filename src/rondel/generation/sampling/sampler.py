@@ -6,7 +6,7 @@ Shapes: V vocabulary, N tokens so far or points, Z latent size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rondel.engine.base import Floats, Ids
 from rondel.engine.probability import Logits, argmax, unnormalized
 from rondel.errors import InputError
+from rondel.generation.sampling.early import drawn_early, likeliest_early
 from rondel.generation.sampling.rules import active_rules
 from rondel.generation.sampling.rules.temperature import Temperature
 from rondel.text.tokenizers import Tokenizer
@@ -35,7 +36,14 @@ def stream_rng(seed: int | None, index: int = 0) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(entropy))
 
 
-def draw(logits: Logits, rng: np.random.Generator) -> int:
+class Uniform(Protocol):
+    """What gives uniform numbers from 0 to 1, such as NumPy's generators."""
+
+    def random(self) -> float:
+        """Return the next one."""
+
+
+def draw(logits: Logits, rng: Uniform) -> int:
     """A token drawn from softmax(logits), by one uniform number and the inverse of the CDF.
 
     A token of logit -inf is never drawn. Raises `ModelFolderError` if no logit is finite, or one is
@@ -102,11 +110,16 @@ class Shaper:
         only = self._rules[0] if len(self._rules) == 1 else None
         return only.temperature if isinstance(only, Temperature) else None
 
+    def without_unknown(self, logits: Floats) -> npt.NDArray[np.float64]:
+        """A copy of logits, of all tokens or the first ones, that forbids the unknown token."""
+        result: npt.NDArray[np.float64] = logits.astype(np.float64)
+        if self._unknown_id is not None and self._unknown_id < len(result):
+            result[self._unknown_id] = -np.inf
+        return result
+
     def __call__(self, logits_V: Floats, history: Ids) -> Logits:
         """New logits (V,) from a model's (V,) and the tokens so far (N,)."""
-        logits = logits_V.astype(np.float64)
-        if self._unknown_id is not None:
-            logits[self._unknown_id] = -np.inf
+        logits = self.without_unknown(logits_V)
         for rule in self._rules:
             logits = rule.apply(logits, history)
         return logits
@@ -130,7 +143,33 @@ class Sampler:
         """The next token, from the model's logits (V,)."""
         logits = self.shaper(logits_V, self._history.followed_by())
         within_word = self.mode == "spaces" and not self._tokenizer.starts_word(self.last)
-        return argmax(logits) if self.mode == "argmax" or within_word else draw(logits, self._rng)
+        return argmax(logits) if self.mode == "argmax" or within_word else draw(logits, self)
+
+    def choose_early(
+        self, common_C: Floats, clusters_K: Floats, sizes_K: npt.NDArray[np.int64]
+    ) -> int | None:
+        """The same token, if these log-probabilities decide it; `None` if it takes all logits.
+
+        For their meaning see `rondel.engine.base.CommonFirst`.
+        """
+        temperature = self.shaper.temperature_alone
+        if temperature is None:
+            return None
+        logits_C = self.shaper.without_unknown(common_C)
+        within_word = self.mode == "spaces" and not self._tokenizer.starts_word(self.last)
+        if temperature == 0 or self.mode == "argmax" or within_word:
+            return likeliest_early(logits_C, clusters_K)
+        uniform = float(self.uniforms(1)[0])
+        token = drawn_early(logits_C, clusters_K, sizes_K, temperature, uniform)
+        if token is not None:
+            self.use_up(1)
+        return token
+
+    def random(self) -> float:
+        """The next uniform number."""
+        uniform = float(self.uniforms(1)[0])
+        self.use_up(1)
+        return uniform
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Add what was chosen, here or by an engine that draws, to the text."""

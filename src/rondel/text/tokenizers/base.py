@@ -91,6 +91,9 @@ class Tokenizer(ABC):
     implies_space: ClassVar[bool] = False
     """White space between two tokens is implied, and belongs to neither."""
 
+    commonest_first: ClassVar[bool] = False
+    """Ids rise as tokens get rarer in the text that it was trained on, but for `<unk>`."""
+
     open_vocabulary: ClassVar[bool] = False
     """No text shows all of the language's tokens: the vocabulary is that of the training part, what
     it lacks is ordinary, and a model that has seen few of each token is trained accordingly."""

@@ -112,7 +112,7 @@ class WordTokenizer(Tokenizer):
     settings = WordSettings
     kept_settings = ("word_split", "lowercase")
     token_noun = "word"
-    whole_words = implies_space = open_vocabulary = True
+    whole_words = implies_space = open_vocabulary = commonest_first = True
 
     def __init__(self, word_split: str, lowercase: bool, tokens: list[str]) -> None:
         if word_split not in ("punctuation", "spaces", "tokens"):
