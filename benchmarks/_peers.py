@@ -161,6 +161,64 @@ class TorchWhole:
         return loss.detach()
 
 
+class TorchWords:
+    """The same as `TorchWhole` with tied weights, or with PyTorch's adaptive softmax."""
+
+    def __init__(
+        self, shape: Shape, weights: Arrays, ids: Ids, learning_rate: float, threads: int
+    ) -> None:
+        arrays = {name: torch.tensor(array) for name, array in weights.items()}
+        self._embedding = nn.Embedding.from_pretrained(arrays["embedding.weight"], freeze=False)
+        self._core = nn.LSTM(shape.hidden, shape.hidden, shape.layers)
+        self._core.load_state_dict(_under("core.", arrays))
+        head = _under("head.", arrays)
+        sizes = [len(head[name]) for name in sorted(head) if name.endswith(".1.weight")]
+        self._adaptive: Any = None
+        if sizes:
+            cutoffs = [shape.vocabulary - sum(sizes[i:]) for i in range(len(sizes))]
+            self._adaptive = nn.AdaptiveLogSoftmaxWithLoss(shape.hidden, shape.vocabulary, cutoffs)
+            self._adaptive.load_state_dict(head)
+        self._bias = nn.Parameter(head.get("bias", torch.zeros(1)))
+        parts = (self._embedding, self._core, self._adaptive)
+        self._parameters = [p for part in parts if part is not None for p in part.parameters()]
+        if self._adaptive is None:
+            self._parameters.append(self._bias)
+        self._optimizer = torch.optim.Adam(self._parameters, lr=learning_rate, fused=True)
+        self._batches, self._threads = batches_along(ids, shape), threads
+        self._state: Any = None
+
+    def run(self, count: int) -> None:
+        torch.set_num_threads(self._threads)
+        for _ in range(count):
+            self._step()
+
+    def losses(self, count: int) -> list[float]:
+        return [float(self._step()) for _ in range(count)]
+
+    def _step(self) -> Tensor:
+        inputs_TB, targets_TB = next(self._batches)
+        x_TBH, state = self._core(self._embedding(inputs_TB), self._state)
+        self._state = detached(state)
+        if self._adaptive is None:
+            logits_TBV = functional.linear(x_TBH, self._embedding.weight, self._bias)
+            loss = loss_of(logits_TBV, targets_TB)
+        else:
+            loss = self._adaptive(x_TBH.flatten(0, 1), targets_TB.flatten()).loss
+        self._optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters, CLIP)
+        self._optimizer.step()
+        return loss.detach()
+
+
+def _under(prefix: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
 class TwoReplicasWhole(TwoReplicas):
     """The same in two threads; the second replica takes the first one's weights after each step."""
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,7 +62,12 @@ class Shape(NamedTuple):
 
 
 def configured(shape: Shape, **settings: Any) -> RunConfig:
-    """The settings of a model whose embedding is as wide as its layers."""
+    """The settings of a model whose embedding is as wide as its layers.
+
+    With a softmax for words, the vocabulary is one of words, and nothing is dropped.
+    """
+    if "softmax" in settings:
+        settings = {"level": "word", "dropout": 0.0, **settings}
     given = Settings(
         {
             "cell": shape.cell,
@@ -120,10 +126,17 @@ class Kernels:
 class Training:
     """Whole steps, as `rondel train` takes them: data, forward, backward, clipping, optimiser."""
 
-    def __init__(self, shape: Shape, ids: Ids, learning_rate: float, threads: int | None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        ids: Ids,
+        learning_rate: float,
+        threads: int | None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         from rondel.training.torch_learner import TorchLearner
 
-        self._learner = TorchLearner(configured(shape, threads=threads))
+        self._learner = TorchLearner(configured(shape, threads=threads, **settings))
         self._batches = stream_batches(ids, shape.batch, shape.steps, Cursor())
         self._learning_rate = learning_rate
 
@@ -152,17 +165,21 @@ class Training:
         return engine.sequence(tokens_TB, engine.initial_state(tokens_TB.shape[1]))[0]
 
 
-def write_model(folder: Path, shape: Shape) -> None:
+def write_model(
+    folder: Path, shape: Shape, settings: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """A model folder with weights drawn at random, and a vocabulary of as many characters."""
     import torch
 
     from rondel.models.language_model_module import LanguageModel
 
     torch.manual_seed(1)
-    config = configured(shape).model
+    config = configured(shape, **settings).model
     weights = LanguageModel(config).export()
     # Untrained logits are all about the same. These differ by as much as a trained model's.
-    weights["head.weight"] *= 6
+    for name in ("head.weight", "head.head.weight"):
+        if name in weights:
+            weights[name] *= 6
     characters = "".join(map(chr, range(32, 32 + shape.vocabulary - 1)))
     artifact.save(folder, artifact.Artifact(config, CharTokenizer("text", characters), weights))
 

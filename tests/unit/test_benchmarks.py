@@ -56,6 +56,12 @@ def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return run
 
 
+def test_vocabulary_races_the_same_losses(benchmark: Any) -> None:
+    lines = benchmark("vocabulary", "--smoke")
+    assert [line["softmax"] for line in lines] == ["full", "adaptive"]
+    assert all(float(line["largest difference"]) <= ROUNDING for line in lines)
+
+
 def test_reading_says_how_fast_and_at_what_memory(benchmark: Any) -> None:
     results = benchmark("reading", "--smoke", "--levels", "char", "word")
     assert [row["what"] for row in results] == ["rondel, char", "rondel, word"]
