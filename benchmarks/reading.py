@@ -85,14 +85,21 @@ def write_text(path: Path, size: int, folder: Path | None) -> None:
     """A text of so many bytes."""
     source = folder or Path(__file__).parent
     data = read_text([str(source)] if folder else [str(source / "*.md")]).encode()
-    draw = np.random.default_rng(1)
+    words = made_up_words()
     written = 0
     with path.open("wb") as file:
         for begin in itertools.cycle(range(0, len(data), PART)):
-            word = "".join(chr(97 + i) for i in draw.integers(0, 26, 8))
-            written += file.write(data[begin : begin + PART] + f" {word} ".encode())
+            written += file.write(data[begin : begin + PART] + b" %s " % next(words))
             if written >= size:
                 return
+
+
+def made_up_words() -> Iterator[bytes]:
+    """Words of eight letters, without end."""
+    draw = np.random.default_rng(1)
+    while True:
+        letters = draw.integers(ord("a"), ord("z") + 1, (BATCH, 8), np.uint8).tobytes()
+        yield from (letters[begin : begin + 8] for begin in range(0, len(letters), 8))
 
 
 def in_process(read: Any, text: Path, scratch: Path, level: str) -> tuple[float, float, int, int]:
