@@ -1,4 +1,4 @@
-"""Pass every check: lint, format, types, imports, the generated docs, tests, the example plugin.
+"""Pass every check: lint, format, types, imports, what is generated, tests, the example plugin.
 
 Sets up `.venv` first, and on Debian, as root, Chromium, which the tests of pages drive. Elsewhere
 that has to be there already. Arguments go to pytest.
@@ -31,6 +31,7 @@ def main() -> None:
         run(program("mypy"), "--num-workers", CORES, cwd=ROOT)
         run(program("lint-imports"), "--no-logo", cwd=ROOT)
         run(program("python"), "scripts/cli_reference.py", "--check", cwd=ROOT)
+        run(program("python"), "scripts/build_wasm.py", "--check", cwd=ROOT)
         browser.result()
     run(program("python"), "-m", "pytest", *(sys.argv[1:] or SHARED_OUT), cwd=ROOT)
     if not sys.argv[1:]:

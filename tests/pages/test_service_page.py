@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pages import PHONE, WRITTEN, until, written
 from _serving import (
     ENDLESS,
     LET_ENDLESS,
-    PATIENCE,
     Server,
     serving,
     write_language_model,
@@ -24,9 +23,6 @@ from _serving import (
 from playwright.sync_api import Page, expect
 
 import rondel
-
-PHONE = {"width": 375, "height": 700}
-WRITTEN = re.compile(r"characters in .* s, seed \d+")
 
 
 @pytest.fixture(scope="module")
@@ -55,19 +51,6 @@ def open_page(new_page: Callable[..., Page], server: Server) -> Callable[..., Pa
         return page
 
     return opened
-
-
-def until(page: Page, condition: str) -> None:
-    """Wait for it; what Playwright has for this is forbidden by the page's own policy."""
-    end = time.monotonic() + PATIENCE
-    while not page.evaluate(condition):
-        assert time.monotonic() < end, f"it did not come to be that {condition}"
-        page.wait_for_timeout(20)
-
-
-def written(page: Page) -> str:
-    text: str = page.locator("#paper").evaluate("paper => paper.textContent")
-    return text
 
 
 def test_what_is_written_is_the_models_text_for_that_seed(

@@ -22,7 +22,18 @@ FIRST_LINE = re.compile(r'"""`rondel ([a-z-]+)`: (.)(.*)"""$')
 # The order of the help; other commands come after these.
 ORDER = (
     *("train", "prepare", "sample", "reconstruct", "interpolate", "analogy", "latent"),
-    *("eval", "compare", "score", "rescore", "fill", "serve", "inspect", "vectors", "show"),
+    *(
+        "eval",
+        "compare",
+        "score",
+        "rescore",
+        "fill",
+        "serve",
+        "export",
+        "inspect",
+        "vectors",
+        "show",
+    ),
 )
 GROUP = "rondel.commands"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, Response
 
+from rondel.pages import WRITING
 from rondel.serving.answers import Streaming
 from rondel.serving.completions import Answer, begin_answer, clean
 from rondel.serving.service import Service
@@ -16,7 +16,7 @@ from rondel.serving.wire import LARGEST_INT, CompletionRequest
 
 router = APIRouter(tags=["char-rnn"])
 
-PAGE = Path(__file__).parent / "page"
+PAGE = WRITING
 MODES = {"0": "argmax", "1": "sample", "2": "spaces"}
 Whole = Annotated[int, Query(ge=0, le=LARGEST_INT)]
 

@@ -69,7 +69,7 @@ export function address(seed) {
     if (value !== standard[name] || name === "model") told.set(name, value);
   }
   if (seed !== null) told.set("seed", seed);
-  return `${location.origin}${location.pathname}#${told}`;
+  return `${location.href.split("#")[0]}#${told}`;
 }
 
 export function writeAddress() {

@@ -1,0 +1,57 @@
+"""`rondel export`: write a model in another format, such as a page that writes by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rondel.exporters import exporters
+from rondel.exporters.base import ALL_PRECISIONS
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "how",
+    type=click.Choice(list(exporters)),
+    required=True,
+    help="; ".join(f"{name}: {exporter.help}" for name, exporter in exporters.items()),
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The file or folder to write."
+)
+@click.option(
+    "--precision",
+    type=click.Choice(ALL_PRECISIONS),
+    help="How weights are stored: fp16 takes half of fp32's room and int8 a quarter, and texts "
+    "differ a little from those of the model.  [default: fp32]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace what is at --out.")
+def command(model: Path, how: str, out: Path, precision: str | None, overwrite: bool) -> None:
+    """Write the model in the folder MODEL in another format.
+
+    \b
+      rondel export runs/book/best --to html --out poems.html
+
+    The page has the model in it, and writes in any browser, from disk and without a network: the
+    same text as `rondel sample` for the same seed.
+    """
+    from rondel import artifact
+    from rondel.errors import InputError
+    from rondel.exporters.base import check_place, size_of, write_export
+
+    exporter = exporters[how]
+    if precision is not None and precision not in exporter.precisions:
+        known = ", ".join(exporter.precisions)
+        raise InputError(f"--to {how} stores weights as {known}, not {precision}")
+    check_place(out, overwrite=overwrite)
+    parts = artifact.load(model)
+    place = model.resolve()
+    # A run's best model is in the subfolder best.
+    name = f"{place.parent.name}/{place.name}" if place.name == "best" else place.name
+    content = exporter.content(parts, name, precision or exporter.precisions[0])
+    click.echo(f"{size_of(content):,} bytes: {artifact.describe(parts)}", err=True)
+    write_export(out, content)
+    click.echo(f"{out} is written", err=True)

@@ -1,0 +1,56 @@
+// Characters: those of the training text, or the 128 of ASCII.
+
+const UNKNOWN = "<unk>", SUBSTITUTE = 26;
+
+export class Tokenizer {
+  constructor({ charset, characters }) {
+    const ascii = charset === "ascii";
+    this.tokens = [...(ascii ? [] : [UNKNOWN]), ...characters];
+    this.unknownId = ascii ? SUBSTITUTE : 0;
+    this.ids = new Map(this.tokens.map((token, id) => [token, id]));
+    this.impliesSpace = false;
+    this.spaceLed = null;
+  }
+
+  encode(text) {
+    return Array.from(text, character => this.ids.get(character) ?? this.unknownId);
+  }
+
+  // What each token of a text stands for; together they are the text.
+  pieces(text) {
+    return [...text];
+  }
+
+  decoder() {
+    return new Decoder(this.tokens);
+  }
+
+  token(id) {
+    return this.tokens[id];
+  }
+
+  startsWord(previous) {
+    return WHITE.test(this.tokens[previous]);
+  }
+}
+
+const WHITE = /^[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$/;
+
+class Decoder {
+  constructor(tokens) {
+    this.tokens = tokens;
+  }
+
+  push(id) {
+    const token = this.tokens[id];
+    return token === UNKNOWN ? "\ufffd" : token;
+  }
+
+  finish() {
+    return "";
+  }
+
+  copy() {
+    return this;
+  }
+}
