@@ -13,6 +13,17 @@ async function opened(place, wasm) {
   return models.get(key);
 }
 
+const decoded = ({ tokenizer }, sequences) => sequences.map(ids => {
+  const decoder = tokenizer.decoder();
+  return ids.map(id => decoder.push(id)).join("") + decoder.finish();
+});
+
+// Of each text its token ids, what they stand for in it, and what they are decoded to.
+const tokens = (model, texts) => texts.map(text => {
+  const ids = model.tokenizer.encode(text);
+  return [ids, text && model.tokenizer.pieces(text), ...decoded(model, [ids])];
+});
+
 function logits(model, ids) {
   model.stack.reset();
   return ids.map(id => {
@@ -21,11 +32,12 @@ function logits(model, ids) {
   });
 }
 
+const CALLS = { decoded, logits, tokens };
 const results = [];
 for (const { package: place, wasm = true, call: [name, ...values] } of JSON.parse(readFileSync(0, "utf-8"))) {
   const model = await opened(place, wasm);
   try {
-    const result = name === "logits" ? logits(model, ...values) : model[name](...values);
+    const result = name in CALLS ? CALLS[name](model, ...values) : model[name](...values);
     results.push(result?.next ? [...result] : result);
   } catch (error) {
     results.push({ error: error.message });

@@ -28,7 +28,7 @@ def run_exported(jobs: Sequence[dict[str, Any]]) -> list[Any]:
     """The results of some calls of exported models, all in one process of Node.
 
     A job names a `package`, perhaps `wasm` (true, if left out), and a `call`: a method of the
-    model with its arguments, or "logits" with token ids, after each of which it gives them.
+    model with its arguments, or one of `CALLS` in the program.
     """
     done = subprocess.run(
         [NODE, PROGRAM],

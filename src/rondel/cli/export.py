@@ -1,4 +1,4 @@
-"""`rondel export`: write a model in another format, such as a page that writes by itself."""
+"""`rondel export`: write a model as one web page, or in another format."""
 
 from __future__ import annotations
 

@@ -51,6 +51,11 @@ def modules_for(model: Artifact, entry: str) -> dict[str, str]:
     for name in cell_names:
         _require("cells", name, f"the cell {name!r}")
     _require("tokenizers", model.tokenizer.level, f"the level {model.tokenizer.level!r}")
+    if not model.tokenizer.is_own:
+        raise InputError(
+            "this model's tokenizer was made by another program and has no engine in the page; "
+            "use rondel serve for this model"
+        )
     _require("kinds", model.config.model, f"the kind of model {model.config.model!r}")
     lines = [
         f'import {{ Model }} from "./kinds/{model.config.model}.js";',

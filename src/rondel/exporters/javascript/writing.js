@@ -3,6 +3,7 @@
 import { argmax, draw, likeliest, logSoftmax, Refusal } from "./probability.js";
 import { generatorOf } from "./random.js";
 import { StopScanner } from "./stopping.js";
+import { isWhite } from "./white.js";
 
 // Checked settings; `rules` are those that change something, in their order.
 export function settingsOf(given, rules, fields) {
@@ -55,16 +56,14 @@ export function readPrime(engine, tokenizer, prime, logprobs = null) {
   decoder.finish(); // part of a character at its end was shown already
   const led = text !== prime ? tokenizer.spaceLed : null;
   if (led) logits = logits.map((logit, id) => led[id] ? logit : -Infinity);
-  if (led || tokenizer.impliesSpace && WHITE.test(prime.at(-1))) decoder = new AfterSpace(decoder);
+  if (led || tokenizer.impliesSpace && isWhite(prime.at(-1))) decoder = new AfterSpace(decoder);
   return { ids, logits, decoder, tokens };
 }
-
-const WHITE = /[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 // The prime as its text would go on: without a last space that is no token there.
 function withoutSpace(tokenizer, prime) {
   const word = prime.endsWith(" ") ? prime.slice(0, -1) : prime;
-  if (tokenizer.impliesSpace) return word && !WHITE.test(word.at(-1)) ? word : prime;
+  if (tokenizer.impliesSpace) return word && !isWhite(word.at(-1)) ? word : prime;
   return word && tokenizer.spaceLed ? word : prime;
 }
 

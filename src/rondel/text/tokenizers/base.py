@@ -102,6 +102,11 @@ class Tokenizer(ABC):
     """Of a tokenizer whose state is a file format of others': a key that only this format has. The
     state then stands in a model's `tokenizer.json` as it is, without the level."""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether all that it does is rondel's, and its state is enough to do it elsewhere."""
+        return True
+
     @classmethod
     def settings_types(cls) -> Mapping[str, type]:
         """See `rondel.settings.component`."""

@@ -122,6 +122,11 @@ class SubwordTokenizer(Tokenizer):
         return self
 
     @property
+    def is_own(self) -> bool:
+        """Whether it was learnt by rondel: others' may split a text in any way."""
+        return self._is_own
+
+    @property
     def vocab_size(self) -> int:
         """How many token ids there are."""
         return len(self._spelling.tokens)
@@ -133,7 +138,7 @@ class SubwordTokenizer(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         """Token ids of a text, shape (N,), int32."""
-        if not self._is_own:
+        if not self.is_own:
             return self._encoded_by_others(text)
         found: list[bytes] = []
         chunks = (match.group() for match in CHUNK.finditer(text))
@@ -204,7 +209,7 @@ class SubwordTokenizer(Tokenizer):
         A tokenizer of others' making is tried at such places; one that reads a text as a single
         word, as SentencePiece's may, cannot be cut.
         """
-        place = last_border(text, near) if self._is_own else self._tried_border(text, near)
+        place = last_border(text, near) if self.is_own else self._tried_border(text, near)
         return Cut(place, place) if place else None
 
     def _tried_border(self, text: str, near: int) -> int:
@@ -235,7 +240,7 @@ class SubwordTokenizer(Tokenizer):
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
         """The first different characters that no bytes stand for, or that another's lacks."""
-        found = dict.fromkeys((NO_BYTE if self._is_own else LONE).findall(text))
+        found = dict.fromkeys((NO_BYTE if self.is_own else LONE).findall(text))
         if self.unknown_id is not None:
             spans = self.spans(text)[self.encode(text) == self.unknown_id]
             found |= dict.fromkeys(text[begin:end].strip() for begin, end in spans.tolist())

@@ -1,5 +1,7 @@
 // Characters: those of the training text, or the 128 of ASCII.
 
+import { isWhite } from "../white.js";
+
 const UNKNOWN = "<unk>", SUBSTITUTE = 26;
 
 export class Tokenizer {
@@ -30,11 +32,9 @@ export class Tokenizer {
   }
 
   startsWord(previous) {
-    return WHITE.test(this.tokens[previous]);
+    return isWhite(this.tokens[previous]);
   }
 }
-
-const WHITE = /^[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]$/;
 
 class Decoder {
   constructor(tokens) {
