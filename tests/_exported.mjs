@@ -18,10 +18,10 @@ const decoded = ({ tokenizer }, sequences) => sequences.map(ids => {
   return ids.map(id => decoder.push(id)).join("") + decoder.finish();
 });
 
-// Of each text its token ids, what they stand for in it, and what they are decoded to.
+// Of each text its token ids, where they stand in it, and what they are decoded to.
 const tokens = (model, texts) => texts.map(text => {
   const ids = model.tokenizer.encode(text);
-  return [ids, text && model.tokenizer.pieces(text), ...decoded(model, [ids])];
+  return [ids, model.tokenizer.spans(text), ...decoded(model, [ids])];
 });
 
 function logits(model, ids) {

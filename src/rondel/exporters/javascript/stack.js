@@ -27,9 +27,11 @@ export class Stack {
     const input = columnsOf(first, 0, width);
     if (embedding) this.layers[0].input = machine.matrix(input, width, shape.hidden);
     else this.table = this.#table(input, width);
-    this.constant = constantSize ? machine.reserve(this.layers[0].gates.size) : null;
-    this.constantInput = constantSize
-      ? machine.matrix(columnsOf(first, width, constantSize), constantSize, shape.hidden) : null;
+    if (constantSize) {
+      this.constant = machine.reserve(this.layers[0].gates.size);
+      this.constantWeights = machine.matrix(columnsOf(first, width, constantSize), constantSize, shape.hidden);
+      this.constantInput = machine.reserve(constantSize);
+    }
   }
 
   #layer(arrays, prefix, number) {
@@ -70,9 +72,9 @@ export class Stack {
 
   // What a constant input of Z numbers adds to the first layer's gates, from here on.
   setConstant(values) {
-    const input = this.machine.vector(values, values.length);
+    this.constantInput.view.set(values);
     this.constant.view.fill(0);
-    this.machine.multiply(this.constant.place, this.constantInput, input.place);
+    this.machine.multiply(this.constant.place, this.constantWeights, this.constantInput.place);
   }
 
   // All states, one after the other, to go on from them again.

@@ -2,6 +2,7 @@
 
 import { argmax, draw, likeliest, logSoftmax, Refusal } from "./probability.js";
 import { generatorOf } from "./random.js";
+import { piecesOf } from "./spans.js";
 import { StopScanner } from "./stopping.js";
 import { isWhite } from "./white.js";
 
@@ -32,9 +33,9 @@ export function openingOf(tokenizer, excerpts, seed, index) {
   if (!excerpts.length) throw new Refusal("this model carries no excerpts of its text; give it a prime");
   const excerpt = excerpts[generatorOf(seed, index).below(excerpts.length)];
   if (!/[^\n]/.test(excerpt)) return { prime: excerpt, shown: "" };
-  // Bytes of one character all end with the last of them.
-  const pieces = tokenizer.pieces(excerpt).filter(Boolean);
-  const prime = pieces.slice(0, Math.min(4, Math.max(1, pieces.length >> 1))).join("");
+  // Bytes of one character all end where it does.
+  const ends = [...new Set(tokenizer.spans(excerpt).map(([, end]) => end))];
+  const prime = excerpt.slice(0, ends[Math.min(4, Math.max(1, ends.length >> 1)) - 1]);
   return { prime, shown: prime };
 }
 
@@ -44,8 +45,7 @@ export function readPrime(engine, tokenizer, prime, logprobs = null) {
   const text = withoutSpace(tokenizer, prime), ids = tokenizer.encode(text);
   if (!ids.length) throw new Refusal("there is nothing to continue: give a prime with a word");
   let decoder = tokenizer.decoder(), logits = null;
-  const spellings = logprobs === null ? [] : tokenizer.pieces(text), tokens = [];
-  if (spellings.length) spellings[spellings.length - 1] += prime.slice(text.length);
+  const spellings = logprobs === null ? [] : piecesOf(prime, tokenizer.spans(text)), tokens = [];
   for (const [n, id] of ids.entries()) {
     if (logprobs === null) decoder.push(id);
     else tokens.push(spelled(noteToken(tokenizer, decoder, id, logits, logprobs, false), spellings[n]));

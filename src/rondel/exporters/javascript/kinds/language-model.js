@@ -1,6 +1,7 @@
 // A model that predicts each token from those before it.
 
 import { Refusal } from "../probability.js";
+import { piecesOf } from "../spans.js";
 import { embeddingOf, Head, Stack } from "../stack.js";
 import { openingOf, readPrime, settingsOf, write } from "../writing.js";
 
@@ -67,7 +68,7 @@ export class Model {
       this.stack.read(id);
       places.forEach(({ name, track, layer, unit }) => values[name].push(this.stack.track(track, layer)[unit]));
     }
-    return { tokens: this.tokenizer.pieces(input), units: values };
+    return { tokens: piecesOf(input, this.tokenizer.spans(input)), units: values };
   }
 
   #unit(name) {

@@ -1,5 +1,6 @@
 // Bytes of UTF-8.
 
+import { spansOfBytes } from "../spans.js";
 import { bytesOf, Utf8Decoder } from "../utf8.js";
 
 export class Tokenizer {
@@ -13,10 +14,8 @@ export class Tokenizer {
     return bytesOf(text);
   }
 
-  // A character of several bytes goes with its last.
-  pieces(text) {
-    const decoder = this.decoder();
-    return this.encode(text).map(id => decoder.push(id));
+  spans(text) {
+    return spansOfBytes(text, bytesOf(text).fill(1));
   }
 
   decoder() {

@@ -18,9 +18,9 @@ export class Tokenizer {
     return Array.from(text, character => this.ids.get(character) ?? this.unknownId);
   }
 
-  // What each token of a text stands for; together they are the text.
-  pieces(text) {
-    return [...text];
+  spans(text) {
+    let end = 0;
+    return Array.from(text, character => [end, end += character.length]);
   }
 
   decoder() {

@@ -1,6 +1,7 @@
 // Subwords of rondel's own learning, from the JSON of Hugging Face's tokenizers: BPE, Unigram or
 // WordPiece over bytes, each of which stands there as one of GPT-2's 256 characters.
 
+import { spansOfBytes } from "../spans.js";
 import { bytesOf, isLone, Utf8Decoder } from "../utf8.js";
 
 function byteCharacters() {
@@ -54,10 +55,8 @@ export class Tokenizer {
     return ids;
   }
 
-  // A character of several tokens goes with the last of them.
-  pieces(text) {
-    const decoder = this.decoder();
-    return this.encode(text).map(id => decoder.push(id));
+  spans(text) {
+    return spansOfBytes(text, this.encode(text).map(id => this.bytes[id].length));
   }
 
   decoder() {

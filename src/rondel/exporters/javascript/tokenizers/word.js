@@ -33,16 +33,13 @@ export class Tokenizer {
     return ids;
   }
 
-  // The space before a word goes with it; what is at the end of the text, with the last.
-  pieces(text) {
-    const ends = [];
+  spans(text) {
+    const spans = [];
     for (const match of this.#lowered(text).matchAll(this.chunk)) {
       let end = match.index;
-      for (const token of this.#split(match[0])) ends.push(end += writtenAs(token, this.marked).text.length);
+      for (const token of this.#split(match[0])) spans.push([end, end += writtenAs(token, this.marked).text.length]);
     }
-    if (this.lowercase) asBeforeLowering(ends, text);
-    ends[ends.length - 1] = text.length;
-    return ends.map((end, n) => text.slice(n ? ends[n - 1] : 0, end));
+    return this.lowercase ? asBeforeLowering(spans, text) : spans;
   }
 
   decoder() {
@@ -109,13 +106,13 @@ function writtenAs(token, marked) {
   return { text: text === LITERAL_JOINER ? JOINER : text, before: token.startsWith(JOINER), after: token.endsWith(JOINER) };
 }
 
-// Places in the lowered text as places in the text, some of whose letters became two.
-function asBeforeLowering(ends, text) {
-  const place = [0];
+// Spans of the lowered text as spans of the text, some of whose letters became two.
+function asBeforeLowering(spans, text) {
+  const places = [];
   let at = 0;
   for (const character of text) {
-    at += character.length;
-    for (let n = character.toLowerCase().length; n > 0; n--) place.push(at);
+    const place = [at, at += character.length];
+    for (let n = character.toLowerCase().length; n > 0; n--) places.push(place);
   }
-  ends.forEach((end, n) => { ends[n] = place[end]; });
+  return spans.map(([begin, end]) => [places[begin][0], places[end - 1][1]]);
 }
