@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _both import random_text_model
 from _javascript import export_package, run_exported
 from _sentence_vae import random_vae
 
+from rondel import Model
 from rondel.api.sentence_vae import SentenceVAE
+from rondel.errors import InputError
+from rondel.exporters import web_model
+from rondel.kinds import kinds
 
 SENTENCE, OTHER = "A dog runs on the beach.", "Two people sit at a table"
 VAES: dict[str, dict[str, Any]] = {
@@ -62,3 +67,49 @@ def test_a_sentence_vae_writes_what_it_does_in_python(
     assert np.abs(np.array(list(encoded["mean"].values())) - mean[0]).max() < 1e-4
     assert np.abs(np.array(list(encoded["logVariance"].values())) - log_variance[0]).max() < 1e-4
     assert "empty" in refused["error"]
+
+
+FILLS: list[tuple[str, str, dict[str, Any]]] = [
+    ("char", "The c_ is full", {"gap": "_", "length": 1, "best": 9}),
+    ("char", "the ___ is", {"max_length": 4, "width": 6, "seed": 2}),
+    ("word", "the ___ is ___", {}),
+    ("word", "___ so they say, ___!", {"length": 2, "width": 5, "sweeps": 3}),
+    ("byte", "caf_ and", {"gap": "_", "length": 2, "width": 4}),
+    ("char", "no gap", {}),
+    ("word", "the c___p", {}),
+]
+
+
+@pytest.fixture(scope="module")
+def both_sides() -> dict[str, Model]:
+    return {level: random_text_model("gru", level=level) for level in ("char", "word", "byte")}
+
+
+@pytest.fixture(scope="module")
+def filled(both_sides: dict[str, Model], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    home = tmp_path_factory.mktemp("both")
+    packages = {n: export_package(home / n, model._parts) for n, model in both_sides.items()}
+    calls = [(level, ["fill", text, settings]) for level, text, settings in FILLS]
+    return run_exported([{"package": packages[level], "call": call} for level, call in calls])
+
+
+@pytest.mark.parametrize("number", range(len(FILLS)), ids=[text for _, text, _ in FILLS])
+def test_a_bidirectional_model_fills_as_in_python(
+    both_sides: dict[str, Any], filled: list[Any], number: int
+) -> None:
+    level, text, settings = FILLS[number]
+    try:
+        expected = both_sides[level].fill(text, **settings)
+    except InputError:
+        assert "gap" in filled[number]["error"]
+        return
+    assert [one["text"] for one in filled[number]] == [one.text for one in expected]
+    for found, one in zip(filled[number], expected, strict=True):
+        assert tuple(found["fillings"]) == one.fillings
+        assert found["log_probability"] == pytest.approx(one.log_probability, abs=1e-3)
+        assert found["pseudo_log_likelihood"] == pytest.approx(one.pseudo_log_likelihood, abs=1e-3)
+
+
+def test_all_kinds_of_rondels_own_are_there() -> None:
+    missing = [name for name in kinds if not web_model.is_there(f"kinds/{name}.js")]
+    assert all("example" in name for name in missing)

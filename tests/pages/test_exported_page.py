@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from _both import random_text_model
 from _pages import PHONE, WRITTEN, until, written
-from _serving import ENDLESS, write_language_model
+from _serving import ENDLESS, write_language_model, write_sentence_vae
 from playwright.sync_api import Page, expect
 
 import rondel
@@ -20,7 +21,12 @@ from rondel.exporters.base import write_export
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     home = tmp_path_factory.mktemp("exported")
-    return {"tiny": write_language_model(home / "tiny")}
+    random_text_model(level="word").save(home / "filler")
+    return {
+        "tiny": write_language_model(home / "tiny"),
+        "walker": write_sentence_vae(home / "walker"),
+        "filler": home / "filler",
+    }
 
 
 @pytest.fixture
@@ -123,6 +129,37 @@ def test_what_cannot_be_is_refused_in_words(open_page: Callable[..., Page]) -> N
     expect(page.locator("#status")).to_have_text(
         "Repetition_penalty must be a number, at least 0.01 and at most 100, not -3."
     )
+
+
+def test_sentences_are_made_up_written_back_and_walked_between(
+    open_page: Callable[..., Page], folders: dict[str, Path]
+) -> None:
+    page = open_page("#seed=3", "walker")
+    vae = rondel.load(folders["walker"])
+    page.click("[data-do=sample]")
+    expect(page.locator("#paper p")).to_have_count(8)
+    assert page.locator("#paper p").all_inner_texts() == vae.sample_sentences(8, seed=3)
+    page.fill("#first", "horse")
+    page.fill("#second", "Two people sit at a table")
+    page.click("[data-do=interpolate]")
+    expect(page.locator("#paper p")).to_have_count(9)
+    steps = vae.interpolate("horse", "Two people sit at a table", steps=9)
+    assert page.locator("#paper p").all_inner_texts() == [step.text for step in steps]
+    page.click("[data-do=reconstruct]")
+    expect(page.locator("#paper p")).to_have_count(6)
+    page.fill("#first", "")
+    page.click("[data-do=reconstruct]")
+    expect(page.locator("#status")).to_have_text(re.compile("A sentence is empty"))
+
+
+def test_gaps_are_filled(open_page: Callable[..., Page], folders: dict[str, Path]) -> None:
+    page = open_page("#seed=1", "filler")
+    page.fill("#gapped", "the ___ is ___")
+    page.click("[data-do=fill]")
+    expect(page.locator("#status")).to_have_text("5 texts.")
+    filled = rondel.load(folders["filler"]).fill("the ___ is ___", seed=1)
+    assert page.locator("#paper p").all_inner_texts() == [one.text for one in filled]
+    assert open_page().locator("#gaps").is_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

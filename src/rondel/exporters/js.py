@@ -24,10 +24,11 @@ class JavaScriptPackage(Exporter):
         """See `Exporter.content`."""
         from rondel.exporters import web_model
 
-        types = ["writing.d.ts", f"kinds/{model.config.model}.d.ts"]
+        modules = web_model.modules_for(model, "index.js")
+        places = [path.replace(".js", ".d.ts") for path in modules]
         texts = {
-            **web_model.modules_for(model, "index.js"),
-            **{path: web_model.text_of(path) for path in types},
+            **modules,
+            **{path: web_model.text_of(path) for path in places if web_model.is_there(path)},
             "index.d.ts": _types(model.config.model),
             "package.json": json.dumps(_package(name), indent=2) + "\n",
             "model.json": json.dumps(web_model.describe_for_web(model, name)),

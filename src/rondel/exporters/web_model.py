@@ -47,7 +47,7 @@ def modules_for(model: Artifact, entry: str) -> dict[str, str]:
     """
     used = {type(stack.cell) for stack in reader_of(model.config).stacks().values()}
     cell_names = [name for name, cls in cells.items() if cls in used]
-    rule_names = [name for name in rules if _is_there("rules", name)]
+    rule_names = [name for name in rules if is_there(f"rules/{name}.js")]
     for name in cell_names:
         _require("cells", name, f"the cell {name!r}")
     _require("tokenizers", model.tokenizer.level, f"the level {model.tokenizer.level!r}")
@@ -111,7 +111,7 @@ def rule_fields() -> dict[str, dict[str, Any]]:
     """Return the parameters of the sampling rules that have modules, as JSON Schema has fields."""
     fields = {}
     for name, rule in rules.items():
-        if not _is_there("rules", name):
+        if not is_there(f"rules/{name}.js"):
             continue
         for parameter in dataclasses.fields(rule):  # type: ignore[arg-type]
             limits = parameter.metadata
@@ -159,10 +159,11 @@ def text_of(path: str) -> str:
     return (JAVASCRIPT / path).read_text(encoding="utf-8")
 
 
-def _is_there(folder: str, name: str) -> bool:
-    return (JAVASCRIPT / folder / f"{name}.js").is_file()
+def is_there(path: str) -> bool:
+    """Whether the folder has such a file."""
+    return (JAVASCRIPT / path).is_file()
 
 
 def _require(folder: str, name: str, what: str) -> None:
-    if not _is_there(folder, name):
+    if not is_there(f"{folder}/{name}.js"):
         raise InputError(f"{what} has no engine in the page; use rondel serve for this model")

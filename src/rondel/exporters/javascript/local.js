@@ -50,7 +50,6 @@ async function* messages(path, body, signal) {
 const sentence = reason => reason[0].toUpperCase() + reason.slice(1) + (reason.endsWith(".") ? "" : ".");
 
 export async function ask(path, body, signal) {
-  if (path === "/v1/models") return { data: [data.facts] };
   if (path === "/openapi.json") return { components: { schemas: { CompletionRequest: { properties: data.rules } } } };
   for await (const { answer } of messages(path, body, signal)) return answer;
 }

@@ -95,6 +95,16 @@ export class Stack {
     }
   }
 
+  get zero() {
+    return new Float32Array(this.layers.length * this.shape.cell.states.length * this.size);
+  }
+
+  // The last layer's output in a state.
+  outputOf(state) {
+    const first = (this.layers.length - 1) * this.shape.cell.states.length * this.size;
+    return state.subarray(first, first + this.size);
+  }
+
   // The last layer's output, after the tokens read so far.
   get output() {
     return this.layers[this.layers.length - 1].states[0];
@@ -152,7 +162,8 @@ export class Head {
   }
 }
 
-function columnsOf({ shape: [rows, columns], values }, first, count) {
+// The columns of a matrix from `first` on.
+export function columnsOf({ shape: [rows, columns], values }, first, count) {
   if (count === columns) return values;
   const found = new Float32Array(rows * count);
   for (let row = 0; row < rows; row++) found.set(values.subarray(row * columns + first, row * columns + first + count), row * count);

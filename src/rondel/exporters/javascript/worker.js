@@ -49,7 +49,8 @@ async function complete(id, model, body) {
 
 async function answer(id, path, body) {
   const model = await opened;
-  if (path === "/v1/completions" && body.stream) await complete(id, model, body);
+  if (path === "/v1/models") postMessage({ id, answer: { data: [{ ...model.data.facts, fills_gaps: "fill" in model }] } });
+  else if (path === "/v1/completions" && body.stream) await complete(id, model, body);
   else postMessage({ id, answer: model.answer(path, body) });
   postMessage({ id, done: true });
 }

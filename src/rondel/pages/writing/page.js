@@ -87,7 +87,7 @@ function tokensOf(choice, told) {
   return tokens.map((text, i) => ({ text, logprob: token_logprobs[i], top: top_logprobs[i] }));
 }
 
-// Sentence VAEs.
+// Sentence VAEs, and the texts of a model that fills gaps.
 const SENTENCES = {
   async sample(signal) {
     const told = await ask("/v1/completions", { model: model().id, n: 8, max_tokens: 200, seed: request().seed }, signal);
@@ -101,6 +101,10 @@ const SENTENCES = {
     const ends = { from: $("first").value || null, to: $("second").value || null };
     const told = await ask("/v1/interpolate", { model: model().id, ...ends, steps: 9, seed: request().seed }, signal);
     return told.steps.map(step => ({ text: step.sentence, again: step.repeats }));
+  },
+  async fill(signal) {
+    const told = await ask("/v1/fill", { model: model().id, input: $("gapped").value, seed: request().seed }, signal);
+    return told.texts;
   },
 };
 
@@ -118,7 +122,7 @@ async function doWithSentences(what) {
       line.className = again ? "again" : "";
       return line;
     }));
-    say(`${lines.length} sentences.`);
+    say(`${lines.length} ${what === "fill" ? "texts" : "sentences"}.`);
   } catch (error) {
     trouble(error);
   } finally {
@@ -163,6 +167,7 @@ function chosen() {
   $("about").textContent = `${own.level} level, ${own.cell} ${own.num_layers}×${own.hidden_size}`;
   for (const id of ["ask", "colours", "settings", "how", "here"]) $(id).hidden = sentences;
   $("sentences").hidden = !sentences;
+  $("gaps").hidden = !own.fills_gaps;
   $("paper").classList.toggle("code", own.level === "byte");
   $("length").max = own.max_tokens;
   $("track").replaceChildren(...Object.keys(own.tracks).map(name => new Option(name)));

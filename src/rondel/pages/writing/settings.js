@@ -4,7 +4,7 @@ const SLIDERS = { temperature: [0, 2, 0.05], top_p: [0.05, 1, 0.01] };
 const $ = id => document.getElementById(id);
 
 // Fields in the address beside those of the rules, and the elements that hold them.
-const FIELDS = { model: "model", prime: "prime", length: "length", seed: "seed", mode: "mode", until: "until", colour: "colour", a: "first", b: "second" };
+const FIELDS = { model: "model", prime: "prime", length: "length", seed: "seed", mode: "mode", until: "until", colour: "colour", a: "first", b: "second", gaps: "gapped" };
 
 // Without a prototype, so that a name is there only if it was put there: names come from addresses.
 const named = fields => Object.assign(Object.create(null), fields);
