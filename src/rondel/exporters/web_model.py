@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import safetensors.numpy
 from rondel import __version__
 from rondel.artifact import Artifact
 from rondel.cells import cells
+from rondel.engine.head import Head
 from rondel.engine.probability import require_finite
 from rondel.errors import InputError
 from rondel.exporters.bundle import imports_of
@@ -28,6 +30,7 @@ from rondel.text.tokenizers import tokenizer_to_json
 
 JAVASCRIPT = Path(__file__).parent / "javascript"
 LARGEST_INT8 = 127
+EIGHT_BITS = re.compile(r"core\.weight_(hh_l\d+|ih_l[1-9]\d*)|head\.weight")
 MOST_TOKENS = 10_000_000
 """The longest text that the page writes at a time."""
 
@@ -133,21 +136,24 @@ def rule_fields() -> dict[str, dict[str, Any]]:
 def stored_weights(weights: Arrays, precision: str) -> bytes:
     """Return a model's arrays as safetensors in gzip, in a precision.
 
-    "fp16" rounds all of them; "int8" the matrices, each row to whole multiples of a scale, in an
-    array named `….scale`. Raises `InputError` for weights that half precision cannot hold.
+    "fp16" rounds all of them; "int8" those that `build_engine` has in 8 bits, each row to whole
+    multiples of a scale. Raises `InputError` for weights that half precision cannot hold.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
+    if precision == "int8":
+        # A tied head is of 8 bits, while the embedding is read as it is.
+        weights = {"head.weight": Head.of(weights).weight_VH, **weights}
     for name, array in weights.items():
         values = require_finite(array)
         if precision == "fp16":
             if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
                 raise InputError(f"{name} has numbers beyond half precision; use --precision fp32")
             arrays[name] = values.astype(np.float16)
-        elif precision == "int8" and values.ndim == 2:
+        elif precision == "int8" and EIGHT_BITS.fullmatch(name):
             largest = np.abs(values).max(axis=1)
-            scale = np.where(largest > 0, largest / LARGEST_INT8, 1).astype(np.float32)
-            arrays[f"{name}.scale"] = scale
-            arrays[name] = np.rint(values / scale[:, None]).astype(np.int8)
+            scales = np.where(largest > 0, largest / LARGEST_INT8, 1).astype(np.float32)
+            arrays[f"{name}.scales"] = scales
+            arrays[name] = np.rint(values / scales[:, None]).astype(np.int8)
         else:
             arrays[name] = values.astype(np.float32)
     # The same bytes each time: no time stands in it.

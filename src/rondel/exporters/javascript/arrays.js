@@ -1,17 +1,20 @@
 // The arrays of a model, from safetensors: in single or half precision, or of 8 bits with a scale a row.
 
-const SCALE = ".scale";
+const SCALES = ".scales";
 
-// By name: shape and values, in single precision.
+// By name: shape and values, in single precision, or of 8 bits with the `scales` of their rows.
 export function readArrays(bytes) {
   const size = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + size)));
   const data = bytes.subarray(8 + size);
-  const part = ({ data_offsets: [begin, end] }) => data.slice(begin, end).buffer;
+  const values = name => {
+    const { dtype, data_offsets: [begin, end] } = header[name];
+    return READERS[dtype](data.slice(begin, end).buffer);
+  };
   const arrays = Object.create(null);
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__" || name.endsWith(SCALE)) continue;
-    arrays[name] = { shape: entry.shape, values: READERS[entry.dtype](part(entry), () => part(header[name + SCALE])) };
+  for (const [name, { dtype, shape }] of Object.entries(header)) {
+    if (name === "__metadata__" || name.endsWith(SCALES)) continue;
+    arrays[name] = { shape, values: values(name), ...(dtype === "I8" ? { scales: values(name + SCALES) } : {}) };
   }
   return arrays;
 }
@@ -19,10 +22,7 @@ export function readArrays(bytes) {
 const READERS = {
   F32: buffer => new Float32Array(buffer),
   F16: buffer => Float32Array.from(new Uint16Array(buffer), half),
-  I8: (buffer, scale) => {
-    const scales = new Float32Array(scale()), numbers = new Int8Array(buffer), columns = numbers.length / scales.length;
-    return Float32Array.from(numbers, (number, i) => number * scales[Math.floor(i / columns)]);
-  },
+  I8: buffer => new Int8Array(buffer),
 };
 
 // The number that 16 bits stand for (IEEE 754): a sign, 5 bits of exponent, 10 of fraction.

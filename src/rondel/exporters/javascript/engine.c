@@ -2,7 +2,8 @@
 //
 // `scripts/build_wasm.py` builds engine.wasm of it; plain_engine.js has the same functions for
 // where there is no WebAssembly. Every vector has a multiple of 4 numbers, padded with zeros, and
-// the rows of a matrix have as many numbers as the vector that it is multiplied by.
+// the rows of a matrix have as many numbers as the vector that it is multiplied by; those of 8 bits
+// are padded further, to a multiple of 16.
 #include <wasm_simd128.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -46,6 +47,48 @@ EXPORT void multiply(float *out, const float *weights, const float *x, int rows,
     }
     v128_t total = sums(wasm_f32x4_add(a0, b0), wasm_f32x4_add(a1, b1), wasm_f32x4_add(a2, b2), wasm_f32x4_add(a3, b3));
     wasm_v128_store(out + row, wasm_f32x4_add(load(out + row), total));
+  }
+}
+
+// x as whole numbers of up to 16 bits, whose unit is returned; if `bounded`, x is within 1. No sum of
+// products with weights of 8 bits over all columns is beyond 32 bits; `columns` is a multiple of 16.
+EXPORT float quantise(short *out, const float *x, int size, int columns, int bounded) {
+  v128_t peaks = splat(0);
+  for (int i = 0; i < size; i += 4) peaks = wasm_f32x4_max(peaks, wasm_f32x4_abs(load(x + i)));
+  peaks = wasm_f32x4_max(peaks, wasm_i32x4_shuffle(peaks, peaks, 2, 3, 0, 1));
+  peaks = wasm_f32x4_max(peaks, wasm_i32x4_shuffle(peaks, peaks, 1, 0, 3, 2));
+  float peak = bounded ? 1 : wasm_f32x4_extract_lane(peaks, 0), largest = 2147483647.0f / (127.0f * (float)columns) - 1.0f;
+  if (largest > 32767.0f) largest = 32767.0f;
+  v128_t factor = splat(peak > 0 ? largest / peak : 0);
+  for (int i = 0; i < size; i += 4) {
+    v128_t whole = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(load(x + i), factor)));
+    wasm_v128_store64_lane(out + i, wasm_i16x8_narrow_i32x4(whole, whole), 0);
+  }
+  return peak / largest;
+}
+
+// out[row] += scales[row] * unit * sum of weights[row, column] * x[column], in whole numbers
+EXPORT void multiply_int8(float *out, const signed char *weights, const float *scales, const short *x, float unit, int rows, int columns) {
+  for (int row = 0; row < rows; row += 4, weights += 4 * columns) {
+    const signed char *w0 = weights, *w1 = w0 + columns, *w2 = w1 + columns, *w3 = w2 + columns;
+    v128_t a0 = wasm_i32x4_splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+    for (int column = 0; column < columns; column += 16) {
+      v128_t x0 = wasm_v128_load(x + column), x1 = wasm_v128_load(x + column + 8);
+      a0 = wasm_i32x4_add(a0, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w0 + column), x0));
+      a1 = wasm_i32x4_add(a1, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w1 + column), x0));
+      a2 = wasm_i32x4_add(a2, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w2 + column), x0));
+      a3 = wasm_i32x4_add(a3, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w3 + column), x0));
+      b0 = wasm_i32x4_add(b0, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w0 + column + 8), x1));
+      b1 = wasm_i32x4_add(b1, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w1 + column + 8), x1));
+      b2 = wasm_i32x4_add(b2, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w2 + column + 8), x1));
+      b3 = wasm_i32x4_add(b3, wasm_i32x4_dot_i16x8(wasm_i16x8_load8x8(w3 + column + 8), x1));
+    }
+    a0 = wasm_i32x4_add(a0, b0), a1 = wasm_i32x4_add(a1, b1), a2 = wasm_i32x4_add(a2, b2), a3 = wasm_i32x4_add(a3, b3);
+    v128_t a01 = wasm_i32x4_add(wasm_i32x4_shuffle(a0, a1, 0, 4, 1, 5), wasm_i32x4_shuffle(a0, a1, 2, 6, 3, 7));
+    v128_t a23 = wasm_i32x4_add(wasm_i32x4_shuffle(a2, a3, 0, 4, 1, 5), wasm_i32x4_shuffle(a2, a3, 2, 6, 3, 7));
+    v128_t total = wasm_i32x4_add(wasm_i32x4_shuffle(a01, a23, 0, 1, 4, 5), wasm_i32x4_shuffle(a01, a23, 2, 3, 6, 7));
+    v128_t factor = wasm_f32x4_mul(load(scales + row), splat(unit));
+    wasm_v128_store(out + row, fma(wasm_f32x4_convert_i32x4(total), factor, load(out + row)));
   }
 }
 

@@ -110,7 +110,7 @@ class Fillers {
     causal.state = before;
     let total = 0;
     for (const id of [...filling, ...part.slice(0, LOOK_AHEAD)]) {
-      total += logSoftmax(Float64Array.from(this.sides.causalLogits(causal.output.view)))[id];
+      total += logSoftmax(new Float64Array(this.sides.causalLogits(causal.output.view)))[id];
       causal.read(id);
     }
     return total;
@@ -145,7 +145,7 @@ function finished(sides, tokenizer, { tokens, gaps, score }, parts) {
   let pseudo = 0;
   tokens.forEach((id, n) => {
     if (gaps.some(([begin, end]) => n >= begin && n < end)) {
-      pseudo += logSoftmax(Float64Array.from(sides.logits(sides.causal.output.view, after[n])))[id];
+      pseudo += logSoftmax(new Float64Array(sides.logits(sides.causal.output.view, after[n])))[id];
     }
     sides.causal.read(id);
   });

@@ -5,7 +5,9 @@ import { plainFunctions } from "./plain_engine.js";
 const PAGE = 65536;
 const FIRST = PAGE; // bytes: below lies the stack of the compiled functions
 
-export const padded = size => Math.ceil(size / 4) * 4;
+const WIDE = 16; // columns of 8 bits that are multiplied together
+
+export const padded = (size, multiple = 4) => Math.ceil(size / multiple) * multiple;
 
 // Numbers in a machine's memory. A `view` is good until more memory is reserved.
 class Floats {
@@ -28,6 +30,7 @@ export class Machine {
     this.memory = memory;
     this.functions = functions;
     this.end = FIRST;
+    this.whole = null; // a vector as whole numbers of 16 bits
   }
 
   // Room for so many numbers, rounded up to a multiple of 4: all 0.
@@ -39,15 +42,21 @@ export class Machine {
     return new Floats(this, place, padded(size));
   }
 
-  // A matrix of `columns`, whose rows are gates of `size` rows each: all begin at multiples of 4.
-  matrix(values, columns, size) {
-    const rows = values.length / columns, wide = padded(columns), high = padded(size);
-    const floats = this.reserve(rows / size * high * wide), into = floats.view;
+  // A matrix of `columns`, whose rows are gates of `size` rows each: all begin at multiples of 4. It
+  // is in single precision, or of 8 bits if there are `scales`. `bounded` says that what it is
+  // multiplied by is within 1.
+  matrix({ values, scales }, columns, size, bounded = false) {
+    const rows = values.length / columns, wide = padded(columns, scales ? WIDE : 4), high = padded(size);
+    const all = rows / size * high, numbers = this.reserve(scales ? all * wide / 4 : all * wide);
+    const into = scales ? new Int8Array(this.memory.buffer, numbers.place, all * wide) : numbers.view;
     for (let row = 0; row < rows; row++) {
       const gate = Math.floor(row / size), at = (gate * high + row % size) * wide;
       into.set(values.subarray(row * columns, (row + 1) * columns), at);
     }
-    return { place: floats.place, rows: rows / size * high, columns: wide };
+    const matrix = { place: numbers.place, rows: all, columns: wide, scales: null };
+    if (!scales) return matrix;
+    if (!this.whole || this.whole.size < wide / 2) this.whole = this.reserve(wide / 2);
+    return { ...matrix, scales: this.vector(scales, size).place, size: padded(columns), bounded };
   }
 
   // A vector of gates of `size` numbers each.
@@ -59,8 +68,25 @@ export class Machine {
 
   // out += matrix · x
   multiply(out, matrix, x) {
-    this.functions.multiply(out, matrix.place, x, matrix.rows, matrix.columns);
+    const { functions } = this, { place, rows, columns, scales } = matrix;
+    if (scales === null) {
+      functions.multiply(out, place, x, rows, columns);
+    } else {
+      const unit = functions.quantise(this.whole.place, x, matrix.size, columns, matrix.bounded);
+      functions.multiply_int8(out, place, scales, this.whole.place, unit, rows, columns);
+    }
   }
+}
+
+// Some rows of a matrix, as one.
+export function rowsOf(matrix, first, count) {
+  const bytes = matrix.scales === null ? 4 : 1;
+  return {
+    ...matrix,
+    place: matrix.place + bytes * first * matrix.columns,
+    rows: count,
+    scales: matrix.scales === null ? null : matrix.scales + 4 * first,
+  };
 }
 
 class PlainMemory {

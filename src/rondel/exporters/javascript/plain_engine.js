@@ -17,6 +17,23 @@ export function plainFunctions(memory) {
         floats[o + row] += total;
       }
     },
+    quantise(out, x, size, columns, bounded) {
+      const first = at(x), whole = new Int16Array(memory.buffer, out, size);
+      let peak = bounded ? 1 : 0;
+      for (let i = 0; i < size && !bounded; i++) peak = Math.max(peak, Math.abs(floats[first + i]));
+      const largest = Math.min(32767, (2 ** 31 - 1) / (127 * columns) - 1), factor = peak > 0 ? largest / peak : 0;
+      for (let i = 0; i < size; i++) whole[i] = Math.round(floats[first + i] * factor);
+      return peak / largest;
+    },
+    multiply_int8(out, weights, scales, x, unit, rows, columns) {
+      const o = at(out), scale = at(scales), bytes = new Int8Array(memory.buffer, weights, rows * columns);
+      const whole = new Int16Array(memory.buffer, x, columns);
+      for (let row = 0, w = 0; row < rows; row++) {
+        let total = 0;
+        for (let i = 0; i < columns; i++, w++) total += bytes[w] * whole[i];
+        floats[o + row] += floats[scale + row] * unit * total;
+      }
+    },
     hyperbolic_tangent(x, size) {
       for (let i = at(x), end = i + size; i < end; i++) floats[i] = Math.tanh(floats[i]);
     },

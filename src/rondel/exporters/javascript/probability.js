@@ -6,7 +6,7 @@ const NOT_FINITE = "the model's output is not a finite number: its weights are d
 
 export function largestOf(logits) {
   let largest = -Infinity;
-  for (const logit of logits) if (!(logit <= largest)) largest = logit;
+  for (let token = 0; token < logits.length; token++) if (!(logits[token] <= largest)) largest = logits[token];
   if (!Number.isFinite(largest)) throw new Refusal(NOT_FINITE);
   return largest;
 }
@@ -25,7 +25,7 @@ export function softmax(logits) {
 export function logSoftmax(logits) {
   const largest = largestOf(logits);
   let total = 0;
-  for (const logit of logits) total += Math.exp(logit - largest);
+  for (let token = 0; token < logits.length; token++) total += Math.exp(logits[token] - largest);
   const shift = largest + Math.log(total);
   return logits.map(logit => logit - shift);
 }

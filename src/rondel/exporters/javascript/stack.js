@@ -3,14 +3,15 @@
 // Shapes: V vocabulary, E embedding, H hidden size, G gates, Z numbers of a constant input. In memory
 // every gate and every row begins at a multiple of 4 numbers; the padding stays 0.
 
-import { padded } from "./machine.js";
+import { padded, rowsOf } from "./machine.js";
 
+const LARGEST_TABLE = 2 ** 21; // numbers: beyond, a product at each step costs less than the memory
 const TRACKS = { h: "hidden", c: "cell" }; // what the states are called where they are traced
 
 // The embedding (V, E) of a model in memory; null for one-hot input.
 export function embeddingOf(machine, arrays) {
   const found = arrays["embedding.weight"];
-  return found ? machine.matrix(found.values, found.shape[1], found.shape[0]) : null;
+  return found ? machine.matrix(found, found.shape[1], found.shape[0]) : null;
 }
 
 export class Stack {
@@ -25,28 +26,28 @@ export class Stack {
     const first = arrays[`${prefix}weight_ih_l0`];
     const width = first.shape[1] - constantSize;
     const input = columnsOf(first, 0, width);
-    if (embedding) this.layers[0].input = machine.matrix(input, width, shape.hidden);
-    else this.table = this.#table(input, width);
+    if (embedding) this.layers[0].input = machine.matrix({ values: input }, width, shape.hidden);
+    this.table = embedding ? this.#tableOfEmbedding() : this.#table(input, width);
     if (constantSize) {
       this.constant = machine.reserve(this.layers[0].gates.size);
-      this.constantWeights = machine.matrix(columnsOf(first, width, constantSize), constantSize, shape.hidden);
+      this.constantWeights = machine.matrix({ values: columnsOf(first, width, constantSize) }, constantSize, shape.hidden);
       this.constantInput = machine.reserve(constantSize);
     }
   }
 
   #layer(arrays, prefix, number) {
-    const { machine, size } = this, { cell, hidden } = this.shape;
+    const { machine, size } = this, { cell, hidden, config } = this.shape, bounded = cell.bounded(config);
     const array = name => arrays[`${prefix}${name}_l${number}`];
     const above = number ? array("weight_ih") : null;
-    const recurrent = machine.matrix(array("weight_hh").values, hidden, hidden);
+    const recurrent = machine.matrix(array("weight_hh"), hidden, hidden, bounded);
     const bias = machine.vector(array("bias_ih").values, hidden), hiddenBias = machine.vector(array("bias_hh").values, hidden);
     // Of gates whose hidden half is kept apart, the hidden bias is too.
     const together = (cell.gates.length - cell.apart) * size;
     for (let i = 0; i < together; i++) bias.view[i] += hiddenBias.view[i];
     return {
-      input: above ? machine.matrix(above.values, hidden, hidden) : null,
-      recurrent: { place: recurrent.place, rows: together, columns: size },
-      recurrentApart: { place: recurrent.place + 4 * together * size, rows: cell.apart * size, columns: size },
+      input: above ? machine.matrix(above, hidden, hidden, bounded) : null,
+      recurrent: rowsOf(recurrent, 0, together),
+      recurrentApart: rowsOf(recurrent, together, cell.apart * size),
       bias,
       apartBias: hiddenBias.view.slice(together),
       gates: machine.reserve(cell.gates.length * size),
@@ -62,6 +63,18 @@ export class Stack {
     for (let row = 0, rows = values.length / vocab; row < rows; row++) {
       const column = Math.floor(row / hidden) * this.size + row % hidden;
       for (let token = 0; token < vocab; token++) into[token * wide + column] = values[row * vocab + token] + bias[column];
+    }
+    return table;
+  }
+
+  // The same by an embedding; null if it were too large.
+  #tableOfEmbedding() {
+    const { machine, embedding } = this, { gates, bias, input } = this.layers[0], wide = gates.size;
+    if (embedding.rows * wide > LARGEST_TABLE) return null;
+    const table = machine.reserve(embedding.rows * wide);
+    for (let token = 0; token < embedding.rows; token++) {
+      table.view.set(bias.view, token * wide);
+      machine.multiply(table.place + 4 * token * wide, input, embedding.place + 4 * token * embedding.columns);
     }
     return table;
   }
@@ -143,13 +156,14 @@ export class Stack {
   }
 }
 
-// Logits of outputs: a matrix (V, H), which may be the embedding, and a bias (V).
+// Logits of outputs: a matrix (V, H), which may be the embedding, and a bias (V). `bounded` says that
+// outputs are within 1.
 export class Head {
-  constructor(machine, arrays, name, embedding) {
+  constructor(machine, arrays, name, embedding, bounded = false) {
     const weight = arrays[`${name}.weight`], bias = arrays[`${name}.bias`];
     this.machine = machine;
     this.vocab = bias.values.length;
-    this.matrix = weight ? machine.matrix(weight.values, weight.shape[1], this.vocab) : embedding;
+    this.matrix = weight ? machine.matrix(weight, weight.shape[1], this.vocab, bounded) : embedding;
     this.bias = machine.vector(bias.values, this.vocab);
     this.logits = machine.reserve(this.vocab);
   }

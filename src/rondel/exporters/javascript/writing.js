@@ -52,7 +52,7 @@ export function readPrime(engine, tokenizer, prime, logprobs = null) {
     engine.read(id);
     if (logprobs !== null) logits = engine.logits();
   }
-  logits = Float64Array.from(engine.logits());
+  logits = new Float64Array(engine.logits());
   decoder.finish(); // part of a character at its end was shown already
   const led = text !== prime ? tokenizer.spaceLed : null;
   if (led) logits = logits.map((logit, id) => led[id] ? logit : -Infinity);
@@ -93,7 +93,7 @@ class AfterSpace {
 // What a token adds to its text, its log-probability in nats, and those of the likeliest ones.
 function noteToken(tokenizer, decoder, id, given, count, writable) {
   if (given === null) return { text: decoder.push(id), logprob: null, top: null };
-  const logits = Float64Array.from(given);
+  const logits = new Float64Array(given);
   if (writable && tokenizer.unknownId !== null) logits[tokenizer.unknownId] = -Infinity;
   const logprobs = logSoftmax(logits), top = new Map(), own = decoder.copy().push(id);
   top.set(own, logprobs[id]);
@@ -148,7 +148,7 @@ export function* write(engine, tokenizer, start, settings, logprobs = null) {
 }
 
 function choose(tokenizer, settings, given, history, generator) {
-  let logits = Float64Array.from(given);
+  let logits = new Float64Array(given);
   if (tokenizer.unknownId !== null) logits[tokenizer.unknownId] = -Infinity;
   for (const rule of settings.rules) logits = rule.apply(logits, history, settings.values);
   const within = settings.mode === "spaces" && !tokenizer.startsWord(history[history.length - 1]);

@@ -12,8 +12,8 @@ export class Model extends LanguageModel {
     this.machine = machine;
     this.reverse = new Stack(machine, this.stack.shape, arrays, "backward.", this.stack.embedding);
     this.cloze = new Head(machine, arrays, "cloze", this.stack.embedding);
-    this.before = machine.matrix(columnsOf(join, 0, hidden), hidden, hidden);
-    this.after = machine.matrix(columnsOf(join, hidden, hidden), hidden, hidden);
+    this.before = machine.matrix({ values: columnsOf(join, 0, hidden) }, hidden, hidden);
+    this.after = machine.matrix({ values: columnsOf(join, hidden, hidden) }, hidden, hidden);
     this.bias = machine.vector(arrays["join.bias"].values, hidden);
     this.joined = machine.reserve(hidden);
     this.sides = [machine.reserve(hidden), machine.reserve(hidden)];

@@ -15,7 +15,7 @@ export class Model {
     const embedding = embeddingOf(machine, arrays);
     const shape = { cell: parts.cells[config.cell], layers: config.num_layers, hidden: config.hidden_size, config };
     this.stack = new Stack(machine, shape, arrays, "core.", embedding);
-    this.head = new Head(machine, arrays, "head", embedding);
+    this.head = new Head(machine, arrays, "head", embedding, shape.cell.bounded(config));
   }
 
   read(token) {

@@ -24,7 +24,7 @@ export class Model {
     const embedding = embeddingOf(machine, arrays);
     const shape = { cell: parts.cells[config.cell], layers: config.num_layers, hidden: config.hidden_size, config };
     this.stack = new Stack(machine, shape, arrays, "core.", embedding, config.latent_input ? config.latent_size : 0);
-    this.head = new Head(machine, arrays, "head", embedding);
+    this.head = new Head(machine, arrays, "head", embedding, shape.cell.bounded(config));
     const encoder = {
       cell: parts.cells[config.encoder_cell || config.cell],
       layers: config.encoder_layers || config.num_layers,
@@ -66,7 +66,7 @@ export class Model {
     this.read(this.end);
     const decoder = this.tokenizer.decoder();
     decoder.push(this.end);
-    const start = { ids: [this.end], logits: Float64Array.from(this.logits()), decoder };
+    const start = { ids: [this.end], logits: new Float64Array(this.logits()), decoder };
     return strip([...write(this, this.tokenizer, start, chosen)].map(({ text }) => text).join(""));
   }
 

@@ -7,7 +7,8 @@ export const rule = {
       const best = argmax(logits);
       return logits.map((logit, token) => token === best ? logit : -Infinity);
     }
-    const top = largestOf(logits);
-    return logits.map(logit => (logit - top) / temperature);
+    const top = largestOf(logits), scaled = new Float64Array(logits.length);
+    for (let token = 0; token < logits.length; token++) scaled[token] = (logits[token] - top) / temperature;
+    return scaled;
   },
 };
