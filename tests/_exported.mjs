@@ -4,11 +4,14 @@ import { readFileSync } from "node:fs";
 
 const models = new Map();
 
+let random = null; // its module of random numbers
+
 async function opened(place, wasm) {
   const key = `${place} ${wasm}`;
   if (!models.has(key)) {
     const { load } = await import(`${place}/index.js`);
     models.set(key, await load({ wasm }));
+    random = await import(`${place}/random.js`);
   }
   return models.get(key);
 }
@@ -32,7 +35,14 @@ function logits(model, ids) {
   });
 }
 
-const CALLS = { decoded, logits, tokens };
+// Of each seed, numbers from 0 to 1, and whole numbers below 1, 2, 3 …
+const drawn = (model, seeds, count) => seeds.map(numbers => {
+  const [uniform, whole] = [new random.Generator(numbers), new random.Generator(numbers)];
+  const places = Array.from({ length: count }, (_, n) => n);
+  return [places.map(() => uniform.uniform()), places.map(n => whole.below(n + 1))];
+});
+
+const CALLS = { decoded, drawn, logits, tokens };
 const results = [];
 for (const { package: place, wasm = true, call: [name, ...values] } of JSON.parse(readFileSync(0, "utf-8"))) {
   const model = await opened(place, wasm);

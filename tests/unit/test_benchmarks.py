@@ -233,6 +233,13 @@ def test_hostile_requests_are_timed_from_within(benchmark: Any) -> None:
     assert all(row["held, ms"] >= 0 for row in others)
 
 
+def test_an_exported_page_is_timed_in_a_browser(benchmark: Any) -> None:
+    for row in benchmark("page", "--smoke"):
+        assert row["with likelihoods"] > 0
+        assert row["characters/s"] > 0
+        assert row["first character, ms"] > 0
+
+
 def test_a_soak_answers_all_and_keeps_nothing(benchmark: Any) -> None:
     (row,) = benchmark("soak", "--smoke")
     assert row["answered"] > 0

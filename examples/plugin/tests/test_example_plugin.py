@@ -53,6 +53,17 @@ def test_all_of_it_makes_one_model(run: Path) -> None:
     rondel.resume(run, steps=40, quiet=True)
 
 
+def test_the_arrays_are_exported(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bottles.npz"
+    arguments = ["export", str(run / "best"), "--to", "example-npz", "--out", str(out)]
+    assert CliRunner().invoke(cli, arguments).exit_code == 0
+    weights = rondel.load(run / "best").weights
+    with np.load(out) as arrays:
+        assert {name: array.shape for name, array in arrays.items()} == {
+            name: array.shape for name, array in weights.items()
+        }
+
+
 def test_the_command_shows_each_token_with_its_text(run: Path) -> None:
     text = "ten green bottles, “naïve”"
     lines = CliRunner().invoke(cli, ["example-tokens", str(run), text, "--ids"]).output.splitlines()
