@@ -73,6 +73,19 @@ def test_without_a_prime_it_begins_as_the_models_own_text(
     assert written(page) == rondel.load(folders["tiny"]).sample(seed=3, length=60)
 
 
+def test_without_webassembly_it_writes_the_same(
+    open_page: Callable[..., Page], folders: dict[str, Path], tmp_path: Path
+) -> None:
+    content = exporters["html"].content(artifact.load(folders["tiny"]), "plain", "fp32")
+    assert isinstance(content, bytes)
+    plain = re.sub(rb'(id="wasm">)[^<]+', rb"\1", content)
+    (tmp_path / "plain.html").write_bytes(plain)
+    page = open_page("#prime=Once&seed=3&length=60", "plain")
+    page.click("#write")
+    expect(page.locator("#status")).to_have_text(WRITTEN)
+    assert written(page) == rondel.load(folders["tiny"]).sample("Once", seed=3, length=60)
+
+
 def test_text_streams_stops_and_goes_on(open_page: Callable[..., Page]) -> None:
     page = open_page(f"#prime=Once&length={ENDLESS // 10}")
     page.click("#write")

@@ -39,6 +39,7 @@ def command(model: Path, how: str, out: Path, precision: str | None, overwrite: 
     same text as `rondel sample` for the same seed.
     """
     from rondel import artifact
+    from rondel.cli.model_name import model_name
     from rondel.errors import InputError
     from rondel.exporters.base import check_place, size_of, write_export
 
@@ -48,10 +49,7 @@ def command(model: Path, how: str, out: Path, precision: str | None, overwrite: 
         raise InputError(f"--to {how} stores weights as {known}, not {precision}")
     check_place(out, overwrite=overwrite)
     parts = artifact.load(model)
-    place = model.resolve()
-    # A run's best model is in the subfolder best.
-    name = f"{place.parent.name}/{place.name}" if place.name == "best" else place.name
-    content = exporter.content(parts, name, precision or exporter.precisions[0])
+    content = exporter.content(parts, model_name(model), precision or exporter.precisions[0])
     click.echo(f"{size_of(content):,} bytes: {artifact.describe(parts)}", err=True)
     write_export(out, content)
     click.echo(f"{out} is written", err=True)

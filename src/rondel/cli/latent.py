@@ -67,6 +67,7 @@ def command(
     The page is one file that works offline: point at a sentence to read it, search, click two to
     see the path between them. Paths are decoded in advance, between the landmarks.
     """
+    from rondel.cli.model_name import model_name
     from rondel.cli.progress_bar import ProgressBar
     from rondel.files import write_atomically
     from rondel.pages import fill_page
@@ -87,10 +88,7 @@ def command(
             seed=seed,
             watch=waiting,
         )
-    place = model.resolve()
-    # A run's best model is in the subfolder best.
-    name = f"{place.parent.name}/{place.name}" if place.name == "best" else place.name
-    facts |= {"model": name, "source": ", ".join(Path(t).name for t in text)}
+    facts |= {"model": model_name(model), "source": ", ".join(Path(t).name for t in text)}
     write_atomically(out, fill_page("latent.html", facts).encode("utf-8"))
     click.echo(f"{len(sentences):,} sentences in {out}; open it in a browser")
 
