@@ -51,6 +51,9 @@ export type {{ Settings }} from "./writing.js";
 
 /** Open the model of this package; `wasm: false` runs it in plain JavaScript. */
 export function load(options?: {{ wasm?: boolean }}): Promise<Model>;
+
+/** What a setting or a text is refused with: one line that says what to do. */
+export class Refusal extends Error {{}}
 """
 
 

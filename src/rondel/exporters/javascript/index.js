@@ -6,6 +6,9 @@
 
 import { openModel } from "./open.js";
 import { parts } from "./parts.js";
+import { Refusal } from "./probability.js";
+
+export { Refusal };
 
 // `wasm: false` runs it in plain JavaScript.
 export async function load({ wasm = true } = {}) {

@@ -17,6 +17,3 @@ export interface Settings {
   repetition_penalty?: number;
   [rule: string]: unknown;
 }
-
-/** What a setting or a text is refused with: one line that says what to do. */
-export class Refusal extends Error {}
