@@ -2,6 +2,7 @@
 
 export class Refusal extends Error {}
 
+const FEW = 100; // of so many likeliest tokens, each is put in its place at once
 const NOT_FINITE = "the model's output is not a finite number: its weights are damaged or its training diverged";
 
 export function largestOf(logits) {
@@ -32,6 +33,10 @@ export function logSoftmax(logits) {
 
 // The tokens of the `count` largest logits, largest first, then by id; none of -Infinity.
 export function likeliest(logits, count) {
+  if (count > FEW) {
+    const tokens = [...logits.keys()].filter(token => logits[token] > -Infinity);
+    return tokens.sort((a, b) => logits[b] - logits[a]).slice(0, count);
+  }
   const best = [];
   logits.forEach((logit, token) => {
     if (logit === -Infinity || best.length === count && logit <= logits[best[count - 1]]) return;
