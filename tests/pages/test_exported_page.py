@@ -160,6 +160,10 @@ def test_sentences_are_made_up_written_back_and_walked_between(
     assert page.locator("#paper p").all_inner_texts() == [step.text for step in steps]
     page.click("[data-do=reconstruct]")
     expect(page.locator("#paper p")).to_have_count(6)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#sentences .link")
+    expect(page.locator("#status")).to_have_text("Link copied.")
+    assert "a=horse" in page.evaluate("navigator.clipboard.readText()")
     page.fill("#first", "")
     page.click("[data-do=reconstruct]")
     expect(page.locator("#status")).to_have_text(re.compile("A sentence is empty"))

@@ -90,20 +90,20 @@ function tokensOf(choice, told) {
 // Sentence VAEs, and the texts of a model that fills gaps.
 const SENTENCES = {
   async sample(signal) {
-    const told = await ask("/v1/completions", { model: model().id, n: 8, max_tokens: 200, seed: request().seed }, signal);
+    const told = await ask("/v1/completions", { model: model().id, n: 8, max_tokens: 200, seed }, signal);
     return told.choices.map(choice => ({ text: choice.text.trim() }));
   },
   async reconstruct(signal) {
-    const told = await ask("/v1/reconstruct", { model: model().id, input: $("first").value, samples: 5, seed: request().seed }, signal);
+    const told = await ask("/v1/reconstruct", { model: model().id, input: $("first").value, samples: 5, seed }, signal);
     return [{ text: told.sentence }, ...told.samples.map(text => ({ text, again: text === told.sentence }))];
   },
   async interpolate(signal) {
     const ends = { from: $("first").value || null, to: $("second").value || null };
-    const told = await ask("/v1/interpolate", { model: model().id, ...ends, steps: 9, seed: request().seed }, signal);
+    const told = await ask("/v1/interpolate", { model: model().id, ...ends, steps: 9, seed }, signal);
     return told.steps.map(step => ({ text: step.sentence, again: step.repeats }));
   },
   async fill(signal) {
-    const told = await ask("/v1/fill", { model: model().id, input: $("gapped").value, seed: request().seed }, signal);
+    const told = await ask("/v1/fill", { model: model().id, input: $("gapped").value, seed }, signal);
     return told.texts;
   },
 };
@@ -111,6 +111,7 @@ const SENTENCES = {
 async function doWithSentences(what) {
   if (writing) return;
   const controller = new AbortController();
+  ({ seed } = request());
   busy(controller);
   say("Writing …");
   try {
@@ -207,7 +208,9 @@ function listen() {
   $("stop").addEventListener("click", () => writing?.abort());
   $("more").addEventListener("click", () => write(true));
   $("copy").addEventListener("click", () => copy(paper.text || $("paper").innerText, "Text"));
-  $("link").addEventListener("click", () => copy(address(seed), "Link"));
+  for (const button of document.querySelectorAll(".link")) {
+    button.addEventListener("click", () => copy(address(seed), "Link"));
+  }
   $("theme").addEventListener("click", () => theme(true));
   $("model").addEventListener("input", chosen);
   $("track").addEventListener("input", layers);
