@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ class NumpyArchive(Exporter):
     def content(self, model: Artifact, name: str, precision: str) -> bytes:
         """See `Exporter.content`."""
         written = io.BytesIO()
-        np.savez_compressed(written, **model.weights)
+        arrays: dict[str, Any] = dict(model.weights)
+        np.savez_compressed(written, **arrays)
         return written.getvalue()
 
 
