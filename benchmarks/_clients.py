@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
+TEXT = json.JSONDecoder()
 
 
 @dataclass
@@ -164,10 +165,10 @@ async def _chunks(reader: asyncio.StreamReader) -> Any:
     while size := int(await reader.readline(), 16):
         chunk = await reader.readexactly(size)
         await reader.readline()
-        for line in chunk.splitlines():
-            if line.startswith(b"data: {"):
-                told = json.loads(line[6:])
-                if "error" in told:
-                    raise RuntimeError(told["error"])
-                yield told["choices"][0]["text"]
+        for line in chunk.decode().splitlines():
+            if line.startswith('data: {"error"'):
+                raise RuntimeError(line)
+            # Of what else there is, log-probabilities would take a client longer than the text.
+            if (begin := line.find('"text":')) >= 0:
+                yield TEXT.raw_decode(line, begin + len('"text":'))[0]
     await reader.readline()

@@ -99,6 +99,21 @@ def test_a_language_model_is_no_sentence_vae(server: Server, path: str) -> None:
     assert answer.json()["error"]["code"] == "wrong_model"
 
 
+def test_a_prompt_that_was_read_is_not_read_again(server: Server) -> None:
+    prompt = "The same long prompt, word for word. " * 300
+    before = server.figure("rondel_prefix_cache_tokens_total")
+    first, second = (server.complete(prompt, max_tokens=20, seed=1) for _ in range(2))
+    assert second["choices"] == first["choices"]
+    assert second["usage"] == first["usage"]
+    assert server.figure("rondel_prefix_cache_tokens_total") - before == len(prompt)
+    assert server.figure("rondel_prefix_cache_hits_total") > 0
+    going_on = prompt + first["choices"][0]["text"]
+    server.complete(going_on, max_tokens=1)
+    known = len(prompt) + len(going_on) - 1
+    assert server.figure("rondel_prefix_cache_tokens_total") - before == known
+    assert 0 < server.figure("rondel_prefix_cache_bytes") < 64_000_000
+
+
 def test_health_and_figures(server: Server) -> None:
     assert server.get("/healthz").json() == {"status": "ok"}
     assert server.get("/readyz").json() == {"status": "ready"}

@@ -100,6 +100,15 @@ class Matching(click.types.StringParamType):
     help="Texts that a model generates at a time.",
 )
 @click.option(
+    "--prefix-cache",
+    type=click.IntRange(0),
+    default=64,
+    show_default=True,
+    metavar="MB",
+    help="Memory for states after prompts and texts, of each model and worker: a prompt that "
+    "begins as one of them is not read again up to there.",
+)
+@click.option(
     "--max-queue",
     type=click.IntRange(0),
     default=256,

@@ -77,13 +77,17 @@ def spelled(
 
     The decoder, which has written the text before the token, is given the token.
     """
-    others = [(i, p, decoder.peek(i)) for i, p in likelihood.likeliest if i != NO_TOKEN]
-    own = decoder.push(token)
+    peek = decoder.peek
+    own = peek(token)
     top: dict[str, float] = {}
-    for other, logprob, text in others:
-        # Part of a character adds no text yet; a text that two tokens share goes to the one that
-        # was written, or else to the likelier.
-        if other != token and (not text or text == own or text in top):
-            text = tokenizer.token(other)
-        top.setdefault(text, logprob)
-    return TokenLogprob(own, likelihood.logprob, top)
+    for other, logprob in likelihood.likeliest:
+        if other == token:
+            top.setdefault(own, logprob)
+        elif other != NO_TOKEN:
+            text = peek(other)
+            # Part of a character adds no text yet; a text that two tokens share goes to the one
+            # that was written, or else to the likelier.
+            if not text or text == own or text in top:
+                text = tokenizer.token(other)
+            top.setdefault(text, logprob)
+    return TokenLogprob(decoder.push(token), likelihood.logprob, top)

@@ -15,12 +15,15 @@ from rondel.engine import Engine, EngineState
 from rondel.engine.base import Floats, Ids
 from rondel.errors import InputError
 from rondel.generation.logprobs import TokenLogprob, likelihood, spelled
+from rondel.generation.prefix_cache import PrefixCache
 from rondel.generation.sampling.sampler import check_can_write
 from rondel.text.tokenizers import Decoder, Tokenizer
 from rondel.text.tokenizers.base import texts_of
 
 CHUNK = 256
 """Steps of a prime read at a time, so that a long one needs no more memory."""
+KEPT_EVERY = 1024
+"""Tokens from one state that is kept in a cache to the next, within a prime."""
 
 
 class Start(NamedTuple):
@@ -52,11 +55,17 @@ class Prime:
     """A prime, read by a model in parts, so that other work need not wait for a long one.
 
     It is text, or token ids (N,). With `logprobs`, the log-probabilities of its tokens are kept,
-    and of so many likeliest ones at each. Raises `InputError` for what `check_prime` refuses.
+    and of so many likeliest ones at each; else what a `cache` has of it is not read again, and what
+    is read is kept there. Raises `InputError` for what `check_prime` refuses.
     """
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, prime: str | Ids, logprobs: int | None = None
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        prime: str | Ids,
+        logprobs: int | None = None,
+        cache: PrefixCache | None = None,
     ) -> None:
         check_prime(tokenizer, prime)
         self._engine, self._tokenizer, self._alternatives = engine, tokenizer, logprobs
@@ -77,9 +86,16 @@ class Prime:
             self._owes_space = False
         self._state = engine.initial_state()
         self._decoder = tokenizer.decoder()
-        self._read = 0
+        self._read = self._kept = 0
         self._logits_V: Floats | None = None
         self.logprobs: list[TokenLogprob] = []
+        self._cache = cache if logprobs is None else None
+        if self._cache is not None:
+            # Where sums depend on what is read together, only all of it is sure to be the same.
+            known = self._cache.longest(self.ids, whole=not engine.batch_invariant)
+            if known is not None:
+                self._kept = known.length
+                self.advance(known.length, known.logits_V, known.state)
 
     @property
     def keeps_logprobs(self) -> bool:
@@ -125,6 +141,11 @@ class Prime:
         """
         block = self.unread[:count]
         self._read += count
+        if self._cache is not None and (
+            self._read - self._kept >= KEPT_EVERY or self._kept < self._read == len(self.ids)
+        ):
+            self._cache.keep(self.ids[: self._read], state, logits_V)
+            self._kept = self._read
         self._logits_V, self._state = logits_V, state
         if not self.keeps_logprobs:
             for token in block.tolist():

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from rondel.engine import Engine
 from rondel.engine.base import CommonFirst, Ids, Streams, TokenBy, Written
 from rondel.generation.logprobs import likelihoods
-from rondel.generation.prime import Prime
+from rondel.generation.prefix_cache import PrefixCache
+from rondel.generation.prime import Prime, Start
 from rondel.generation.search.beam import beam_search
 from rondel.generation.stream import Output, Stream
 from rondel.text.tokenizers import Tokenizer
@@ -33,16 +34,24 @@ class Runner:
     """An engine, and the streams that run on it and the primes read beside them at present."""
 
     def __init__(
-        self, engine: Engine, tokenizer: Tokenizer, capacity: int, reading: int = 0
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer,
+        capacity: int,
+        reading: int = 0,
+        cache: PrefixCache | None = None,
     ) -> None:
-        """Allocate places for `capacity` streams and `reading` primes, where an engine has them."""
+        """Allocate places for `capacity` streams and `reading` primes, where an engine has them.
+
+        The states at the ends of texts are kept in the `cache`, since many are written on from.
+        """
         self._engine, self._tokenizer = engine, tokenizer
         places = engine.streams(capacity + reading, tokenizer.unknown_id)
         self.reads_beside = places is not None and reading > 0
         """Whether primes may be read beside the streams that run."""
         self.free = reading if self.reads_beside else 0
         """How many more may be."""
-        self._together = None if places is None else _Together(places, tokenizer)
+        self._together = None if places is None else _Together(places, tokenizer, cache)
         self._common_first = engine if isinstance(engine, CommonFirst) else None
         self._alone: list[Stream] = []
         """What the engine cannot: searches, and all streams of one that only steps."""
@@ -150,8 +159,8 @@ class _Reading:
 class _Together:
     """Streams and primes by their places in the engine, which keeps their states."""
 
-    def __init__(self, places: Streams, tokenizer: Tokenizer) -> None:
-        self._places, self._tokenizer = places, tokenizer
+    def __init__(self, places: Streams, tokenizer: Tokenizer, cache: PrefixCache | None) -> None:
+        self._places, self._tokenizer, self._cache = places, tokenizer, cache
         self._rows: list[_Writing | _Reading] = []
         self._begins_word: npt.NDArray[np.bool_] = np.zeros(0, bool)
         self._steps = 1
@@ -196,6 +205,8 @@ class _Together:
             if isinstance(row, _Writing):
                 outputs.append(output := self._output(place, row, written))
                 finished = output.finished
+                if output.finish_reason == "length":
+                    self._keep(row.stream, place)
             else:
                 row.left -= len(written.tokens)
                 if finished := not row.left:
@@ -216,6 +227,14 @@ class _Together:
             return output
         count, tokens = stream.request.logprobs, written.tokens[:, place].tolist()
         return stream.take(tokens, () if count is None else likelihoods(written, place, count))
+
+    def _keep(self, stream: Stream, place: int) -> None:
+        """Keep the state at the end of a text that was not stopped, to write on from it.
+
+        Where a text starts from a state, that does not follow from its tokens.
+        """
+        if self._cache is not None and not isinstance(stream.request.prime, Start):
+            self._cache.keep(stream.sampler.ids[:-1], self._places.state(place))
 
     def _write(self) -> Written:
         """What comes next; tokens that the engine does not choose are left at 0."""

@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from rondel.engine import Engine
+from rondel.generation.prefix_cache import PrefixCache
 from rondel.generation.prime import CHUNK, Prime, Start, read_together
 from rondel.generation.runner import Runner
 from rondel.generation.stream import Output, Request, Stream, StreamState
@@ -49,6 +50,9 @@ class Scheduler:
         while len(scheduler):
             for output in scheduler.step():
                 print(output.number, output.text)
+
+    With a `cache`, which a request's `Prime` can be given too, the states at the ends of texts are
+    kept, to write on from them.
     """
 
     def __init__(
@@ -57,11 +61,13 @@ class Scheduler:
         tokenizer: Tokenizer,
         capacity: int = CAPACITY,
         fairness: Fairness | None = None,
+        cache: PrefixCache | None = None,
     ) -> None:
         self._engine, self._tokenizer, self.capacity = engine, tokenizer, capacity
         self._fairness = fairness or Fairness()
         # One text by itself needs no place for a prime, and is faster without.
-        self._runner = Runner(engine, tokenizer, capacity, capacity if capacity > 1 else 0)
+        reading = capacity if capacity > 1 else 0
+        self._runner = Runner(engine, tokenizer, capacity, reading, cache)
         self._count = 0
         self._streams: dict[int, Stream] = {}
         """All that are not finished, by their numbers; each is in one of the next three, too."""
@@ -110,7 +116,7 @@ class Scheduler:
             self._wait(stream, prime)
         elif prime in self._beside:
             self._beside[prime].append(stream)
-        elif prime.left:
+        elif prime.left or isinstance(request.prime, Prime):
             self._reading.setdefault(prime, []).append(stream)
         else:
             self._wait(stream, prime.start())
@@ -134,10 +140,13 @@ class Scheduler:
 
         Raises `ModelFolderError` if the model's output is not a number.
         """
+        outputs: list[Output] = []
+        for prime in [p for p in self._reading if not p.left]:
+            outputs += self._end_reading(prime, self._reading.pop(prime))
         for prime in self._to_read_beside():
             self._beside[prime] = self._reading.pop(prime)
             self._runner.read(prime)
-        outputs = self._read_primes()
+        outputs += self._read_primes()
         written, read = self._runner.step()
         outputs += self._noted(written)
         for prime in read:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 T = TypeVar("T")
-AT_A_TIME, PART = 1_000, 65_536
-"""Values that are written as JSON at a time, and characters of a part."""
+AT_A_TIME, MOST_INSIDE = 1_000, 64
+"""Elements of a list that are written as JSON at a time, and values within each, at the most."""
+PART = 65_536
+"""Bytes of JSON that are sent at a time, or somewhat more."""
 
 
 class ClientGone(Exception):
@@ -57,46 +59,53 @@ class Json(Response):
 
 
 def json_parts(told: Any) -> list[bytes]:
-    """JSON in parts of no great size.
+    """JSON in parts of no great size, where what is not a finite number is null.
 
-    Whoever makes much of it does so in a thread; and has to let other threads have their turn,
-    which `json.dumps` does not before it is through.
+    Whoever makes much of it does so in a thread; and has to let other threads run, which orjson
+    does not before it has written what it is given.
     """
     parts, waiting, size = [], [], 0
     for piece in _json_pieces(told):
         waiting.append(piece)
         size += len(piece)
         if size > PART:
-            parts.append("".join(waiting).encode())
+            parts.append(b"".join(waiting))
             waiting, size = [], 0
-    return [*parts, "".join(waiting).encode()]
+    return [*parts, b"".join(waiting)]
 
 
-def _json_pieces(told: Any) -> Iterator[str]:
-    values = told.values() if isinstance(told, dict) else told if isinstance(told, list) else ()
-    if not any(isinstance(value, (dict, list)) for value in values):
-        if not isinstance(told, list):
-            yield dumps(told)
-            return
-        yield "["
-        for begin in range(0, len(told), AT_A_TIME):
-            yield "," * (begin > 0) + dumps(told[begin : begin + AT_A_TIME])[1:-1]
-        yield "]"
-    elif isinstance(told, dict):
+def _json_pieces(told: Any) -> Iterator[bytes]:
+    if isinstance(told, dict) and not _is_small(told):
         for number, (name, value) in enumerate(told.items()):
-            yield f"{',' if number else '{'}{dumps(name)}:"
+            yield b"%b%b:" % (b"," if number else b"{", dumps(name))
             yield from _json_pieces(value)
-        yield "}"
-    else:
+        yield b"}"
+    elif isinstance(told, list) and not all(map(_is_small, told)):
         for number, value in enumerate(told):
-            yield "," if number else "["
+            yield b"," if number else b"["
             yield from _json_pieces(value)
-        yield "]"
+        yield b"]"
+    elif isinstance(told, list) and len(told) > AT_A_TIME:
+        for begin in range(0, len(told), AT_A_TIME):
+            yield (b"," if begin else b"[") + dumps(told[begin : begin + AT_A_TIME])[1:-1]
+        yield b"]"
+    else:
+        yield dumps(told)
 
 
-def dumps(told: Any) -> str:
+def _is_small(value: Any) -> bool:
+    """Whether a value is no object or list, or one of a few that are none."""
+    if not isinstance(value, (dict, list)):
+        return True
+    if len(value) > MOST_INSIDE:
+        return False
+    values = value.values() if isinstance(value, dict) else value
+    return not any(isinstance(each, (dict, list)) for each in values)
+
+
+def dumps(told: Any) -> bytes:
     """JSON of what is not large."""
-    return json.dumps(told, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return orjson.dumps(told)
 
 
 class Streaming(Response):

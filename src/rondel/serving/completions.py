@@ -15,12 +15,12 @@ from fastapi.responses import Response
 
 from rondel.generation.logprobs import TokenLogprob
 from rondel.generation.stream import Output
-from rondel.serving.answers import Json, Streaming, json_parts, unless_gone
+from rondel.serving.answers import Json, Streaming, dumps, json_parts, unless_gone
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.error_responses import refusal_of
 from rondel.serving.handoff import Ticket
 from rondel.serving.requests import Asked, read_request
-from rondel.serving.service import Served, Service
+from rondel.serving.service import SHORT, Served, Service
 from rondel.serving.wire import CompletionRequest
 
 router = APIRouter(tags=["OpenAI"])
@@ -120,7 +120,8 @@ class Answer:
             yield found
 
     def _event(self, head: dict[str, Any], output: Output) -> list[bytes]:
-        return event({**head, "choices": [self._choice(output)]})
+        short = self._pieces(output) <= SHORT
+        return event({**head, "choices": [self._choice(output)]}, short=short)
 
     def _pieces(self, output: Output) -> int:
         return len(output.logprobs) * (2 + (self._asked.logprobs or 0))
@@ -199,9 +200,9 @@ def merged(outputs: Iterable[Output]) -> list[Output]:
     ]
 
 
-def event(told: dict[str, Any]) -> list[bytes]:
-    """A server-sent event, in parts of no great size."""
-    first, *others = json_parts(told)
+def event(told: dict[str, Any], *, short: bool = True) -> list[bytes]:
+    """A server-sent event, in parts of no great size; in one, if it is short."""
+    first, *others = [dumps(told)] if short else json_parts(told)
     parts = [b"data: " + first, *others]
     parts[-1] += b"\n\n"
     return parts

@@ -16,6 +16,8 @@ from prometheus_client import (
     multiprocess,
 )
 
+from rondel.generation.prefix_cache import PrefixCache
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 STREAMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -46,7 +48,29 @@ class Metrics:
         )
         self.written = Counter("rondel_tokens_written", "Tokens written.", ("model",), registry=own)
         self.read = Counter(
-            "rondel_tokens_read", "Tokens of prompts read.", ("model",), registry=own
+            "rondel_tokens_read",
+            "Tokens of prompts read, or known from the prefix cache.",
+            ("model",),
+            registry=own,
+        )
+        self.prefix_hits = Counter(
+            "rondel_prefix_cache_hits",
+            "Prompts that the prefix cache had all or the beginning of.",
+            ("model",),
+            registry=own,
+        )
+        self.prefix_tokens = Counter(
+            "rondel_prefix_cache_tokens",
+            "Tokens of prompts that were not read, since the prefix cache had them.",
+            ("model",),
+            registry=own,
+        )
+        self.prefix_bytes = Gauge(
+            "rondel_prefix_cache_bytes",
+            "Memory of the prefix cache.",
+            ("model",),
+            multiprocess_mode="livesum",
+            registry=own,
         )
         self.batch = Histogram(
             "rondel_batch_size",
@@ -91,6 +115,10 @@ class ModelMetrics:
         self._batch = metrics.batch.labels(name)
         self._under_way = metrics.under_way.labels(name)
         self._queue = metrics.queue.labels(name)
+        self._prefix_hits = metrics.prefix_hits.labels(name)
+        self._prefix_tokens = metrics.prefix_tokens.labels(name)
+        self._prefix_bytes = metrics.prefix_bytes.labels(name)
+        self._counted = 0, 0
         self.first_token = metrics.first_token.labels(name)
         self.refused = metrics.refused.labels(name)
 
@@ -102,6 +130,14 @@ class ModelMetrics:
     def read(self, tokens: int) -> None:
         """A prime of so many tokens was read."""
         self._read.inc(tokens)
+
+    def cached(self, prefixes: PrefixCache) -> None:
+        """What the prefix cache has done by now, and how large it is."""
+        hits, tokens = prefixes.hits, prefixes.tokens_saved
+        self._prefix_hits.inc(hits - self._counted[0])
+        self._prefix_tokens.inc(tokens - self._counted[1])
+        self._counted = hits, tokens
+        self._prefix_bytes.set(prefixes.bytes)
 
     def load(self, under_way: int, queue: int) -> None:
         """How many texts there are at present, and how many of them wait."""

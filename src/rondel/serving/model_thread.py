@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from rondel.engine import Engine
+from rondel.generation.prefix_cache import PrefixCache
 from rondel.generation.scheduler import Fairness, Scheduler
 from rondel.generation.stream import Output, Request
 from rondel.serving.handoff import Busy, Handoff, Ticket
@@ -43,7 +44,8 @@ class _Client:
 class ModelThread:
     """The thread that writes with a model: `capacity` texts at a time, `max_queue` may wait.
 
-    A text that is not finished `seconds` after it was submitted ends where it is.
+    A text that is not finished `seconds` after it was submitted ends where it is. States to write
+    on from are kept in `prefixes`.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class ModelThread:
         max_queue: int,
         seconds: float,
         metrics: ModelMetrics,
+        prefixes: PrefixCache | None = None,
     ) -> None:
+        self._prefixes = prefixes
         self._engine, self._tokenizer, self._capacity = engine, tokenizer, capacity
         self._metrics = metrics
         self._handoff = Handoff(capacity + max_queue, seconds)
@@ -80,7 +84,9 @@ class ModelThread:
     # All from here on is run by the thread.
 
     def _reset(self) -> None:
-        self._scheduler = Scheduler(self._engine, self._tokenizer, self._capacity, FAIRNESS)
+        self._scheduler = Scheduler(
+            self._engine, self._tokenizer, self._capacity, FAIRNESS, self._prefixes
+        )
         self._clients: dict[Ticket, _Client] = {}
         self._client_of: dict[int, _Client] = {}
         """Whose each stream is, by its number."""
@@ -146,6 +152,8 @@ class ModelThread:
         if wrote := sum(output.tokens for output in outputs):
             metrics.wrote(wrote, scheduler.running + scheduler.waiting)
         metrics.load(self._handoff.load, scheduler.waiting + scheduler.unread)
+        if self._prefixes is not None:
+            metrics.cached(self._prefixes)
 
     def _fail(self, error: Exception) -> None:
         self._handoff.count_out(sum(client.left for client in self._clients.values()))

@@ -170,7 +170,7 @@ def _prime(served: Served, prompt: str | Ids, logprobs: int | None) -> Prime:
     model = served.model
     ids_or_text = prompt if isinstance(prompt, str) else np.array(prompt, np.int64)
     try:
-        return Prime(model.engine, model.tokenizer, ids_or_text, logprobs)
+        return Prime(model.engine, model.tokenizer, ids_or_text, logprobs, served.prefixes)
     except InputError as error:
         raise Refusal(str(error), param="prompt") from None
 

@@ -17,6 +17,7 @@ from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
 from rondel.engine.compiled_engine import processors
 from rondel.generation.generate import write_many
 from rondel.generation.generation_settings import GenerationSettings
+from rondel.generation.prefix_cache import PrefixCache
 from rondel.generation.stream import Request
 from rondel.inspection.trace import track_shapes
 from rondel.serving.error_responses import Refusal
@@ -31,6 +32,7 @@ MODEL_FILES = (MODEL, TOKENIZER, WEIGHTS)
 ASIDE, OFF_LOOP = 2, 2
 """Requests that are answered at a time beside the texts that are written; and threads that read
 and write for the event loop."""
+MEGABYTE = 1_000_000
 SHORT = 500
 """Pieces (characters, tokens, values) that the event loop itself reads or writes: some 5 ms."""
 
@@ -43,6 +45,7 @@ class Served:
     model: LanguageModel
     thread: ModelThread
     metrics: ModelMetrics
+    prefixes: PrefixCache | None
     created: int
     folder: Path
     stamps: Stamps
@@ -141,8 +144,10 @@ class Service:
         stamps = _stamps(read)
         model = load(read, precision=settings.precision, threads=threads)
         metrics = ModelMetrics(self.metrics, name)
+        prefixes = None
         if model.reads_prompts:
             _warm_up(model, settings.batch_size)
+            prefixes = PrefixCache(MEGABYTE * settings.prefix_cache)
         thread = ModelThread(
             name,
             model.writing_engine,
@@ -151,9 +156,10 @@ class Service:
             max_queue=settings.max_queue,
             seconds=settings.request_seconds,
             metrics=metrics,
+            prefixes=prefixes,
         )
         created = int(read.stat().st_mtime)
-        return Served(name, model, thread, metrics, created, folder, stamps)
+        return Served(name, model, thread, metrics, prefixes, created, folder, stamps)
 
 
 def _stamps(folder: Path) -> Stamps:

@@ -38,6 +38,8 @@ class ServiceSettings:
     precision: str = "fp32"
     batch_size: int = 64
     """Texts of a model that are written at a time."""
+    prefix_cache: int = 64
+    """Megabytes of states after prefixes of prompts that are kept of each model."""
     max_queue: int = 256
     """Texts of a model that may wait beyond those."""
     max_tokens: int = 20_000

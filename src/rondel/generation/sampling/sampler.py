@@ -176,6 +176,11 @@ class Sampler:
         self._history.append(tokens)
         self.last = tokens[-1]
 
+    @property
+    def ids(self) -> Ids:
+        """All tokens so far (N,), the prime's first; a view, good until the next is accepted."""
+        return self._history.followed_by()
+
     def uniforms(self, count: int) -> npt.NDArray[np.float64]:
         """The uniform numbers (count,) that its next draws take, for an engine that draws."""
         missing = count - len(self._uniforms)
