@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rondel.evaluation.rescoring import Hypothesis
     from rondel.evaluation.scoring import ScoringSettings
     from rondel.generation.listing import SampleList
+    from rondel.generation.saved_state import State
     from rondel.inspection.features import Feature
     from rondel.inspection.trace import Trace, Unit
     from rondel.settings.given import Settings
@@ -58,6 +59,7 @@ __all__ = [
     "ScoringSettings",
     "SentenceVAE",
     "Settings",
+    "State",
     "Trace",
     "Unit",
     "WrongKindError",
@@ -86,6 +88,7 @@ _HOMES = {
     "ScoringSettings": "rondel.evaluation.scoring",
     "SentenceVAE": "rondel.api.sentence_vae",
     "Settings": "rondel.settings.given",
+    "State": "rondel.generation.saved_state",
     "Trace": "rondel.inspection.trace",
     "Unit": "rondel.inspection.trace",
     "WrongKindError": "rondel.errors",

@@ -105,6 +105,7 @@ def model_calls(model: Model, folder: Path) -> dict[str, Call]:
     return {
         "vectors": Call(),
         "sample": Call(prime="The ", **SHORT, takes=WRITING),
+        "read": Call(text="The "),
         "stream": Call(prime="The ", **SHORT, takes=WRITING),
         "sample_many": Call(primes=["The ", "A "], **SHORT, takes=WRITING),
         "stream_many": Call(primes=["The ", "A "], **SHORT, takes=WRITING),

@@ -144,7 +144,7 @@ def test_a_prime_from_a_file_or_standard_input(trained: Path, tmp_path: Path) ->
     expected = sample(*flags, "--prime", "Coffee is")
     assert sample(*flags, "--prime-file", tmp_path / "prime.txt") == expected
     assert sample(*flags, "--prime-file", "-", stdin="Coffee is") == expected
-    with pytest.raises(InputError, match="--prime or --prime-file, not both"):
+    with pytest.raises(InputError, match="give one of --prime, --prime-file and --from-state"):
         rondel("sample", trained, "--prime", "x", "--prime-file", tmp_path / "prime.txt")
 
 
@@ -219,6 +219,39 @@ def test_unknown_characters_of_the_prime_are_printed(trained: Path) -> None:
 def test_invalid_flags_are_refused(flags: tuple[object, ...], message: str, trained: Path) -> None:
     with pytest.raises(InputError, match=message):
         rondel("sample", trained, *flags)
+
+
+def test_a_saved_state_is_continued_as_its_prime_is(trained: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    for flags in (
+        ("-n", 60, "--seed", 3),
+        ("-n", 20, "--seed", 3, "--count", 3, "--format", "lines", "--unique"),
+        ("-n", 12, "--mode", "beam"),
+        ("-n", 12, "--mode", "beam", "--count", 2, "--format", "jsonl"),
+    ):
+        state.unlink(missing_ok=True)
+        text = sample(trained, "--prime", "A cup ", *flags)
+        assert sample(trained, "--prime", "A cup ", *flags, "--save-state", state) == text
+        assert sample(trained, "--from-state", state, *flags) == text.removeprefix("A cup ")
+
+
+def test_states_that_cannot_be_saved_or_continued_are_refused(
+    trained: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    sample(trained, "--prime", "A cup ", "--save-state", state, "-n", 1)
+    content = state.read_bytes()
+    for flags, message in (
+        (("--prime", "A", "--from-state", state), "give one of --prime, --prime-file and --from"),
+        (("--save-state", tmp_path / "new"), "after a prime: give --prime or --prime-file"),
+        (("--prime", "A", "--save-state", state), "is there already; name another file"),
+        (("--prime", "A", "--save-state", tmp_path / "none" / "state"), "cannot write"),
+        (("--mode", "gibbs", "--from-state", state), "mode gibbs continues no text"),
+        (("--from-state", trained / "model.json"), "damaged"),
+    ):
+        with pytest.raises((InputError, ModelFolderError), match=message):
+            rondel("sample", trained, *flags)
+    assert state.read_bytes() == content
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:

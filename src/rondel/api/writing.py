@@ -7,17 +7,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rondel import artifact
 from rondel.api.base import Model
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
+from rondel.folder_files import checksum
 from rondel.generation.generate import generate, whole_texts, write_as_asked, write_many
 from rondel.generation.generation_settings import GenerationSettings, generation_settings
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening
-from rondel.generation.prime import check_prime, read_prime, without_space
+from rondel.generation.prime import Start, check_prime, read_prime, without_space
+from rondel.generation.saved_state import State
 from rondel.generation.search.beam import BeamText, best_texts
 from rondel.generation.stream import Output, Request
+from rondel.text.tokenizers import tokenizer_to_json
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -45,21 +49,55 @@ class WritingModel(Model):
             self.config, self.weights, self._precision, self._threads, self._expected_tokens
         )
 
-    def sample(self, prime: str | None = None, **settings: Unpack[WritingKeywords]) -> str:
-        """Write a text that begins with `prime`; see `stream` for the settings.
+    @functools.cached_property
+    def _checksum(self) -> str:
+        """Of the arrays and the vocabulary: what a `State` is known to belong to the model by."""
+        return artifact.digest(self.weights, checksum(tokenizer_to_json(self.tokenizer)))
 
-        Without a prime it begins after a line break, which is not shown; or, if the model's text
-        had no lines, with a few of that text's characters or words: see `choose_opening`.
+    def read(self, text: str) -> State:
+        """Read a text: the state after it, which `stream` and others continue as they do a prime.
+
+        It can be saved, and then spares reading a long text again. What continues it is the text
+        that continues the prime. Raises `InputError` for an empty text.
+        """
+        self._warn_of_unknowns([text])
+        return State.of(self._checksum, read_prime(self._engine, self.tokenizer, text))
+
+    def _start_of(self, state: State) -> Start:
+        return state.start(self._checksum, self._engine, self.tokenizer)
+
+    def _begun(self, prime: str | None, state: State | None) -> str | Start:
+        """What a text continues. Raises `InputError` unless it is a prime or a state."""
+        if (prime is None) == (state is None):
+            raise InputError("a text continues a prime or a state: give one of them")
+        if state is not None:
+            return self._start_of(state)
+        assert prime is not None
+        self._warn_of_unknowns([prime])
+        return prime
+
+    def sample(
+        self,
+        prime: str | None = None,
+        *,
+        state: State | None = None,
+        **settings: Unpack[WritingKeywords],
+    ) -> str:
+        """Write a text that begins with `prime`, or continues a state; see `stream`.
+
+        Without either it begins after a line break, which is not shown; or, if the model's text had
+        no lines, with a few of that text's characters or words: see `choose_opening`.
         """
         shown = prime or ""
-        if prime is None:
+        if prime is None and state is None:
             prime, shown = self.choose_opening(settings.get("seed"), settings.get("index", 0))
-        return shown + "".join(self.stream(prime, **settings))
+        return shown + "".join(self.stream(prime, state=state, **settings))
 
     def stream(
         self,
-        prime: str,
+        prime: str | None = None,
         *,
+        state: State | None = None,
         length: Positive = 500,
         mode: str = "sample",
         seed: Natural | None = None,
@@ -70,15 +108,16 @@ class WritingModel(Model):
     ) -> Iterator[str]:
         """Yield the text that follows `prime`, piece by piece, up to `length` tokens of it.
 
+        In place of a prime, `state` is what `read` gave for one.
+
         `mode` is `sample`, `argmax`, `spaces` (draw only where a word begins) or `beam`; `rules`
         are parameters of the sampling rules: `temperature`, `top_k`, `top_p`, `min_p`,
         `repetition_penalty`. The same `seed` gives the same text; samples of one seed are told
         apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
-        for a setting out of its range or an empty prime.
+        for a setting out of its range, an empty prime or another model's state.
         """
         chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
-        self._warn_of_unknowns([prime])
-        return generate(self._engine, self.tokenizer, chosen, prime, index)
+        return generate(self._engine, self.tokenizer, chosen, self._begun(prime, state), index)
 
     def sample_many(self, primes: Sequence[str], **settings: Unpack[WritingKeywords]) -> list[str]:
         """Write a text for each of the primes, all together, which is much faster than in turn.
@@ -93,7 +132,7 @@ class WritingModel(Model):
 
     def stream_many(
         self,
-        primes: Sequence[str] | Iterator[str],
+        primes: Sequence[str] | Iterator[str | State],
         *,
         length: Positive = 500,
         mode: str = "sample",
@@ -108,12 +147,15 @@ class WritingModel(Model):
         Of an output, `number` is the prime's place, `text` more of its text, which may be nothing,
         and `finished` whether that was the last. Settings and errors are those of `stream`. Primes
         may also come from an iterator, however many, which is asked for the next as there is room
-        to write on from it.
+        to write on from it, and which may give states in their place.
         """
         chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
         if not isinstance(primes, Iterator):
             self._warn_of_unknowns(primes)
-        requests = (Request(prime, chosen, number) for number, prime in enumerate(primes, index))
+        requests = (
+            Request(self._start_of(p) if isinstance(p, State) else p, chosen, number)
+            for number, p in enumerate(primes, index)
+        )
         if isinstance(primes, Iterator):
             return write_as_asked(self._engine, self.tokenizer, lambda: next(requests, None))
         return write_many(self._engine, self.tokenizer, requests)
@@ -141,6 +183,7 @@ class WritingModel(Model):
         count: Positive,
         prime: str | None = None,
         *,
+        state: State | None = None,
         unique: bool = False,
         not_in: str | Path | Sequence[str | Path] = (),
         encoding: str = "utf-8",
@@ -154,24 +197,27 @@ class WritingModel(Model):
         """A list of `count` texts, given one by one as they are ready, in order, for any `count`.
 
         They are what `stream` writes for numbers `index` and following of the `seed`, without the
-        `prime`; blank ones are left out. With `unique` each comes once; with `not_in`, none that
-        stands in these files (read in `encoding`), or in the text of the model's own run, which is
-        called "training". `rondel.generation.listing.KnownTexts` says what stands in a text.
+        `prime` or what was read to the `state`; blank ones are left out. With `unique` each comes
+        once; with `not_in`, none that stands in these files (read in `encoding`), or in the text of
+        the model's own run, which is called "training". `rondel.generation.listing.KnownTexts` says
+        what stands in a text.
 
         Of the `SampleList`, `left_out` says how many texts were left out and why; `missing` is
         above 0 at its end if the model could not give so many: a thousand in a row were left out.
         Other settings, and errors, are those of `stream`.
         """
         chosen = generation_settings(length, mode, seed, stop, 1, rules)
-        self.check_copies(count, prime, chosen)
-        if prime is not None:
-            check_prime(self.tokenizer, prime)
-            self._warn_of_unknowns([prime])
-        sieve = self.sieve(unique=unique, not_in=not_in, after=prime or "", encoding=encoding)
+        given = prime is not None or state is not None
+        begun = self._begun(prime, state) if given else ""
+        after = begun if isinstance(begun, str) else self.tokenizer.decode(begun.ids)
+        self.check_copies(count, after if given else None, chosen)
+        if given:
+            check_prime(self.tokenizer, after)
+        sieve = self.sieve(unique=unique, not_in=not_in, after=after, encoding=encoding)
 
         def request(number: int) -> tuple[str, Request]:
-            if prime is not None:
-                return "", Request(prime, chosen, index + number)
+            if given:
+                return "", Request(begun, chosen, index + number)
             opening = self.choose_opening(seed, index + number)
             return opening.shown, Request(opening.prime, chosen, index + number)
 
@@ -195,6 +241,7 @@ class WritingModel(Model):
         prime: str | None = None,
         count: Positive = 1,
         *,
+        state: State | None = None,
         length: Positive = 500,
         stop: str | Sequence[str] | None = (),
         beam_width: Positive | None = None,
@@ -210,9 +257,8 @@ class WritingModel(Model):
         """
         width = max(4, count) if beam_width is None else beam_width
         chosen = generation_settings(length, "beam", None, stop, width, rules)
-        if prime is None:
+        if prime is None and state is None:
             prime = self.choose_opening(0).prime
-        check_prime(self.tokenizer, prime)
-        self._warn_of_unknowns([prime])
-        start = read_prime(self._engine, self.tokenizer, prime)
+        begun = self._begun(prime, state)
+        start = read_prime(self._engine, self.tokenizer, begun) if isinstance(begun, str) else begun
         return best_texts(self._engine, self.tokenizer, chosen, start, count)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rondel.api.bidirectional import BidirectionalModel
     from rondel.api.language_model import LanguageModel
     from rondel.generation.opening import Opening
+    from rondel.generation.saved_state import State
 
 GIBBS, TRAINING = "gibbs", "training"
 
@@ -47,6 +48,19 @@ WRITING = ("length", "mode", "stop", "beam_width")
     "--prime-file",
     type=click.Path(path_type=Path),
     help="Read the prime from a file; - for standard input.",
+)
+@click.option(
+    "--save-state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the model's state after the prime, for --from-state.",
+)
+@click.option(
+    "--from-state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Continue the text that was read to a saved state, which is not printed; in place of a "
+    "prime.",
 )
 @click.option(
     "--encoding",
@@ -119,6 +133,8 @@ def command(
     model: Path,
     prime: str | None,
     prime_file: Path | None,
+    save_state: Path | None,
+    from_state: Path | None,
     encoding: str,
     length: int,
     mode: str,
@@ -142,6 +158,8 @@ def command(
 
     \b
       rondel sample runs/names --count 300 --format lines --unique --not-in training
+      rondel sample runs/book --prime-file part-one.txt --save-state part-one.safetensors
+      rondel sample runs/book --from-state part-one.safetensors
 
     A sentence VAE decodes points sampled from its prior, one sentence per line.
     """
@@ -149,11 +167,12 @@ def command(
     from rondel.cli.compile_notice import announce_compiling
     from rondel.kinds import kind_of
 
-    if prime is not None and prime_file is not None:
-        raise InputError("give --prime or --prime-file, not both")
+    if sum(given is not None for given in (prime, prime_file, from_state)) > 1:
+        raise InputError("give one of --prime, --prime-file and --from-state")
     if mode == GIBBS and how == "lines":
         raise InputError("mode gibbs gives whole texts with line breaks; use --format jsonl")
     primed = prime is not None or prime_file is not None
+    _check_states(mode, save_state, from_state, primed=primed)
     refuse_without_effect(mode, *_without_effect(mode, primed=primed))
     announce_compiling()
     writer = load(model, precision=precision, threads=threads)
@@ -161,7 +180,9 @@ def command(
         prime = _read_prime(prime_file, encoding, as_bytes=writer.tokenizer.reads_bytes)
     settings = {"length": length, "mode": mode, "stop": stop, "beam_width": beam_width, **rules}
     sieve = {"unique": unique, "not_in": not_in, "encoding": encoding}
-    request = SampleRequest(prime, settings, count, seed, how, sieve, sweeps)
+    request = SampleRequest(
+        prime, settings, count, seed, how, sieve, sweeps, save_state, from_state
+    )
     kind_of(writer.config).sample_command(writer, request)
 
 
@@ -180,11 +201,29 @@ class SampleRequest:
     how: str
     sieve: dict[str, Any]
     sweeps: int
+    save_state: Path | None = None
+    from_state: Path | None = None
 
     @property
     def listed(self) -> bool:
         """Whether texts are printed only when complete and not left out."""
         return self.how != "text" or self.sieve["unique"] or bool(self.sieve["not_in"])
+
+
+def _check_states(
+    mode: str, save_state: Path | None, from_state: Path | None, *, primed: bool
+) -> None:
+    """Raise `InputError` if states can be neither saved nor continued as asked for."""
+    if mode == GIBBS and (save_state or from_state):
+        raise InputError("mode gibbs continues no text: leave out --save-state and --from-state")
+    if save_state is not None:
+        if not primed:
+            raise InputError(
+                "--save-state saves the state after a prime: give --prime or --prime-file"
+            )
+        from rondel.generation.saved_state import check_free
+
+        check_free(save_state)
 
 
 def _without_effect(mode: str, *, primed: bool) -> list[str]:
@@ -211,26 +250,54 @@ def write_texts(writer: LanguageModel, request: SampleRequest) -> None:
     writer._expect(width * request.count * (settings["length"] + len(prime or "")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # reported above, once
+        state = _state(writer, request)
         if mode == "beam" and (request.count > 1 or request.listed):
             del settings["mode"]
-            _search(writer, prime, {**settings, "beam_width": beam_width}, request)
+            _search(writer, prime, state, {**settings, "beam_width": beam_width}, request)
         elif request.listed:
+            begun: dict[str, Any] = {"prime": prime} if state is None else {"state": state}
             samples = writer.samples(
-                request.count, prime, seed=request.seed, **request.sieve, **settings
+                request.count, seed=request.seed, **begun, **request.sieve, **settings
             )
             write_list(samples, request.how, request.count, prime or "")
         else:
-            _write(writer, prime, {**settings, "beam_width": beam_width}, request)
+            _write(writer, prime, state, {**settings, "beam_width": beam_width}, request)
 
 
-def _opening(writer: LanguageModel, prime: str | None, seed: int | None, index: int = 0) -> Opening:
-    from rondel.generation.opening import opening_with
+def _state(writer: LanguageModel, request: SampleRequest) -> State | None:
+    """The state that texts continue: a saved one, or the prime's if it is to be saved."""
+    from rondel.generation.saved_state import State
 
+    if request.from_state is not None:
+        return State.load(request.from_state)
+    if request.save_state is None or request.prime is None:
+        return None
+    state = writer.read(request.prime)
+    state.save(request.save_state)
+    return state
+
+
+def _opening(
+    writer: LanguageModel,
+    prime: str | None,
+    state: State | None,
+    seed: int | None,
+    index: int = 0,
+) -> Opening:
+    """What a text begins with: of one that continues a state alone, the text before it unshown."""
+    from rondel.generation.opening import Opening, opening_with
+
+    if prime is None and state is not None:
+        return Opening(writer.tokenizer.decode(state.ids.tolist()), "")
     return writer.choose_opening(seed, index) if prime is None else opening_with(prime)
 
 
 def _write(
-    writer: LanguageModel, prime: str | None, settings: dict[str, Any], request: SampleRequest
+    writer: LanguageModel,
+    prime: str | None,
+    state: State | None,
+    settings: dict[str, Any],
+    request: SampleRequest,
 ) -> None:
     """Print texts as they are generated."""
     from rondel.generation.generation_settings import GenerationSettings
@@ -238,27 +305,33 @@ def _write(
     chosen = GenerationSettings(
         mode=settings["mode"], rules={"temperature": settings["temperature"]}
     )
-    writer.check_copies(request.count, prime, chosen)
+    begun = prime is not None or state is not None
+    writer.check_copies(request.count, "" if begun else None, chosen)
     openings: dict[int, Opening] = {}
 
-    def primes() -> Iterator[str]:
+    def primes() -> Iterator[str | State]:
         for index in range(request.count):
-            openings[index] = _opening(writer, prime, request.seed, index)
-            yield openings[index].prime
+            openings[index] = _opening(writer, prime, state, request.seed, index)
+            yield openings[index].prime if state is None else state
 
     events = writer.stream_many(primes(), seed=request.seed, **settings)
     print_texts(events, openings, request.count)
 
 
 def _search(
-    writer: LanguageModel, prime: str | None, settings: dict[str, Any], request: SampleRequest
+    writer: LanguageModel,
+    prime: str | None,
+    state: State | None,
+    settings: dict[str, Any],
+    request: SampleRequest,
 ) -> None:
     """Print the likeliest texts that a beam search finds."""
-    opening = _opening(writer, prime, request.seed)
+    opening = _opening(writer, prime, state, request.seed)
     sieve = writer.sieve(after=opening.prime, **request.sieve)
+    begin: dict[str, Any] = {"prime": opening.prime} if state is None else {"state": state}
     # As many as the beam has, so that others replace texts that are left out.
     count = max(request.count, settings["beam_width"])
-    found = writer.beam_search(opening.prime, count, **settings)
+    found = writer.beam_search(count=count, **begin, **settings)
     begun = opening.shown if prime is None or request.how == "text" else ""
     write_beam_texts(found, sieve, request.how, request.count, begun)
 

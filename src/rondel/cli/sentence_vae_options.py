@@ -48,8 +48,12 @@ def write_samples(vae: SentenceVAE, request: SampleRequest) -> None:
     from rondel.cli.sample_output import write_list
 
     settings = dict(request.settings)
-    if request.prime is not None or settings["mode"] not in MODES:
-        what = "takes no prime" if request.prime is not None else "has no mode gibbs"
+    refused = {
+        "takes no prime": request.prime is not None,
+        "has no state to continue": request.from_state is not None,
+        "has no mode gibbs": settings["mode"] not in MODES,
+    }
+    for what in (what for what, given in refused.items() if given):
         raise InputError(f"this model is a sentence VAE, which {what}; leave it out")
     settings["length"] = min(settings["length"], vae.longest + 1)
     samples = vae.samples(request.count, seed=request.seed, **request.sieve, **settings)

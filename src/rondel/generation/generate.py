@@ -7,14 +7,18 @@ from functools import partial
 
 from rondel.engine import Engine
 from rondel.generation.generation_settings import GenerationSettings
-from rondel.generation.prime import check_prime
+from rondel.generation.prime import Start, check_prime
 from rondel.generation.scheduler import CAPACITY, Scheduler
 from rondel.generation.stream import Output, Request
 from rondel.text.tokenizers import Tokenizer
 
 
 def generate(
-    engine: Engine, tokenizer: Tokenizer, settings: GenerationSettings, prime: str, index: int = 0
+    engine: Engine,
+    tokenizer: Tokenizer,
+    settings: GenerationSettings,
+    prime: str | Start,
+    index: int = 0,
 ) -> Iterator[str]:
     """Pieces of text that continue `prime`, which is not among them.
 

@@ -159,7 +159,7 @@ class Prime:
                 self._logits_V = np.where(space_led_V, self._logits_V, -np.inf)
             shown = self._tokenizer.implies_space and self.text[-1].isspace()
             if shown or space_led_V is not None:
-                self._decoder = _AfterSpace(self._decoder)
+                self._decoder = AfterSpace(self._decoder)
 
 
 def read_together(primes: Sequence[Prime], tokens: int) -> None:
@@ -213,7 +213,7 @@ def without_space(tokenizer: Tokenizer, prime: str) -> str:
     return word if word and tokenizer.space_led() is not None else prime
 
 
-class _AfterSpace(Decoder):
+class AfterSpace(Decoder):
     """A decoder whose prime ended in a space already, so that it writes no other."""
 
     def __init__(self, decoder: Decoder) -> None:
@@ -221,6 +221,7 @@ class _AfterSpace(Decoder):
         self._begun = False
 
     def push(self, token_id: int) -> str:
+        """The text, without the space that the first of it begins with."""
         text = self._decoder.push(token_id)
         if not self._begun and text:
             self._begun = True
@@ -228,9 +229,10 @@ class _AfterSpace(Decoder):
         return text
 
     def finish(self) -> str:
+        """What was still held back."""
         return self._decoder.finish()
 
-    def __copy__(self) -> _AfterSpace:
-        copied = _AfterSpace(copy.copy(self._decoder))
+    def __copy__(self) -> AfterSpace:
+        copied = AfterSpace(copy.copy(self._decoder))
         copied._begun = self._begun
         return copied

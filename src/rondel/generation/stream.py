@@ -5,6 +5,7 @@ Shapes: N tokens, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -89,14 +90,14 @@ class Stream:
         self._decoded = self._shown = 0  # characters
 
     def begin(self, start: Start) -> None:
-        """Make it ready to write from a start, which belongs to it from here on."""
+        """Make it ready to write from a start, which does not change."""
         settings = self.request.settings
         assert settings is not None
         self.start, self.settings = start, settings
         self.engine_state: EngineState = start.state
         """The model's state before its last token, while no engine keeps it."""
         self.sampler = Sampler(self._tokenizer, settings, self.request.index, start.ids)
-        self._decoder = start.decoder
+        self._decoder = copy.copy(start.decoder)
         self._scanner = StopScanner(settings.stop)
 
     def choose(self, logits_V: Floats) -> Output:
