@@ -1,8 +1,9 @@
 """Continuous batching: whose prime is read and which streams run, step by step.
 
-This is the one place that says whose turn it is: `Fairness` has the figures, and three methods of
-`Scheduler` decide: `_next_to_read`, `_to_suspend` and `_next_to_run`. None of it shows in a text:
-what a stream writes depends on its own request only, whoever comes and goes beside it.
+This is the one place that says whose turn it is: `Fairness` has the figures, and four methods of
+`Scheduler` decide: `_to_read_beside`, `_next_to_read`, `_to_suspend` and `_next_to_run`. None of it
+shows in a text: what a stream writes depends on its own request only, whoever comes and goes beside
+it.
 """
 
 from __future__ import annotations
