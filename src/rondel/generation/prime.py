@@ -228,6 +228,11 @@ class AfterSpace(Decoder):
             return text.removeprefix(" ")
         return text
 
+    def peek(self, token_id: int) -> str:
+        """See `Decoder.peek`."""
+        text = self._decoder.peek(token_id)
+        return text if self._begun else text.removeprefix(" ")
+
     def finish(self) -> str:
         """What was still held back."""
         return self._decoder.finish()
