@@ -30,6 +30,7 @@ from rondel.text.tokenizers import tokenizer_to_json
 
 JAVASCRIPT = Path(__file__).parent / "javascript"
 LARGEST_INT8 = 127
+WORTH_COMPRESSING = 0.9
 EIGHT_BITS = re.compile(r"core\.weight_(hh_l\d+|ih_l[1-9]\d*)|head\.weight")
 MOST_TOKENS = 10_000_000
 """The longest text that the page writes at a time."""
@@ -156,8 +157,12 @@ def stored_weights(weights: Arrays, precision: str) -> bytes:
             arrays[name] = np.rint(values / scales[:, None]).astype(np.int8)
         else:
             arrays[name] = values.astype(np.float32)
-    # The same bytes each time: no time stands in it.
-    return gzip.compress(safetensors.numpy.save(arrays), 9, mtime=0)
+    data = safetensors.numpy.save(arrays)
+    # The same bytes each time: no time stands in it. What hardly becomes less is stored as it is,
+    # which a page reads in half the time.
+    compressed = gzip.compress(data, 9, mtime=0)
+    worth_it = len(compressed) < WORTH_COMPRESSING * len(data)
+    return compressed if worth_it else gzip.compress(data, 0, mtime=0)
 
 
 def text_of(path: str) -> str:

@@ -6,7 +6,9 @@ import { startMachine } from "./machine.js";
 // The bytes of a text in base64.
 export function fromBase64(text) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  return Uint8Array.from(atob(text), character => character.charCodeAt(0));
+  const characters = atob(text), bytes = new Uint8Array(characters.length);
+  for (let n = 0; n < bytes.length; n++) bytes[n] = characters.charCodeAt(n);
+  return bytes;
 }
 
 export async function decompressed(bytes) {

@@ -27,8 +27,9 @@ export function logSoftmax(logits) {
   const largest = largestOf(logits);
   let total = 0;
   for (let token = 0; token < logits.length; token++) total += Math.exp(logits[token] - largest);
-  const shift = largest + Math.log(total);
-  return logits.map(logit => logit - shift);
+  const shift = largest + Math.log(total), logprobs = new Float64Array(logits.length);
+  for (let token = 0; token < logits.length; token++) logprobs[token] = logits[token] - shift;
+  return logprobs;
 }
 
 // The tokens of the `count` largest logits, largest first, then by id; none of -Infinity.
@@ -38,13 +39,14 @@ export function likeliest(logits, count) {
     return tokens.sort((a, b) => logits[b] - logits[a]).slice(0, count);
   }
   const best = [];
-  logits.forEach((logit, token) => {
-    if (logit === -Infinity || best.length === count && logit <= logits[best[count - 1]]) return;
+  for (let token = 0; token < logits.length; token++) {
+    const logit = logits[token];
+    if (logit === -Infinity || best.length === count && logit <= logits[best[count - 1]]) continue;
     let place = best.length;
     while (place > 0 && logits[best[place - 1]] < logit) place--;
     best.splice(place, 0, token);
     if (best.length > count) best.pop();
-  });
+  }
   return best;
 }
 

@@ -17,7 +17,8 @@ const turn = () => new Promise(done => {
 });
 
 // Half a surrogate pair stands for a byte that is no UTF-8.
-const shown = text => text.replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd");
+const shown = text => SURROGATE.test(text) ? text.replace(LONE, "\ufffd") : text;
+const SURROGATE = /[\ud800-\udfff]/, LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 function choice(pieces, told, finished) {
   const tokens = pieces.flatMap(piece => piece.tokens);
