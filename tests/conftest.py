@@ -7,10 +7,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from _runs import rondel
 
 from rondel.text.corpora import corpora
+
+# No test depends on how fast the machine is at the moment.
+hypothesis.settings.register_profile("any-speed", deadline=None)
+hypothesis.settings.load_profile("any-speed")
 
 TRAINED = (
     *("--hidden-size", "32", "--embedding-size", "16", "--batch-size", "8", "--seq-length", "32"),

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rondel.data.batches import (
@@ -88,7 +88,6 @@ def test_from_every_cursor_the_batches_go_on_as_they_would_have(
             assert after == expected_after
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(2, 3000),
     warm_up=st.integers(1, 40),

@@ -106,7 +106,7 @@ def naive(text: list[int], order: int, vocab_size: int, context: tuple[int, ...]
     return p
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     text=st.lists(st.integers(0, 4), min_size=1, max_size=60),
     order=st.integers(1, 6),
