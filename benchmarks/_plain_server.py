@@ -2,8 +2,8 @@
 
     python _plain_server.py FOLDER LAYERS HIDDEN PORT THREADS
 
-The tuned loop of `_peers` writes a whole text, which is then sent at once: nothing is spent on
-streaming it.
+The tuned loop of `_sampling_peers` writes a whole text, which is then sent at once: nothing is
+spent on streaming it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import _rondel
 import torch
 import uvicorn
-from _peers import TunedLoop, drawn
+from _sampling_peers import TunedLoop, drawn
 from fastapi import FastAPI
 from pydantic import BaseModel
 

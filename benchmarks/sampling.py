@@ -30,12 +30,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import _peers
 import _rondel
 import numpy as np
+from _machine_limits import read_bandwidth
 from _race import SETTLE, Speed, Turn, Worker, best_of, race
 from _report import arguments_for, describe, machine, table, write_json
 from _rondel import PRIME, Shape
+from _sampling_peers import BatchedLoop, CellLoop, ModuleLoop, TunedLoop
 
 SHAPES = [Shape("lstm", 3, 128), Shape("lstm", 2, 512), Shape("lstm", 3, 1024)]
 STREAMS_SHAPES, STREAMS = SHAPES[:2], (8, 64, 256)
@@ -98,9 +99,9 @@ def one_stream(
     ours = [own.make(p, _rondel.Sampling, folder, p) for p in _rondel.precisions()]
     weights = ours[0].ask("weights")
     theirs = [
-        *(others.make(name, _peers.TunedLoop, shape, weights, n) for n, name in TUNED.items()),
-        others.make(CELL, _peers.CellLoop, shape, weights, 1),
-        others.make(MODULE, _peers.ModuleLoop, shape, weights, 1),
+        *(others.make(name, TunedLoop, shape, weights, n) for n, name in TUNED.items()),
+        others.make(CELL, CellLoop, shape, weights, 1),
+        others.make(MODULE, ModuleLoop, shape, weights, 1),
         own.make(REFERENCE, _rondel.Reference, shape, weights),
     ]
     if has_onnx():
@@ -125,7 +126,7 @@ def one_stream_row(
 ) -> dict[str, Any]:
     rate, tuned = speeds[precision].median, best_of(speeds, list(TUNED.values()))
     size = BYTES[precision] * shape.recurrent_weights
-    limit = max(others.call(_peers.read_bandwidth, size, n, arguments.seconds) for n in TUNED)
+    limit = max(others.call(read_bandwidth, size, n, arguments.seconds) for n in TUNED)
     peers = {name: round(speed.median) for name, speed in speeds.items() if name not in BYTES}
     return {
         "vs tuned loop": rate / speeds[tuned].median,
@@ -149,7 +150,7 @@ def many_streams(
             ours = own.make("rondel", _rondel.Streams, folders[shape], streams)
             weights = own.call(_rondel.weights_of, folders[shape])
             theirs = [
-                others.make(name, _peers.BatchedLoop, shape, weights, streams, n)
+                others.make(name, BatchedLoop, shape, weights, streams, n)
                 for n, name in BATCHED.items()
             ]
             ids = np.random.default_rng(3).integers(1, shape.vocabulary, (COMPARED_TOKENS, streams))
@@ -206,7 +207,7 @@ def busy_row(
     """One stream alone and beside busy processes, in turn."""
     turns = [own.make(p, _rondel.Sampling, folder, p) for p in _rondel.precisions()]
     weights = turns[0].ask("weights")
-    turns += [others.make(name, _peers.TunedLoop, shape, weights, n) for n, name in TUNED.items()]
+    turns += [others.make(name, TunedLoop, shape, weights, n) for n, name in TUNED.items()]
     alone: dict[str, list[float]] = {turn.name: [] for turn in turns}
     beside: dict[str, list[float]] = {turn.name: [] for turn in turns}
     for _ in range(arguments.rounds):

@@ -6,9 +6,9 @@
 One model (2×512, weights drawn at random, 65 characters), four ways. The engine by itself writes a
 batch of 64 texts. `rondel serve` streams to 64 clients at once, each with its next request when one
 is answered; the same with log-probabilities of each character and the 5 likeliest; and to a single
-client. The peer takes one request after the other, each by the best loop of plain PyTorch (see
-_peers.py), and sends whole texts. Clients and servers share the machine, so that what clients take
-is part of what the servers lose. All take turns; medians.
+client. The peer takes one request after the other, each by the best loop of plain PyTorch
+(_sampling_peers.py), and sends whole texts. Clients and servers share the machine, so that what
+clients take is part of what the servers lose. All take turns; medians.
 """
 
 from __future__ import annotations

@@ -18,12 +18,13 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-import _peers
 import _rondel
 import numpy as np
+from _machine_limits import matmul_peak
 from _race import Turn, Worker, best_of, race
 from _report import arguments_for, describe, machine, table, write_json
 from _rondel import Shape
+from _training_peers import TorchTraining, TorchWhole, TwoReplicas, TwoReplicasWhole
 
 SHAPES = [
     Shape("lstm", 1, 256, 32, 64),
@@ -57,7 +58,7 @@ def main() -> None:
     with Worker(calm=True) as own, Worker() as others:
         size = 128 if arguments.smoke else 2048
         peaks = {
-            n: others.call(_peers.matmul_peak, n, size, 10 * arguments.seconds)
+            n: others.call(matmul_peak, n, size, 10 * arguments.seconds)
             for n in sorted({1, arguments.threads})
         }
         results = {
@@ -96,9 +97,9 @@ def enter_kernels(
     given = shape, rondel.ask("weights"), _rondel.random_batch(shape)
     turns = [
         rondel,
-        others.make(PLAIN, _peers.TorchTraining, *given, threads),
-        others.make(ONE_DNN_OFF, _peers.TorchTraining, *given, threads, False),
-        others.make(REPLICAS, _peers.TwoReplicas, *given),
+        others.make(PLAIN, TorchTraining, *given, threads),
+        others.make(ONE_DNN_OFF, TorchTraining, *given, threads, False),
+        others.make(REPLICAS, TwoReplicas, *given),
     ]
     ours, *theirs = (turn.ask("gradients") for turn in turns)
     differences = [
@@ -119,9 +120,9 @@ def enter_whole(
     given = shape, rondel.ask("weights"), ids, LEARNING_RATE
     turns = [
         rondel,
-        others.make(PLAIN, _peers.TorchWhole, *given, threads),
-        others.make(ONE_DNN_OFF, _peers.TorchWhole, *given, threads, False),
-        others.make(REPLICAS, _peers.TwoReplicasWhole, *given),
+        others.make(PLAIN, TorchWhole, *given, threads),
+        others.make(ONE_DNN_OFF, TorchWhole, *given, threads, False),
+        others.make(REPLICAS, TwoReplicasWhole, *given),
     ]
     ours, *theirs = (np.array(turn.ask("losses", COMPARED_STEPS)) for turn in turns)
     return turns, float(max(np.abs(ours - losses).max() for losses in theirs))

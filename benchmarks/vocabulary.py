@@ -16,8 +16,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import _peers
 import _rondel
+import _training_peers
 import numpy as np
 from _race import Worker, race
 from _report import arguments_for, describe, machine, table, write_json
@@ -65,7 +65,7 @@ def lines(words: int, arguments: Namespace) -> list[dict[str, Any]]:
             )
             peer = others.make(
                 f"PyTorch {name}",
-                _peers.TorchWords,
+                _training_peers.TorchWords,
                 shape,
                 rondel.ask("weights"),
                 ids,
