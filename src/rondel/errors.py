@@ -33,8 +33,8 @@ class RondelError(Exception):
     no-such-model: there is no such folder
     """
 
-    is_told = False
-    """Whether another of the processes that train together prints it."""
+    is_reported = False
+    """Whether another process that trains with this one prints it."""
 
 
 class InputError(RondelError):
@@ -77,7 +77,7 @@ class NonFiniteLossError(RondelError):
 
 
 class LostProcessError(RondelError):
-    """One of the processes that train together is gone, so that the others cannot go on."""
+    """One of the processes that train together was lost, so the others cannot continue."""
 
 
 class MissingExtraError(RondelError):
@@ -89,9 +89,9 @@ class MissingExtraError(RondelError):
     """
 
 
-def told(error: RondelError) -> RondelError:
-    """The error of a process whose like another process prints."""
-    error.is_told = True
+def reported(error: RondelError) -> RondelError:
+    """Mark an error as one that another process prints."""
+    error.is_reported = True
     return error
 
 

@@ -40,6 +40,7 @@ from click.testing import CliRunner
 import rondel
 from rondel.cli import cli
 from rondel.errors import RondelError
+from rondel.kinds import kind_of
 from rondel.settings.toml import read_run_config
 from rondel.text.corpora import corpora
 from rondel.training.callbacks.metrics_file import METRICS, MetricsFile, read_metrics
@@ -99,7 +100,9 @@ def use(folder: Path) -> Result:
     fit(run)
     rows = read_metrics(folder / METRICS)
     if rows != [row for row in rows if row["step"] <= STEPS] and len(rows) < 3:
-        draw_losses(rows, "title", "label")  # drawing takes long: of few rows only
+        draw_losses(
+            rows, "title", kind_of(model.config), "word"
+        )  # drawing takes long: of few rows only
     arrays = read_snapshot(folder / "resume.safetensors")[0].arrays
     total = hashlib.sha256()
     for name in sorted(arrays):

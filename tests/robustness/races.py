@@ -28,6 +28,7 @@ import numpy as np
 from rondel import artifact
 from rondel.cli import main as rondel
 from rondel.cli import train as _preloaded  # noqa: F401
+from rondel.kinds import kinds
 from rondel.text.corpora import corpora
 from rondel.training import numpy_learner, start  # noqa: F401
 from rondel.training.callbacks import plot, standard
@@ -159,7 +160,8 @@ def main(rounds: int) -> dict[str, int]:
     # Imports what a run writes and draws with.
     standard.standard_callbacks()
     importlib.import_module("tensorboard.summary")
-    plot.draw_losses([{"step": 1, "train_loss": 1.0, "val_loss": 1.0}], "", "")
+    rows = [{"step": 1, "train_loss": 1.0, "val_loss": 1.0}]
+    plot.draw_losses(rows, "", kinds["language-model"], "")
     spoilt = {}
     with tempfile.TemporaryDirectory() as place:
         races = Races(Path(place))

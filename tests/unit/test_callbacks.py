@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import rondel as public
 from rondel import artifact
 from rondel.errors import InputError
+from rondel.kinds import Kind, kinds
 from rondel.training.callbacks import Callback
 from rondel.training.callbacks.metrics_file import MetricsFile, read_metrics
 from rondel.training.callbacks.plot import draw_losses
@@ -260,14 +261,24 @@ def test_a_run_by_the_clock_follows_it(
     assert 5 < len(witness.validations) < 30
 
 
-def test_what_a_latent_space_holds_is_drawn_below_the_losses() -> None:
-    row = {"step": 1, "train_loss": 9.0, "val_loss": 8.0}
-    latent = {"nll": 5.0, "kl": 3.0, "mutual_information": 2.0, "active_units": 4}
-    pictures = [
-        matplotlib.image.imread(io.BytesIO(draw_losses([own, {**own, "step": 2}], "run", "loss")))
-        for own in (row, {**row, **latent})
-    ]
-    assert len(pictures[1]) > 1.5 * len(pictures[0])
+class Measured(Kind):
+    """A kind whose validations find more than a loss."""
+
+    drawn_with_loss: ClassVar[dict[str, str]] = {"part": "a part of it"}
+    drawn_below: ClassVar[dict[str, str]] = {"distance": "distance"}
+    drawn_counts: ClassVar[dict[str, str]] = {"units": "units in use"}
+
+
+@pytest.mark.parametrize("figures", [{}, {"part": 5.0, "distance": 3.0, "units": 4}])
+def test_a_kinds_figures_are_drawn_below_the_losses(figures: dict[str, float]) -> None:
+    row = {"step": 1, "train_loss": 9.0, "val_loss": 8.0, **figures}
+    plain, measured = (
+        matplotlib.image.imread(
+            io.BytesIO(draw_losses([row, {**row, "step": 2}], "run", kind, "word"))
+        )
+        for kind in (kinds["language-model"], Measured())
+    )
+    assert len(measured) / len(plain) == (pytest.approx(7.5 / 4.5, 0.01) if figures else 1)
 
 
 class Counted(Callback):

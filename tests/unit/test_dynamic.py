@@ -110,7 +110,7 @@ def test_invalid_settings_are_refused(trained: Path, coffee: str) -> None:
             DynamicSettings(**settings)
     model = rondel.load(trained)
     ids = model.tokenizer.encode(coffee[:500])
-    with pytest.raises(InputError, match="no longer gave numbers; lower the rate"):
+    with pytest.raises(InputError, match="the loss is not finite; lower the rate"):
         model.evaluate_dynamically(ids, 500, DynamicSettings(rate=1e30, decay=0.0))
     with pytest.raises(InputError, match="scoring needs at least two"):
         model.evaluate_dynamically(ids[:1], 1)

@@ -227,7 +227,7 @@ def test_what_a_sentence_vae_cannot_do_is_refused_in_one_line() -> None:
     ):
         with pytest.raises(InputError, match="is a sentence VAE"):
             call()
-    with pytest.raises(InputError, match="goes on from no prime"):
+    with pytest.raises(InputError, match="does not continue a prime"):
         vae.sample("A man")
     with pytest.raises(InputError, match="at least 2 steps"):
         vae.interpolate(steps=1)

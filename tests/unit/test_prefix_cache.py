@@ -37,7 +37,7 @@ def text_of(engine, prompt, settings=SETTINGS):
 
 def written(engine, cache, prompt, settings=SETTINGS):
     """The same with a cache, and how many tokens of the prompt were left to read."""
-    scheduler = Scheduler(engine, TOKENIZER, fairness=Fairness(part=64), cache=cache)
+    scheduler = Scheduler(engine, TOKENIZER, fairness=Fairness(chunk=64), cache=cache)
     prime = Prime(engine, TOKENIZER, prompt, cache=cache)
     left = prime.left
     scheduler.add(Request(prime, settings))

@@ -278,7 +278,7 @@ def test_a_long_text_keeps_no_short_one_waiting_and_goes_on_the_same(engine, gen
 
 
 def test_a_long_prime_keeps_no_short_one_waiting(engine):
-    fairness = Fairness(part=4, together=1, reading_seconds=0)
+    fairness = Fairness(chunk=4, together=1, reading_seconds=0)
     scheduler = Scheduler(engine, TOKENIZER, fairness=fairness)
     settings = GenerationSettings(length=3, seed=1)
     scheduler.add(Request("NOW IS THE WINTER " * 9, settings))

@@ -29,6 +29,23 @@ def test_more_time_makes_no_smaller_model() -> None:
     assert parameters(sizes[-1]) > 4 * parameters(sizes[0])
 
 
+@pytest.mark.parametrize(
+    ("tokens", "minutes", "expected"),
+    [
+        (50_000, 1, Size(1, 384, 0.5, 0.0034, SMALL_BATCH, 15.1)),
+        (1_000_000, 0.5, Size(1, 256, 0.08, 0.004, BATCH, None)),
+        (1_000_000, 2, Size(1, 512, 0.09, 0.00303, BATCH, None)),
+        (1_000_000, 30, Size(2, 512, 0.32, 0.00303, BATCH, None)),
+        (20_000_000, 3000, Size(2, 1024, 0.36, 0.0023, BATCH, None)),
+    ],
+)
+def test_the_sizes_are_those_that_were_found_best(
+    tokens: int, minutes: float, expected: Size
+) -> None:
+    """The largest size and the learning rates are measured: see benchmarks/texts.py."""
+    assert best_size("lstm", tokens, 65, minutes * MINUTE) == expected
+
+
 def test_the_more_passes_the_more_is_dropped_up_to_a_limit() -> None:
     sizes = [best_size("lstm", tokens, 65, 2 * MINUTE) for tokens in (10**8, 10**6, 10**5, 10**3)]
     assert [size.dropout for size in sizes] == sorted(size.dropout for size in sizes)

@@ -1,1 +1,1 @@
-"""rondel in Python: train a model, load one, and use it by the class of its kind."""
+"""The Python API: train a model, load one, and use it by the class of its kind."""

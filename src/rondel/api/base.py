@@ -1,4 +1,4 @@
-"""What every model is in Python: its parts, its units, and a folder to save it in."""
+"""The base class of all models in Python: parts, inspection of units, and saving."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ if TYPE_CHECKING:
     from rondel.text.word_vectors import WordVectors
 
 TRAINING = "training"
-"""What the text of a model's own run is called, among files. One of that name is `./training`."""
+"""Stands for the text of the model's run in a list of files. For such a file: `./training`."""
 
 
 @checked_methods
 class Model:
-    """A trained model of any kind, as `rondel.load` opens it. Needs no PyTorch.
+    """A trained model of any kind, as returned by `rondel.load`. Needs no PyTorch.
 
-    What a model does beside this is said by the class of its kind: `LanguageModel`,
-    `BidirectionalModel`, `SentenceVAE`.
+    The class of its kind has more methods: `LanguageModel`, `BidirectionalModel`, `SentenceVAE`.
 
     ::
 
@@ -59,7 +58,7 @@ class Model:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name):
-            """Say which kinds of model have what this one has not."""
+            """Raise an error that names the kinds of model that have the attribute."""
             having = [
                 kind.noun
                 for kind in kinds.values()
@@ -76,7 +75,7 @@ class Model:
         return f"<{type(self).__name__}: {artifact.describe(self._parts)}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # Engines, which are compiled and hold threads, stay behind: a copy makes its own.
+        # Without the engines, which are compiled and have threads: a copy builds new ones.
         computed = functools.cached_property
         return {
             name: value
@@ -91,23 +90,23 @@ class Model:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """How it reads and writes text."""
+        """The tokenizer of its vocabulary."""
         return self._parts.tokenizer
 
     def _expect(self, tokens: int) -> None:
-        """Say, before anything else, that no more than so many tokens are to be read and written.
+        """Announce, before first use, that at most so many tokens will be read and written.
 
-        If that is little work, it is done before the compiled kernels would have been loaded. For
-        a process that ends with it: what is asked for later would go on without them.
+        For so few that loading the compiled kernels would take longer, the model runs without
+        them. Only for a process that does nothing else afterwards.
         """
         self._expected_tokens = tokens
 
     reads_prompts: ClassVar[bool] = True
-    """Whether it writes on from a text that is given."""
+    """Whether it can continue a given text."""
 
     @property
     def writing_engine(self) -> Engine:
-        """What writes, token by token: a token goes in with a state, logits and the next come out.
+        """The engine that writes: from a token and a state to logits and the next state.
 
         Every kind of model has one.
         """
@@ -115,18 +114,18 @@ class Model:
 
     @property
     def weights(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Its arrays, named and shaped as `torch.nn` names and shapes them."""
+        """Its arrays, with the names and shapes of `torch.nn`."""
         return self._parts.weights
 
     @property
     def progress(self) -> Mapping[str, Any]:
-        """How far its training had come: step, epoch, tokens, seconds, losses in nats per token."""
+        """The progress of its training: step, epoch, tokens, seconds, losses in nats per token."""
         return self._parts.progress
 
     def vectors(self) -> WordVectors:
-        """Its embedding: a vector for each token, to look for neighbours in or to write to a file.
+        """Return its embedding: a vector for each token, to search or to write to a file.
 
-        Raises `InputError` for a model of one-hot input, which has none.
+        Raises `InputError` for a model with one-hot input, which has none.
         """
         from rondel.text.word_vectors import vectors_of
 
@@ -140,7 +139,10 @@ class Model:
         after: str = "",
         encoding: str = "utf-8",
     ) -> Sieve:
-        """What leaves texts out of a list, as `samples` has it; `after` is their prime."""
+        """Return the filter of a list of texts, with the options of `samples`.
+
+        `after` is the prime of the texts.
+        """
         from rondel.text.reading import read_text
 
         files = [not_in] if isinstance(not_in, str | Path) else list(not_in)
@@ -154,9 +156,9 @@ class Model:
         return Sieve(unique=unique, known=KnownTexts(texts) if texts else None, after=after)
 
     def training_text(self) -> str:
-        """The text of the run that the model's folder is or lies in, all parts of it.
+        """Return the text of the model's run, all splits of it.
 
-        Raises `InputError` if the model was not loaded from one, or the folder was moved away.
+        Raises `InputError` if the model was not loaded from a run's folder, or it was moved out.
         """
         store = (
             None
@@ -171,10 +173,10 @@ class Model:
         return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
 
     def trace(self, text: str, **settings: Unpack[TraceKeywords]) -> Trace:
-        """What every unit does over a text, read from the zero state: arrays (N, L, H) by track.
+        """Trace every unit over a text, read from the zero state: arrays (N, L, H) by track.
 
-        `settings` are those of `rondel.inspection.trace.trace`, which says what a `Trace` is.
-        Raises `InputError` for a text that is empty or of nothing that the model knows.
+        `settings` are those of `rondel.inspection.trace.trace`, which also describes a `Trace`.
+        Raises `InputError` for a text that is empty or has only unknown tokens.
         """
         from rondel.inspection.trace import trace
 
@@ -190,8 +192,8 @@ class Model:
     ) -> list[Find]:
         """Find the units of a trace associated with a feature of its text, strongest first.
 
-        They are compared with control models with this one's weights shuffled. See
-        `rondel.inspection.finding`, and for other `features` than the usual,
+        They are compared with control models, which have this one's weights shuffled. See
+        `rondel.inspection.finding`; other `features` than the default ones are made by
         `rondel.inspection.features.features_of`.
         """
         from rondel.inspection.control import find_against_controls
@@ -208,7 +210,7 @@ class Model:
         *,
         value: float | None = None,
     ) -> list[Effect]:
-        """What the loss over a traced text becomes if a unit is clamped to a value, or to its mean.
+        """Measure the loss over a traced text with a unit clamped to a value, or to its mean.
 
         See `rondel.inspection.ablation.ablate`.
         """
@@ -217,5 +219,5 @@ class Model:
         return ablate(self.config, self.weights, trace, unit, features, value=value)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write a model folder; `InputError` if something is there, unless told to overwrite."""
+        """Write a model folder; `InputError` if `path` exists, unless it may be overwritten."""
         artifact.save(Path(path), self._parts, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""A bidirectional model in Python: it fills, scores from both sides, redraws and embeds."""
+"""Bidirectional models in Python: filling, scoring from both sides, Gibbs sampling, embeddings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @checked_methods
 class BidirectionalModel(LanguageModel):
-    """A model that reads a text from both sides, whose causal half is a language model.
+    """A model that reads a text in both directions; its causal half is a language model.
 
     ::
 
@@ -52,7 +52,7 @@ class BidirectionalModel(LanguageModel):
         settings: ScoringSettings,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> list[Columns]:
-        """See `LanguageModel.score_many`: from both sides, unless the causal half is asked for."""
+        """See `LanguageModel.score_many`: from both sides, unless `settings.causal`."""
         if settings.causal:
             return score(self._engine, self.tokenizer, documents, settings, watch)
         return score_cloze(self._both_sides, self.tokenizer, documents, settings, watch)
@@ -62,11 +62,10 @@ class BidirectionalModel(LanguageModel):
         text: str,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> ClozeEvaluation:
-        """How well a bidirectional model predicts each token of a text from all the others.
+        """Evaluate how well the model predicts each token of a text from all the others.
 
-        These are pseudo-log-likelihoods: no figure of `evaluate` can be compared with them, which
-        for such a model is about its causal half. Raises `InputError` for a model that reads one
-        way.
+        The results are pseudo-log-likelihoods, not comparable with those of `evaluate`, which uses
+        the causal half. Raises `InputError` for an empty text.
         """
         return self.evaluate_cloze_tokens(self.tokenizer.encode(text), len(text), watch)
 
@@ -85,12 +84,12 @@ class BidirectionalModel(LanguageModel):
         watch: Callable[[float], None] = lambda fraction: None,
         **settings: Unpack[FillKeywords],
     ) -> list[Filled]:
-        """The best ways to fill the gaps of a text, which are marked `___`, best first.
+        """Return the best ways to fill the gaps of a text, which are marked `___`, best first.
 
         `settings` are those of `rondel.generation.search.filling.FillSettings`: `gap`, another
-        mark; `length` in tokens, if it is known, or else `max_length`; `best`, how many to give.
-        `watch` is told what fraction is done. For a bidirectional model; raises `InputError` for
-        another, or a text without a gap.
+        mark; `length` in tokens, if it is known, or else `max_length`; `best`, how many to return.
+        `watch` is called with the fraction that is done. Raises `InputError` for a text without a
+        gap.
         """
         return fill(self._both_sides, self.tokenizer, text, FillSettings(**settings), watch)
 
@@ -103,10 +102,10 @@ class BidirectionalModel(LanguageModel):
         index: Natural = 0,
         **rules: Unpack[RuleKeywords],
     ) -> Iterator[str]:
-        """Yield a text after each of so many sweeps, in which all its tokens are drawn again.
+        """Yield the text after each of `sweeps` sweeps, in which every token is drawn again.
 
-        Each is drawn given all the others; `seed`, `index` and `rules` are as for `stream`. For a
-        bidirectional model; raises `InputError` for another, or an empty text.
+        Each is drawn given all the others; `seed`, `index` and `rules` are as for `stream`. Raises
+        `InputError` for an empty text.
         """
         settings = GenerationSettings(seed=seed, rules=rules)
         return gibbs(self._both_sides, self.tokenizer, text, sweeps, settings, index)
@@ -116,11 +115,10 @@ class BidirectionalModel(LanguageModel):
     @overload
     def embed(self, text: list[str] | tuple[str, ...]) -> list[Embeddings]: ...
     def embed(self, text: str | list[str] | tuple[str, ...]) -> Embeddings | list[Embeddings]:
-        """A bidirectional model's states at each token and word of a text, or of several.
+        """Return the states at each token and word of a text, or of several.
 
-        Several are read side by side, which gives what each gives by itself. Shapes and order are
-        those of `rondel.evaluation.contextual.Embeddings`. Raises `InputError` for a model that
-        reads one way.
+        Several texts are read in batches, with the same results as one by one. See
+        `rondel.evaluation.contextual.Embeddings` for shapes.
         """
         if isinstance(text, str):
             return embed(self._both_sides, self.tokenizer, [text])[0]

@@ -1,4 +1,4 @@
-"""A language model in Python: it writes, and says how likely texts are."""
+"""Language models in Python: writing, evaluation, scoring and rescoring."""
 
 from __future__ import annotations
 

@@ -33,13 +33,12 @@ def load(
     precision: str = "fp32",
     threads: int | None = None,
 ) -> Any:
-    """Open a model folder; `ModelFolderError` says what is wrong with it if anything is.
+    """Load a model folder; raises `ModelFolderError` if it is missing or damaged.
 
-    What comes is of the class of the model's kind. A type checker takes it for a `LanguageModel`,
-    unless `kind` names a class, which is checked: `WrongKindError` for a model of another. With
-    `precision` "int8" it runs with weights of 8 bits: faster, and a little less exact, as
-    `LanguageModel.evaluate` can tell. Text and scores do not depend on `threads`, of which it takes
-    as many as help, if it is not told.
+    The model has the class of its kind. To a type checker it is a `LanguageModel`, or the class
+    `kind`, which is checked: `WrongKindError` for a model of another kind. With `precision` "int8"
+    it runs with 8-bit weights: faster, and a little less exact, which `LanguageModel.evaluate`
+    measures. Texts and scores do not depend on `threads`, by default as many as speed it up.
     """
     parts = artifact.load(Path(path))
     model = model_of(parts, precision=precision, threads=threads)
@@ -53,11 +52,11 @@ def load(
 
 
 def _kind_named(cls: type[Model]) -> Kind:
-    """The kind of model whose class this is; a language model for the classes above its own."""
+    """Return the kind of model with this class; a language model for its base classes."""
     return next((kind for kind in kinds.values() if kind.api_class is cls), LANGUAGE_MODEL)
 
 
 def model_of(parts: Artifact, *, precision: str = "fp32", threads: int | None = None) -> Model:
-    """A model out of its parts, of the class of its kind."""
+    """Make a model from its parts, of the class of its kind."""
     cls = kind_of(parts.config).api_class
     return cast(Model, cls(parts, precision=precision, threads=threads))

@@ -1,4 +1,4 @@
-"""rondel in Python: prepare a corpus once, for many runs to train on."""
+"""`rondel.prepare`: prepare a corpus once, for many runs to train on."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ def prepare(
     seed: int = 1,
     **settings: Unpack[TextKeywords],
 ) -> PreparedCorpus:
-    """Read files, folders or globs once, into a folder that `train` takes in their place.
+    """Read files, folders or globs once, into a folder that `train` takes instead of them.
 
     ::
 
         rondel.prepare("wikipedia/", "corpus", level="word", vocab_size=50_000)
         model = rondel.train("corpus", hidden_size=512, minutes=60)
 
-    `settings` are the flags of `rondel prepare`: how text becomes tokens, and which part of it is
-    for what. `tokenizer` is a file or folder with one, as for `train`: another model's or corpus's,
-    Hugging Face's or SentencePiece's. Only some blocks of the text are in memory at a time.
+    `settings` are the flags of `rondel prepare`: how to tokenise the text, and how to split it into
+    training, validation and test. `tokenizer` is a file or folder with one, as for `train`: another
+    model's or corpus's, Hugging Face's or SentencePiece's. Only some blocks of the text are in
+    memory at a time.
 
-    Raises `InputError` for texts or settings that cannot be used, or if `out` is taken.
+    Raises `InputError` for texts or settings that cannot be used, or if `out` exists.
     """
     from rondel.training.warm_start import FromTokenizer
 
@@ -67,7 +68,7 @@ def prepare_corpus(
     seed: int = 1,
     watch: WatchReading | None = None,
 ) -> PreparedCorpus:
-    """As `prepare`, with the settings as a dict; `watch` is told how far it is."""
+    """As `prepare`, with the settings as a dict; `watch` is called with the progress."""
     from rondel.data.corpus import is_corpus
     from rondel.data.sources import source_of
     from rondel.data.text_source import Preparation

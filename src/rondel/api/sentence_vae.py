@@ -1,4 +1,4 @@
-"""A sentence VAE in Python: sentences become points of a space, and points become sentences."""
+"""Sentence VAEs in Python: encoding sentences as points of a latent space, and decoding points."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ LONGEST = 400
 
 @checked_methods
 class SentenceVAE(Model):
-    """A trained sentence VAE. Needs no PyTorch.
-
-    Every sentence is one line of text: it reads and writes whole sentences.
+    """A trained sentence VAE, which reads and writes sentences of one line. Needs no PyTorch.
 
     ::
 
@@ -59,7 +57,7 @@ class SentenceVAE(Model):
 
     @functools.cached_property
     def latents(self) -> SentenceVAEEngine:
-        """What runs it: sentences in, means and log-variances of z out; z in, a state out."""
+        """Its engine: from sentences to means and log-variances of z, and from z to a state."""
         return SentenceVAEEngine(
             self.config, self.weights, self._precision, self._threads, self._expected_tokens
         )
@@ -68,18 +66,18 @@ class SentenceVAE(Model):
 
     @property
     def writing_engine(self) -> Engine:
-        """Its decoder's; see `Model.writing_engine`."""
+        """The decoder's engine; see `Model.writing_engine`."""
         return self.latents.decoder
 
     @property
     def longest(self) -> int:
-        """The most tokens of a sentence, without the line break that ends it."""
+        """The most tokens of a sentence, not counting the line break that ends it."""
         return LatentSettings.of(self.config).longest_sentence or LONGEST
 
     def encode(self, sentences: Sequence[str]) -> tuple[Floats, Floats]:
-        """Mean and log-variance (N, Z) of q(z|x), the space's normal distribution of each sentence.
+        """Return mean and log-variance (N, Z) of each sentence's posterior q(z|x).
 
-        Raises `InputError` for a sentence that is empty, too long, or of unknown words only.
+        Raises `InputError` for a sentence that is empty, too long, or has only unknown words.
         """
         if not sentences:
             raise InputError("there is no sentence; give at least one")
@@ -88,11 +86,11 @@ class SentenceVAE(Model):
     def decode(
         self, z: Any, *, first: Natural = 0, **settings: Unpack[DecodingKeywords]
     ) -> list[str]:
-        """The sentence at each of the points `z` (N, Z), each as if it were alone.
+        """Decode each of the points `z` (N, Z) into a sentence, independently of the others.
 
-        `settings` are those of `LanguageModel.stream`; `mode` is `argmax` if it is not told, and
-        `length`, the most tokens, what sentences of the model's text had. Draws are numbered from
-        `first`.
+        `settings` are those of `LanguageModel.stream`; the default of `mode` is `argmax`, and that
+        of `length` the length of the longest training sentence. Point k has sample index
+        `first` + k.
         """
         points = latent_points.latents_of(z, self.latents.latent_size)
         return latent_points.decode(
@@ -102,17 +100,17 @@ class SentenceVAE(Model):
     def sample(
         self, prime: str | None = None, *, index: Natural = 0, **settings: Unpack[DecodingKeywords]
     ) -> str:
-        """One sentence from the prior; see `sample_sentences`. A prime is refused."""
+        """Return one sentence from the prior; see `sample_sentences`. A prime is refused."""
         if prime is not None:
-            raise InputError("a sentence VAE goes on from no prime; leave it out")
+            raise InputError("a sentence VAE does not continue a prime; leave it out")
         return self.sample_sentences(1, first=index, **settings)[0]
 
     def sample_sentences(
         self, count: Positive = 1, *, first: Natural = 0, **settings: Unpack[DecodingKeywords]
     ) -> list[str]:
-        """Sentences at points drawn from N(0, I), each token drawn too if `mode` is not told.
+        """Decode points drawn from N(0, I); by default of `mode`, tokens are drawn too.
 
-        `settings` are those of `decode`. Sentence k of a `seed` is the same however many there are.
+        `settings` are those of `decode`. Sentence k of a `seed` does not depend on `count`.
         """
         points = self.random_points(count, self._chosen(settings).seed, first)
         settings.setdefault("mode", "sample")
@@ -129,9 +127,9 @@ class SentenceVAE(Model):
         index: Natural = 0,
         **settings: Unpack[DecodingKeywords],
     ) -> SampleList:
-        """As `LanguageModel.samples`, of what `sample_sentences` writes. A prime is refused."""
+        """As `LanguageModel.samples`, with sentences of `sample_sentences`. A prime is refused."""
         if prime is not None:
-            raise InputError("a sentence VAE goes on from no prime; leave it out")
+            raise InputError("a sentence VAE does not continue a prime; leave it out")
         self._chosen(settings)
 
         def write(wanted: Callable[[], int]) -> Iterator[str]:
@@ -146,13 +144,13 @@ class SentenceVAE(Model):
     def random_points(
         self, count: Positive, seed: Natural | None = None, first: Natural = 0
     ) -> Floats:
-        """Points (N, Z) drawn from N(0, I)."""
+        """Draw points (N, Z) from N(0, I)."""
         return draw_latents(seed, count, self.latents.latent_size, first)
 
     def reconstruct(
         self, sentence: str, count: Positive = 1, **settings: Unpack[DecodingKeywords]
     ) -> list[str]:
-        """What a sentence's point is written as: first the mean of q(z|x), then draws from it."""
+        """Encode a sentence, and decode the mean of q(z|x) and then `count` - 1 draws from it."""
         means, log_variances = self.encode([sentence])
         seed = self._chosen(settings).seed
         points = latent_points.posterior_draws(means[0], log_variances[0], count, seed)
@@ -167,10 +165,10 @@ class SentenceVAE(Model):
         spherical: bool = False,
         **settings: Unpack[DecodingKeywords],
     ) -> list[Step]:
-        """Sentences at even steps from one sentence's mean to another's, both ends with them.
+        """Return sentences at even steps from one sentence's mean to another's, ends included.
 
-        Without sentences the ends are random points. `spherical` takes an arc and not a line; see
-        `rondel.generation.latent_points.path`. A `Step` says whether it repeats the one before.
+        Without sentences the ends are random points. `spherical` follows an arc instead of a line:
+        see `rondel.generation.latent_points.path`. A `Step` also says if it repeats the one before.
         """
         if (a is None) != (b is None):
             raise InputError("give two sentences to go between, or none for two random points")
@@ -187,24 +185,24 @@ class SentenceVAE(Model):
         watch: Callable[[float], None] = lambda fraction: None,
         **settings: Unpack[FillKeywords],
     ) -> list[Imputed]:
-        """The best ways to fill the gaps of a sentence, which are marked `___`, best first.
+        """Return the best ways to fill the gaps of a sentence, which are marked `___`, best first.
 
-        `settings` are those of `rondel.generation.search.filling.FillSettings`, where a sweep is
-        one more search, from the means of the best sentences so far. Raises `InputError` for a
-        sentence without a gap, of several lines or too long.
+        `settings` are those of `rondel.generation.search.filling.FillSettings`; a sweep is another
+        search, from the means of the best sentences so far. Raises `InputError` for a sentence
+        without a gap, of several lines or too long.
         """
         chosen = FillSettings(**settings)
         return impute(self.latents, self.tokenizer, text, chosen, self.longest, watch)
 
     def analogy(self, a: str, b: str, c: str, **settings: Unpack[DecodingKeywords]) -> str:
-        """What is to `c` as `b` is to `a`: the sentence at z(b) - z(a) + z(c)."""
+        """Return the sentence that is to `c` as `b` is to `a`: that at z(b) - z(a) + z(c)."""
         means, _ = self.encode([a, b, c])
         return self.decode((means[1] - means[0] + means[2])[None], **settings)[0]
 
     def landscape(
         self, sentences: Sequence[str], **settings: Unpack[LandscapeKeywords]
     ) -> dict[str, Any]:
-        """Sentences in two dimensions, and paths between some, as the page `latent.html` has them.
+        """Project sentences to two dimensions, with decoded paths, for the page `latent.html`.
 
         `settings` are those of `rondel.generation.landscape.landscape`.
         """
@@ -219,10 +217,10 @@ class SentenceVAE(Model):
         seed: Natural = 1,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> LatentEvaluation:
-        """How likely the model finds sentences: ELBO, KL and the importance-weighted bound.
+        """Evaluate how likely sentences are: ELBO, KL and the importance-weighted bound.
 
-        See `rondel.evaluation.elbo.LatentEvaluation`. Raises `InputError` as `encode` does, but
-        for a sentence of unknown words only as long as another has one that is known.
+        See `rondel.evaluation.elbo.LatentEvaluation`. Raises `InputError` for a sentence that is
+        empty or too long, or if no sentence has a known word.
         """
         ids = [self._ids(sentence, known=False) for sentence in sentences]
         if ids and all(of_unknowns_only(one, self.tokenizer.unknown_id) for one in ids):
@@ -240,16 +238,16 @@ class SentenceVAE(Model):
         seed: Natural = 1,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> LatentEvaluation:
-        """As `evaluate_sentences`, for sentences as token ids, each with its line break."""
+        """As `evaluate_sentences`, for sentences as token ids that end with the line break's."""
         unknown_id = self.tokenizer.unknown_id
         return evaluate_sentences(
             self.latents, sentences, unknown_id, iw_samples=iw_samples, seed=seed, watch=watch
         )
 
     def check(self, sentence: str, *, known: bool = True) -> None:
-        """Raise `InputError` if a sentence is empty, too long, or of unknown words only.
+        """Raise `InputError` if a sentence is empty or too long.
 
-        The last of these is allowed if none has to be `known`.
+        With `known`, also if it has no known word.
         """
         self._ids(sentence, known=known)
 

@@ -1,4 +1,4 @@
-"""rondel in Python: train a model, which gives one to use."""
+"""`rondel.train` and `rondel.resume`: train a model in Python."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def train(
         model = rondel.train("book.txt", minutes=10)
         model = rondel.train(text=poem, level="word", hidden_size=64, out="runs/poem")
 
-    `settings` are the flags of `rondel train`. With `out` the run is kept in that folder, to be
-    resumed or shown; without it, save the model yourself. `callbacks` listen to the run beside the
-    usual ones: see `rondel.training.callbacks.Callback`.
+    `settings` are the flags of `rondel train`. With `out` the run is saved in that folder, to be
+    resumed or shown; without it, save the model yourself. `callbacks` are added to the default
+    ones: see `rondel.training.callbacks.Callback`.
 
     Raises `InputError` for texts or settings that cannot be used.
     """
     from rondel.data.sources import MemoryText, source_of
     from rondel.data.text_source import TextSource
-    from rondel.training.ranks import joined
     from rondel.training.start import begin, configure, is_of_this_launch
-    from rondel.training.start import resume as take_up
+    from rondel.training.start import resume as resume_run
+    from rondel.training.together import joined
     from rondel.training.warm_start import warm_start_from
 
     paths = [source] if isinstance(source, str | Path) else source or []
@@ -76,7 +76,7 @@ def train(
                 )
             config = configure(given, warm_start=warm_start, source=read)
             if is_of_this_launch(folder):
-                return take_up(folder, {}, ranks)
+                return resume_run(folder, {}, ranks)
             return begin(
                 read, config, folder, warm_start=warm_start, overwrite=overwrite, ranks=ranks
             )
@@ -92,24 +92,24 @@ def resume(
     callbacks: Sequence[Callback] = (),
     **changes: Unpack[ResumeKeywords],
 ) -> LanguageModel:
-    """Go on with the run in a folder where it was last saved; returns its best model.
+    """Resume the run in a folder from its last save; return its best model.
 
-    `changes` may move its limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
-    it runs (`device`, `threads`) and what it shows; everything else is as it began.
+    `changes` may set new limits (`minutes`, `steps`, `epochs`, counted from its beginning), where
+    it runs (`device`, `threads`) and what it shows; all other settings are kept.
     """
-    from rondel.training.ranks import joined
-    from rondel.training.start import resume as take_up
+    from rondel.training.start import resume as resume_run
+    from rondel.training.together import joined
 
     given = cast("dict[str, Any]", changes)
     with joined() as ranks:
         ranks.compare(given)
-        return _fitted(ranks, lambda: take_up(Path(run), given, ranks), quiet, callbacks)
+        return _fitted(ranks, lambda: resume_run(Path(run), given, ranks), quiet, callbacks)
 
 
 def _fitted(
     ranks: Ranks, make: Callable[[], Run], quiet: bool, callbacks: Sequence[Callback]
 ) -> LanguageModel:
-    """The best model of a run, in each of the processes that train it."""
+    """Train a run to its end; return its best model in each of the processes that train it."""
     from rondel.training.callbacks.standard import standard_callbacks
     from rondel.training.loop import fit
     from rondel.training.run import best_folder
@@ -120,6 +120,6 @@ def _fitted(
             run.callbacks = [*standard_callbacks(quiet=quiet), *callbacks]
         reason = fit(run)
     if not run.home.is_published:
-        raise KeyboardInterrupt(f"{reason} before its first save; {run.folder} is as it was")
+        raise KeyboardInterrupt(f"{reason} before its first save; {run.folder} is unchanged")
     with shown(ranks, best_folder(run.folder)) as best:
         return load(best)

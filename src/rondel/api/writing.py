@@ -1,4 +1,4 @@
-"""A model that writes token by token: from a prime or none, one text or many of them."""
+"""Models that write token by token, with or without a prime, one text or many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine import Engine, build_engine
 from rondel.errors import InputError, warn_of
 from rondel.folder_files import checksum
-from rondel.generation.generate import generate, whole_texts, write_as_asked, write_many
+from rondel.generation.generate import generate, whole_texts, write_many, write_on_demand
 from rondel.generation.generation_settings import GenerationSettings, generation_settings
 from rondel.generation.listing import SampleList, written_in_order
 from rondel.generation.opening import Opening, choose_opening
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 @checked_methods
 class WritingModel(Model):
-    """What a language model does to write; see `LanguageModel`."""
+    """The writing methods of a language model; see `LanguageModel`."""
 
     @property
     def engine(self) -> Engine:
-        """What runs it: a token goes in with a state, logits come out with the next."""
+        """Its engine: from a token and a state to logits and the next state."""
         return self._engine
 
     @property
@@ -51,14 +51,14 @@ class WritingModel(Model):
 
     @functools.cached_property
     def _checksum(self) -> str:
-        """Of the arrays and the vocabulary: what a `State` is known to belong to the model by."""
+        """The checksum of the arrays and vocabulary, by which a `State` is known to be this model's."""
         return artifact.digest(self.weights, checksum(tokenizer_to_json(self.tokenizer)))
 
     def read(self, text: str) -> State:
-        """Read a text: the state after it, which `stream` and others continue as they do a prime.
+        """Return the state after a text, which `stream` and others can continue in place of a prime.
 
-        It can be saved, and then spares reading a long text again. What continues it is the text
-        that continues the prime. Raises `InputError` for an empty text.
+        It can be saved, so that a long text need not be read again. The text that continues it is
+        the one that continues the prime. Raises `InputError` for an empty text.
         """
         self._warn_of_unknowns([text])
         return State.of(self._checksum, read_prime(self._engine, self.tokenizer, text))
@@ -67,7 +67,7 @@ class WritingModel(Model):
         return state.start(self._checksum, self._engine, self.tokenizer)
 
     def _begun(self, prime: str | None, state: State | None) -> str | Start:
-        """What a text continues. Raises `InputError` unless it is a prime or a state."""
+        """Return what a text continues; `InputError` unless it is either a prime or a state."""
         if (prime is None) == (state is None):
             raise InputError("a text continues a prime or a state: give one of them")
         if state is not None:
@@ -85,7 +85,7 @@ class WritingModel(Model):
     ) -> str:
         """Write a text that begins with `prime`, or continues a state; see `stream`.
 
-        Without either it begins after a line break, which is not shown; or, if the model's text had
+        Without either, it begins after a line break, which is not shown; or, if the training text had
         no lines, with a few of that text's characters or words: see `choose_opening`.
         """
         shown = prime or ""
@@ -106,26 +106,25 @@ class WritingModel(Model):
         beam_width: Positive = 4,
         **rules: Unpack[RuleKeywords],
     ) -> Iterator[str]:
-        """Yield the text that follows `prime`, piece by piece, up to `length` tokens of it.
+        """Yield the text that follows `prime`, piece by piece, up to `length` tokens.
 
-        In place of a prime, `state` is what `read` gave for one.
+        In place of a prime, `state` can be given, as `read` returns it.
 
         `mode` is `sample`, `argmax`, `spaces` (draw only where a word begins) or `beam`; `rules`
         are parameters of the sampling rules: `temperature`, `top_k`, `top_p`, `min_p`,
-        `repetition_penalty`. The same `seed` gives the same text; samples of one seed are told
-        apart by `index`. Warns of what in the prime the model does not know. Raises `InputError`
-        for a setting out of its range, an empty prime or another model's state.
+        `repetition_penalty`. The same `seed` gives the same text; each `index` of a seed has
+        another one. Warns of unknown tokens in the prime. Raises `InputError` for an invalid
+        setting, an empty prime or another model's state.
         """
         chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
         return generate(self._engine, self.tokenizer, chosen, self._begun(prime, state), index)
 
     def sample_many(self, primes: Sequence[str], **settings: Unpack[WritingKeywords]) -> list[str]:
-        """Write a text for each of the primes, all together, which is much faster than in turn.
+        """Write a text for each of the primes in one batch, much faster than one by one.
 
-        `settings` are those of `stream`; the first text has `index` (0, if it is not told), and the
-        others those that follow, so that each is the one that `sample` gives by itself. Modes
-        `argmax` and `beam` draw nothing: with them, equal primes give equal texts. The several
-        likeliest for one prime are given by `beam_search`.
+        `settings` are those of `stream`; text k has sample index `index` + k, and is the same as
+        `sample` gives for that index. Modes `argmax` and `beam` draw nothing: with them, equal
+        primes give equal texts. For several likely texts of one prime, use `beam_search`.
         """
         texts = whole_texts(self.stream_many(primes, **settings), len(primes))
         return [prime + text for prime, text in zip(primes, texts, strict=True)]
@@ -142,12 +141,12 @@ class WritingModel(Model):
         beam_width: Positive = 4,
         **rules: Unpack[RuleKeywords],
     ) -> Iterator[Output]:
-        """Yield the pieces of `sample_many`'s texts as they are made, without their primes.
+        """Yield the texts of `sample_many` in pieces as they are written, without their primes.
 
-        Of an output, `number` is the prime's place, `text` more of its text, which may be nothing,
-        and `finished` whether that was the last. Settings and errors are those of `stream`. Primes
-        may also come from an iterator, however many, which is asked for the next as there is room
-        to write on from it, and which may give states in their place.
+        Of an output, `number` is the index of its prime, `text` the next piece, which may be empty,
+        and `finished` whether it is the last one. Settings and errors are those of `stream`. Primes
+        may also be an iterator of any length, of primes or states, from which the next is taken when
+        there is room.
         """
         chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
         if not isinstance(primes, Iterator):
@@ -157,7 +156,7 @@ class WritingModel(Model):
             for number, p in enumerate(primes, index)
         )
         if isinstance(primes, Iterator):
-            return write_as_asked(self._engine, self.tokenizer, lambda: next(requests, None))
+            return write_on_demand(self._engine, self.tokenizer, lambda: next(requests, None))
         return write_many(self._engine, self.tokenizer, requests)
 
     def _warn_of_unknowns(self, primes: Iterable[str]) -> None:
@@ -167,14 +166,15 @@ class WritingModel(Model):
             warn_of(f"the model does not know {listed}; read as unknown")
 
     def unknowns(self, prime: str) -> list[str]:
-        """The first different characters or words of a prime that the model does not know."""
+        """Return the first different unknown characters or words of a prime."""
         return self.tokenizer.unknowns(without_space(self.tokenizer, prime))
 
     def choose_opening(self, seed: Natural | None = None, index: Natural = 0) -> Opening:
-        """What text `index` of a seed begins with where no prime is given.
+        """Choose what text `index` of a seed begins with if no prime is given.
 
-        Of an opening, `prime` is what the model reads first, and `shown` what of it is part of the
-        text: nothing of a line break. Raises `ModelFolderError` if the model carries no excerpts.
+        Of an opening, `prime` is what the model reads first, and `shown` the part of it that
+        belongs to the text: empty for a line break. Raises `ModelFolderError` if the model has no
+        excerpts.
         """
         return choose_opening(self.tokenizer, self._parts.excerpts, seed, index)
 
@@ -194,17 +194,16 @@ class WritingModel(Model):
         stop: str | Sequence[str] | None = (),
         **rules: Unpack[RuleKeywords],
     ) -> SampleList:
-        """A list of `count` texts, given one by one as they are ready, in order, for any `count`.
+        """Return an iterator over `count` texts, in order, each as soon as it is ready.
 
-        They are what `stream` writes for numbers `index` and following of the `seed`, without the
-        `prime` or what was read to the `state`; blank ones are left out. With `unique` each comes
-        once; with `not_in`, none that stands in these files (read in `encoding`), or in the text of
-        the model's own run, which is called "training". `rondel.generation.listing.KnownTexts` says
-        what stands in a text.
+        They are what `stream` writes for `index`, `index` + 1, … of the `seed`, without the `prime`
+        or the text of the `state`; blank ones are left out. With `unique`, so are repetitions; with
+        `not_in`, texts that these files contain (in `encoding`), or the training text, which is
+        named "training": see `rondel.generation.listing.KnownTexts`.
 
-        Of the `SampleList`, `left_out` says how many texts were left out and why; `missing` is
-        above 0 at its end if the model could not give so many: a thousand in a row were left out.
-        Other settings, and errors, are those of `stream`.
+        Of the `SampleList`, `left_out` counts the texts that were left out, by reason; `missing` is
+        above 0 at the end if there are fewer, because a thousand in a row were left out. Other
+        settings, and errors, are those of `stream`.
         """
         chosen = generation_settings(length, mode, seed, stop, 1, rules)
         given = prime is not None or state is not None
@@ -224,15 +223,18 @@ class WritingModel(Model):
         write = functools.partial(written_in_order, self._engine, self.tokenizer, request)
         return SampleList(count, write, sieve)
 
+    def starts_alike(self, prime: str | None) -> bool:
+        """Return whether all texts start alike: with the prime, or with the only opening."""
+        return prime is not None or len(set(self._parts.excerpts)) == 1
+
     def check_copies(
         self, count: Positive, prime: str | None, settings: GenerationSettings
     ) -> None:
-        """Raise `InputError` if `count` texts would all be the same one, as nothing is drawn."""
-        same = prime is not None or len(set(self._parts.excerpts)) == 1
-        if count > 1 and same and not settings.draws:
+        """Raise `InputError` if `count` texts would be equal, because nothing is drawn."""
+        if count > 1 and self.starts_alike(prime) and not settings.draws:
             how = "mode beam" if settings.mode == "beam" else "taking the likeliest token"
             raise InputError(
-                f"{how} draws nothing, so that all {count} texts would be the same; leave the "
+                f"{how} draws nothing, so all {count} texts would be the same; leave the "
                 "count out, or draw (--mode sample, a --temperature above 0)"
             )
 
@@ -247,13 +249,13 @@ class WritingModel(Model):
         beam_width: Positive | None = None,
         **rules: Unpack[RuleKeywords],
     ) -> list[BeamText]:
-        """The `count` likeliest texts that a beam search finds, likeliest first, each once.
+        """Return the `count` likeliest different texts that a beam search finds, likeliest first.
 
         Each has its `text`, without the prime, its `log_probability` in nats (of the whole text,
-        not divided by its length: where texts may stop early, short ones are favoured) and how many
-        `tokens` that is of. `beam_width` texts are kept at a time: `None` is 4, or `count` if that
-        is more. Texts are fewer if so many different ones were not kept. Other settings, and
-        errors, are those of `stream`.
+        not divided by its length, which favours short ones if texts may stop early) and its number
+        of `tokens`. The search keeps `beam_width` texts at a time (`None`: 4, or `count` if that is
+        more), and returns fewer if these are not all different. Other settings, and errors, are
+        those of `stream`.
         """
         width = max(4, count) if beam_width is None else beam_width
         chosen = generation_settings(length, "beam", None, stop, width, rules)

@@ -79,7 +79,7 @@ def main() -> NoReturn:
     try:
         cli.main(prog_name="rondel")
     except RondelError as error:
-        if error.is_told:
+        if error.is_reported:
             sys.exit(1)
         _fail(str(error))
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from rondel.cli.tables import FORMATS, write_table
-from rondel.generation.search.filling import GAP, LONGEST, MOST_WORDS
+from rondel.generation.search.filling import GAP, LONGEST, LONGEST_IN_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ FIGURES = ("log_probability", "pseudo_log_likelihood")
     "--max-length",
     type=int,
     help="Most tokens in a gap whose length is searched.  "
-    f"[default: {MOST_WORDS} words, {LONGEST} of other tokens]",
+    f"[default: {LONGEST_IN_WORDS} words, {LONGEST} of other tokens]",
 )
 @click.option("--best", default=5, show_default=True, help="How many texts to print, best first.")
 @click.option("--width", default=16, show_default=True, help="Beam width: fillings kept per gap.")

@@ -90,8 +90,7 @@ def command(
     from rich.console import Console
 
     from rondel.cli.compile_notice import announce_compiling
-    from rondel.training.ranks import joined
-    from rondel.training.together import together
+    from rondel.training.together import joined, together
 
     settings = given_settings(flags)
     begun_with = {

@@ -1,1 +1,1 @@
-"""Making text: rules that shape the next token's distribution, and the one place that draws."""
+"""Text generation: primes, streams and their scheduler, sampling, and searches for likely texts."""

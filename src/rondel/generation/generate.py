@@ -1,4 +1,4 @@
-"""Texts that continue primes: one as it is made, or many at once, each as if it were alone."""
+"""Write texts that continue primes: one or many at once, each the same as if written alone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def generate(
     prime: str | Start,
     index: int = 0,
 ) -> Iterator[str]:
-    """Pieces of text that continue `prime`, which is not among them.
+    """Yield the text that continues `prime`, in pieces.
 
     `prime + "".join(pieces)` is the whole text. Sample `index` of a seed is the same whatever
-    others are made. Raises `InputError` if the prime is empty, as it is called; and
-    `ModelFolderError`, as the text is made, if the model's output is not a number.
+    other samples are written. Raises `InputError` at the call if the prime is empty, and
+    `ModelFolderError` while writing if the model's output is not a number.
     """
     outputs = write_many(engine, tokenizer, [Request(prime, settings, index)], capacity=1)
     return (output.text for output in outputs if output.text)
@@ -33,31 +33,31 @@ def generate(
 def write_many(
     engine: Engine, tokenizer: Tokenizer, requests: Iterable[Request], capacity: int = CAPACITY
 ) -> Iterator[Output]:
-    """The outputs of all requests, whose numbers are their places; each text is as if alone.
+    """Yield the outputs of all requests; an output's `number` is the index of its request.
 
-    Raises `InputError` at once for a prime that the model cannot continue.
+    Raises `InputError` at the call for a prime that the model cannot continue.
     """
     asked = list(requests)
     for request in asked:
         if isinstance(request.prime, str):
             check_prime(tokenizer, request.prime)
-    return write_as_asked(engine, tokenizer, partial(next, iter(asked), None), capacity)
+    return write_on_demand(engine, tokenizer, partial(next, iter(asked), None), capacity)
 
 
-def write_as_asked(
+def write_on_demand(
     engine: Engine,
     tokenizer: Tokenizer,
     ask: Callable[[], Request | None],
     capacity: int = CAPACITY,
 ) -> Iterator[Output]:
-    """The outputs of requests that are asked for as there is room, however many they are.
+    """Yield the outputs of any number of requests, each fetched when there is room for it.
 
-    `ask` gives the next request, or `None` if there is none at present; it ends when there is none
-    and all texts are finished. Numbers are the requests' places.
+    `ask` returns the next request, or `None` if there is none at present; writing ends when there
+    is none and all texts are finished. An output's `number` is the index of its request.
     """
     scheduler = Scheduler(engine, tokenizer, capacity)
     while True:
-        # No more primes are read ahead than there is room for.
+        # Fetch no more primes ahead than there is room for.
         while len(scheduler) < capacity and (request := ask()) is not None:
             scheduler.add(request)
         if not len(scheduler):
@@ -66,20 +66,20 @@ def write_as_asked(
 
 
 def in_order(outputs: Iterable[Output]) -> Iterator[Output]:
-    """The same outputs, all of stream 0 before those of stream 1, and so on, each when it may."""
-    held: dict[int, list[Output]] = {}
+    """Yield outputs stream by stream: all of stream 0, then all of stream 1, and so on."""
+    pending: dict[int, list[Output]] = {}
     first = 0
     for output in outputs:
-        held.setdefault(output.number, []).append(output)
-        while first in held:
-            own = held.pop(first)
-            yield from own
-            first += own[-1].finished
+        pending.setdefault(output.number, []).append(output)
+        while first in pending:
+            ready = pending.pop(first)
+            yield from ready
+            first += ready[-1].finished
 
 
 def whole_texts(outputs: Iterable[Output], count: int) -> list[str]:
-    """The whole texts of `count` streams, by their numbers."""
+    """Join the outputs of `count` streams into whole texts, in the order of their numbers."""
     pieces: list[list[str]] = [[] for _ in range(count)]
     for output in outputs:
         pieces[output.number].append(output.text)
-    return ["".join(own) for own in pieces]
+    return ["".join(of_one) for of_one in pieces]

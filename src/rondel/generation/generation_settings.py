@@ -40,19 +40,19 @@ class GenerationSettings:
             raise InputError(f"mode is one of {', '.join(MODES)}, not {self.mode!r}")
         if "" in self.stop:
             raise InputError("stop has an empty string in it, which ends every text; leave it out")
-        # Neither may change under those who read it later.
+        # Copies: the caller may change its own later.
         object.__setattr__(self, "stop", tuple(self.stop))
         object.__setattr__(self, "rules", dict(self.rules))
         active_rules(self.rules)
 
     @property
     def draws(self) -> bool:
-        """Whether chance has a part in the text, so that another number's is another one."""
+        """Whether tokens are drawn at random, so that each index of a seed has its own text."""
         return self.mode not in ("argmax", "beam") and self.rules.get("temperature") != 0
 
 
 class RuleKeywords(TypedDict, total=False):
-    """Parameters of the sampling rules, for type checkers: each rule says what its own mean."""
+    """Parameters of the sampling rules, for type checkers; each rule documents its parameters."""
 
     temperature: float
     top_k: int
@@ -85,6 +85,6 @@ def generation_settings(
     beam_width: int,
     rules: Mapping[str, Any],
 ) -> GenerationSettings:
-    """Settings as the keywords of `LanguageModel.stream` say them."""
+    """Build the settings from the keywords of `LanguageModel.stream`."""
     stops: Any = (stop,) if isinstance(stop, str) else () if stop is None else stop
     return GenerationSettings(length, mode, seed, stops, beam_width, rules)

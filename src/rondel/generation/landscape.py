@@ -1,4 +1,4 @@
-"""A latent space as a picture: where sentences lie in two dimensions, and what lies between them.
+"""A map of a latent space: sentences projected to two dimensions, and sentences between them.
 
 Shapes: N sentences, Z latent size, K landmarks.
 """
@@ -25,13 +25,13 @@ PROJECTIONS = {
 }
 ROUNDS = 20
 TOGETHER = 32
-"""Paths that are written at the same time."""
+"""Paths decoded in one batch."""
 
 Numbers = npt.NDArray[np.float64]
 
 
 def project(points_NZ: Floats, how: str, seed: int = 1) -> tuple[Numbers, str]:
-    """Points in two dimensions (N, 2), and words for how they came there.
+    """Project points to two dimensions (N, 2); also return how, in words.
 
     Raises `InputError` for fewer than three different points or an unknown projection, and
     `MissingExtraError` if what it needs is not installed.
@@ -72,7 +72,7 @@ def _library(module: str, package: str, how: str) -> Any:
 
 
 def choose_landmarks(flat_N2: Numbers, count: int, seed: int = 1) -> npt.NDArray[np.intp]:
-    """Points (K,) spread over the picture as the others are: those next to the means of k-means."""
+    """Choose representative points (K,): the nearest to each of the means of k-means."""
     rng = np.random.default_rng(seed)
     centres = flat_N2[rng.choice(len(flat_N2), min(count, len(flat_N2)), replace=False)]
     for _ in range(ROUNDS):
@@ -84,7 +84,7 @@ def choose_landmarks(flat_N2: Numbers, count: int, seed: int = 1) -> npt.NDArray
 
 
 def nearest_landmark(points_NZ: Floats, landmarks_K: npt.NDArray[np.intp]) -> list[int]:
-    """The number of the landmark that is nearest to each point in the latent space itself."""
+    """Return, for each point, the index of the landmark nearest to it in the latent space."""
     points = points_NZ.astype(np.float64)
     nearest = _distances(points, points[landmarks_K]).argmin(axis=1)
     nearest[landmarks_K] = np.arange(len(landmarks_K))
@@ -103,7 +103,7 @@ def write_paths(
     decode: Callable[[Floats], list[str]],
     watch: Callable[[float], None] = lambda fraction: None,
 ) -> tuple[list[str], list[list[str]]]:
-    """What the landmarks are written as, and what lies between each two of them, ends left out."""
+    """Decode the landmarks, and the path between each pair of them without its ends."""
     pairs = list(itertools.combinations(range(len(ends_KZ)), 2))
     ends, paths = decode(ends_KZ), []
     inner = steps - 2
@@ -138,7 +138,7 @@ def landscape(
     seed: Natural = 1,
     watch: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, Any]:
-    """All that the picture shows, as plain JSON values."""
+    """Compute all that the page shows, as plain JSON values."""
     flat_N2, how = project(points_NZ, projection, seed)
     chosen_K = choose_landmarks(flat_N2, landmarks, seed)
     ends, paths = write_paths(points_NZ[chosen_K], steps, decode, watch)

@@ -1,4 +1,4 @@
-"""Sentences out of the latent space of a sentence VAE (Bowman, Vilnis et al. 2016).
+"""Points of a sentence VAE's latent space: checks, paths, decoding (Bowman, Vilnis et al. 2016).
 
 Shapes: N sentences, Z latent size.
 """
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rondel.engine.base import Floats
 from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
-from rondel.generation.generate import whole_texts, write_as_asked
+from rondel.generation.generate import whole_texts, write_on_demand
 from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.prime import Start
 from rondel.generation.sampling.sampler import draw_latents
@@ -28,9 +28,9 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Step(NamedTuple):
-    """A place on a path: how far along it is, from 0 to 1, and what is written there.
+    """A point of a path: how far along it is, from 0 to 1, and its sentence.
 
-    `again` says that the sentence is that of the place before.
+    `again` is true if the sentence is the same as at the step before.
     """
 
     share: float
@@ -45,14 +45,14 @@ def decode(
     settings: GenerationSettings,
     first: int = 0,
 ) -> list[str]:
-    """The sentence at each point, each as if it were alone: draw `first` and following of the seed.
+    """Decode each point into a sentence, by draws `first`, `first + 1`, … of the seed.
 
-    A sentence ends with its line break, at one of the stops, or at `settings.length` tokens. Raises
-    `InputError` if the points are no rows of the latent space's size.
+    A sentence ends with its line break, at one of the stops, or at `settings.length` tokens, and
+    does not depend on the other points. Raises `InputError` for points of another size.
     """
     check_latents(z_NZ, engine.latent_size)
     requests = latent_requests(engine, tokenizer, z_NZ, settings, first)
-    outputs = write_as_asked(engine.decoder, tokenizer, lambda: next(requests, None))
+    outputs = write_on_demand(engine.decoder, tokenizer, lambda: next(requests, None))
     return [text.strip() for text in whole_texts(outputs, len(z_NZ))]
 
 
@@ -64,7 +64,7 @@ def latent_requests(
     first: int = 0,
     logprobs: int | None = None,
 ) -> Iterator[Request]:
-    """Requests for the sentences at some points, which end with their line breaks."""
+    """Yield a request for the sentence at each point; it ends with its line break."""
     stop = tuple(dict.fromkeys((END, *settings.stop)))
     chosen = dataclasses.replace(settings, stop=stop)
     for index, z_Z in enumerate(z_NZ, first):
@@ -72,9 +72,9 @@ def latent_requests(
 
 
 def _start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -> Start:
-    """Where the sentence at a point starts: after the line break, in the state that z gives."""
+    """Return the start of the sentence at a point: after a line break, in the state from z."""
     ids = np.array([end_id(tokenizer)])
-    # One by one, so that no point's last bits depend on what is asked for beside it.
+    # One by one, so that no bit of a point's logits depends on the others in the request.
     logits_1V, state = engine.decoder.step(ids, engine.initial_state(z_Z[None]))
     decoder = tokenizer.decoder()
     decoder.push(int(ids[0]))
@@ -82,7 +82,7 @@ def _start(engine: SentenceVAEEngine, tokenizer: Tokenizer, z_Z: Floats) -> Star
 
 
 def latents_of(z: Any, size: int) -> Floats:
-    """Points (N, Z) as an array; `InputError` if they are no points of such a latent space."""
+    """Convert points to an array (N, Z); `InputError` if they are not points of that size."""
     try:
         z_NZ = np.asarray(z, np.float32)
     except (TypeError, ValueError, OverflowError):
@@ -94,7 +94,7 @@ def latents_of(z: Any, size: int) -> Floats:
 
 
 def check_latents(z_NZ: Floats, size: int) -> None:
-    """Raise `InputError` if these are no finite points of a latent space of this size."""
+    """Raise `InputError` unless these are finite points of a latent space of this size."""
     if z_NZ.ndim != 2 or z_NZ.shape[1] != size:
         raise InputError(
             f"points of this model's latent space are an array (N, {size}), not {z_NZ.shape}"
@@ -104,7 +104,7 @@ def check_latents(z_NZ: Floats, size: int) -> None:
 
 
 def posterior_draws(mean_Z: Floats, log_variance_Z: Floats, count: int, seed: int | None) -> Floats:
-    """Points (N, Z) of q(z|x): its mean first, and then draws from it."""
+    """Return `count` points (N, Z) of q(z|x): its mean, then draws from it."""
     noise_NZ = draw_latents(seed, count, len(mean_Z))
     noise_NZ[0] = 0
     points: Floats = mean_Z + np.exp(0.5 * log_variance_Z) * noise_NZ
@@ -112,11 +112,11 @@ def posterior_draws(mean_Z: Floats, log_variance_Z: Floats, count: int, seed: in
 
 
 def path(a_Z: Floats, b_Z: Floats, steps: int, *, spherical: bool = False) -> Floats:
-    """Points (N, Z) from one to the other, both with them, evenly along a line or an arc.
+    """Return evenly spaced points (N, Z) from `a_Z` to `b_Z` inclusive, on a line or an arc.
 
-    On the arc the direction turns evenly (Shoemake 1985; White 2016, arXiv 1609.04468), and so does
-    the length change from the one's to the other's: it does not pass through the middle, where
-    points of N(0, I) hardly ever are. Where both point the same or the opposite way, it is a line.
+    On the arc the direction turns at an even rate (Shoemake 1985; White 2016, arXiv 1609.04468),
+    and the length changes at one: it avoids the origin, near which points of N(0, I) hardly ever
+    are. Between points in the same or opposite directions, the arc is the line.
     """
     if steps < 2:
         raise InputError(f"a path has at least 2 steps, its ends, not {steps}")
@@ -144,6 +144,6 @@ def _arc(a: Numbers, b: Numbers, share_N1: Numbers, line_NZ: Numbers) -> Numbers
 
 
 def steps_of(texts: Sequence[str]) -> list[Step]:
-    """The places of a path, with what is written at each of them."""
+    """Return the steps of a path, given the sentence at each."""
     last = max(1, len(texts) - 1)
     return [Step(n / last, text, n > 0 and text == texts[n - 1]) for n, text in enumerate(texts)]

@@ -1,25 +1,26 @@
-"""Lists of texts: each once, none that stands in given texts, and why the others were left out."""
+"""Lists of samples: without repetitions or known texts, with counts of what was left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
 from rondel.engine import Engine
-from rondel.generation.generate import in_order, write_as_asked
+from rondel.generation.generate import in_order, write_on_demand
 from rondel.generation.scheduler import CAPACITY
 from rondel.generation.stream import Request
 from rondel.text.tokenizers import Tokenizer
 
 PATIENCE = 1_000
-"""Texts that may be left out one after the other before a list is given up."""
+"""After so many texts left out in a row, a list ends early."""
 AHEAD = 16 * CAPACITY
-"""Texts that may be begun before the first of them is finished."""
+"""How many texts may be started before the first of them is finished."""
 
 
 class KnownTexts:
-    """Texts that no sample may stand in: of lines, as whole lines; of one line, anywhere.
+    """Texts that no sample may be a part of.
 
-    White space at either end of a line or a sample does not count, and all else does.
+    In a text of several lines, a sample is looked for as one or more whole lines; in a text of one
+    line, anywhere. White space at either end of a line or a sample is ignored.
 
     >>> known = KnownTexts(["anna\\nbert\\ncarl\\n"])
     >>> "anna" in known, "ann" in known, "bert\\ncarl" in known
@@ -55,11 +56,10 @@ def _between_breaks(lines: list[str]) -> str:
 
 
 class Sieve:
-    """Says of each text of a list, in order, whether it stays.
+    """A filter that decides for each text of a list, in order, whether it is kept.
 
-    Blank ones never do; with `unique`, none that came before; with `known`, none that stands in
-    those texts. It is looked at together with what it goes on from: `after`, of which the last line
-    counts.
+    It leaves out blank texts; with `unique`, texts that were kept before; with `known`, texts that
+    these contain. A text is compared together with what it continues: the last line of `after`.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class Sieve:
         self._after = after.rpartition("\n")[2]
         self._seen: set[str] = set()
         self.in_a_row = 0
-        """How many were left out since one stayed."""
+        """How many were left out since the last one kept."""
         self.left_out = {"blank": 0, "repeated": 0, "known": 0}
-        """How many texts were left out, by the reason."""
+        """How many texts were left out, by reason."""
 
     @property
     def exhausted(self) -> bool:
-        """Whether so many were left out one after the other that more hardly help."""
+        """Whether `patience` texts in a row were left out."""
         return self.in_a_row >= self._patience
 
     def keeps(self, text: str) -> bool:
-        """Whether this text stays; if so, it has come before from here on."""
+        """Decide whether to keep a text, and record the decision."""
         reason = self._reason(text)
         if reason is None:
             self.in_a_row = 0
@@ -94,7 +94,7 @@ class Sieve:
         return False
 
     def describe(self) -> str:
-        """How many were left out and why, in words; nothing if none were."""
+        """Say how many were left out and why; empty if none were."""
         reasons = {"blank": "blank", "repeated": "there already", "known": "in the given texts"}
         counts = [(self.left_out[name], word) for name, word in reasons.items()]
         total = sum(self.left_out.values())
@@ -115,10 +115,10 @@ class Sieve:
 
 
 class SampleList(Iterator[str]):
-    """Up to `count` texts of a source, in its order, that a sieve keeps.
+    """An iterator over up to `count` texts of a source, in order, that a sieve keeps.
 
-    `source` is called with a function that says how many texts are still wanted, and gives at least
-    so many, one after the other, if it can.
+    `source` is called with a function that returns how many texts are still wanted, and yields at
+    least so many.
 
     ::
 
@@ -133,14 +133,14 @@ class SampleList(Iterator[str]):
     ) -> None:
         self.sieve = sieve
         self.missing = count
-        """How many texts are still to come; if it ends before none are, they were not found."""
+        """How many texts are still to come; above 0 at the end if the source had too few."""
         self.index = -1
-        """The number in the source of the text that came last, counted from 0."""
+        """The index in the source of the latest text."""
         self._texts = source(lambda: self.missing)
 
     @property
     def left_out(self) -> dict[str, int]:
-        """How many texts were left out so far: `blank`, `repeated` and `known` ones."""
+        """How many texts were left out so far, by reason: `blank`, `repeated`, `known`."""
         return self.sieve.left_out
 
     def __next__(self) -> str:
@@ -159,9 +159,9 @@ def written_in_order(
     request: Callable[[int], tuple[str, Request]],
     wanted: Callable[[], int],
 ) -> Iterator[str]:
-    """Texts 0, 1, 2 …, many written at a time; ends when no more are `wanted`.
+    """Yield texts 0, 1, 2 … in order, writing many at a time, until no more are `wanted`.
 
-    `request` gives what a text begins with, and what it is to be.
+    `request` returns, for an index, what the text begins with and the request for the rest.
     """
     begun: dict[int, str] = {}
     pieces: list[str] = []
@@ -175,7 +175,7 @@ def written_in_order(
         asked += 1
         return requested
 
-    for output in in_order(write_as_asked(engine, tokenizer, ask)):
+    for output in in_order(write_on_demand(engine, tokenizer, ask)):
         pieces.append(output.text)
         if output.finished:
             given += 1

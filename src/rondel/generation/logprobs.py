@@ -29,7 +29,7 @@ class TokenLogprob(NamedTuple):
     top: dict[str, float]
 
     def spelled(self, text: str) -> TokenLogprob:
-        """The same of a text that spells the token otherwise than the vocabulary would have."""
+        """Return a copy whose token is spelled as in the prime, where the vocabulary differs."""
         top = {text if other == self.text else other: p for other, p in self.top.items()}
         return TokenLogprob(text, self.logprob, top)
 

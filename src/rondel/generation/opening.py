@@ -1,7 +1,7 @@
-"""What a text begins with where no prime is given: nothing of the training text that looks written.
+"""What a text begins with if no prime is given, so that no training text passes as written.
 
-A model whose training text had lines reads a line break first, which is not shown. Any other reads
-a few tokens of its training text, which are shown, since the text would be cut without them.
+A model whose training text had lines first reads a line break, which is not shown. Any other model
+first reads a few tokens of its training text, which are shown as the beginning of the text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_TOKENS = 4
 
 
 class Opening(NamedTuple):
-    """What is read before the first token, and what of it the text begins with."""
+    """What the model reads before the first token, and how much of it is shown."""
 
     prime: str
     shown: str
@@ -28,7 +28,7 @@ class Opening(NamedTuple):
 def choose_opening(
     tokenizer: Tokenizer, excerpts: Sequence[str], seed: int | None, index: int = 0
 ) -> Opening:
-    """The opening of text `index` of a seed; `ModelFolderError` if there are no excerpts."""
+    """Draw the opening of text `index` of a seed; `ModelFolderError` if there are no excerpts."""
     if not excerpts:
         raise ModelFolderError("this model carries no excerpts of its text; give it a prime")
     draw = np.random.default_rng(None if seed is None else [seed, index])
@@ -36,9 +36,9 @@ def choose_opening(
 
 
 def opening_of(tokenizer: Tokenizer, excerpt: str) -> Opening:
-    """How a text begins by an excerpt: after its line breaks, or with at most half its tokens.
+    """Return the opening made of an excerpt: its line breaks, hidden, or its first tokens, shown.
 
-    Half, because an excerpt may be a whole line, as in the folders of earlier versions.
+    At most half its tokens, because an excerpt of an earlier version may be a whole line.
     """
     if not excerpt.strip(LINE_BREAK):
         return Opening(excerpt, "")
@@ -49,5 +49,5 @@ def opening_of(tokenizer: Tokenizer, excerpt: str) -> Opening:
 
 
 def opening_with(prime: str) -> Opening:
-    """The opening of a text that goes on from a prime which was given: all of it is shown."""
+    """Return the opening for a given prime: all of it is shown."""
     return Opening(prime, prime)

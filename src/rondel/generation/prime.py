@@ -1,4 +1,4 @@
-"""A text that others continue: it is read once, up to the logits of what comes next.
+"""Primes: texts to continue, read once up to the logits of the next token.
 
 Shapes: N tokens of the prime, T time, B primes read together, V vocabulary.
 """
@@ -21,27 +21,27 @@ from rondel.text.tokenizers import Decoder, Tokenizer
 from rondel.text.tokenizers.base import texts_of
 
 CHUNK = 256
-"""Steps of a prime read at a time, so that a long one needs no more memory."""
+"""Steps of a prime read at a time, which bounds the memory a long one needs."""
 KEPT_EVERY = 1024
-"""Tokens from one state that is kept in a cache to the next, within a prime."""
+"""Tokens between two states of one prime that are kept in a cache."""
 
 
 class Start(NamedTuple):
-    """All that is known before the first token: nothing of it depends on how one is chosen."""
+    """Where a text starts: the prime's tokens, the state after them and the next token's logits."""
 
     ids: Ids
     """The prime's tokens (N,)."""
     logits_V: Floats
     state: EngineState
     decoder: Decoder
-    """Has written the prime; what it gives from here on continues that text."""
+    """It has decoded the prime; what it returns from here on continues that text."""
 
 
 def check_prime(tokenizer: Tokenizer, prime: str | Ids) -> None:
-    """Raise `InputError` if a model of this tokenizer cannot continue a prime.
+    """Raise `InputError` if a model with this tokenizer cannot continue a prime.
 
-    There is no text (a model has no sign for the beginning of one), a token that the vocabulary
-    lacks, or nothing that the model could write.
+    That is: it is empty (there is no token for the beginning of a text), it has a token id outside
+    the vocabulary, or the model has no token that it could write.
     """
     if not len(prime):
         raise InputError("there is nothing to continue: give a prime of at least one character")
@@ -52,11 +52,11 @@ def check_prime(tokenizer: Tokenizer, prime: str | Ids) -> None:
 
 
 class Prime:
-    """A prime, read by a model in parts, so that other work need not wait for a long one.
+    """A prime, text or token ids (N,), read in chunks so that other work can go on in between.
 
-    It is text, or token ids (N,). With `logprobs`, the log-probabilities of its tokens are kept,
-    and of so many likeliest ones at each; else what a `cache` has of it is not read again, and what
-    is read is kept there. Raises `InputError` for what `check_prime` refuses.
+    With `logprobs`, keeps the log-probability of each of its tokens and of that many likeliest
+    alternatives. Otherwise a beginning whose state is in the `cache` is not read again, and states
+    are kept there. Raises `InputError` for what `check_prime` refuses.
     """
 
     def __init__(
@@ -118,9 +118,9 @@ class Prime:
         return self._state
 
     def start(self) -> Start:
-        """Where a text that continues it starts, now that nothing is left to read."""
+        """Return the start of a text that continues it; only once nothing is left to read."""
         assert self._logits_V is not None
-        # Of all this, only the decoder changes as a text goes on.
+        # Only the decoder is changed by writing a text.
         return Start(self.ids, self._logits_V, self._state, copy.copy(self._decoder))
 
     def _note(self, block: Ids, logits_TV: Floats) -> None:
@@ -151,8 +151,7 @@ class Prime:
             for token in block.tolist():
                 self._decoder.push(token)
         if not self.left:
-            # It may end with part of a character's bytes, and has shown them: they are not to be
-            # shown again with the others.
+            # If it ends within a character's bytes, they were shown: do not show them again.
             self._decoder.finish()
             space_led_V = self._tokenizer.space_led() if self._owes_space else None
             if space_led_V is not None and self._logits_V is not None:
@@ -163,10 +162,11 @@ class Prime:
 
 
 def read_together(primes: Sequence[Prime], tokens: int) -> None:
-    """Read on in several primes, by as many tokens as each has left, but at most so many.
+    """Read the next chunk of several primes: as many tokens as all of them have left, at most
+    `tokens`.
 
-    All are by one engine, and either all of them keep log-probabilities or none. A row of a
-    compiled engine is what it would be alone, and several take hardly longer than one.
+    All must have the same engine, and all or none keep log-probabilities. In a compiled engine a
+    row gives the same bits alone, and several take hardly longer than one.
     """
     engine, count = primes[0]._engine, min(tokens, *(one.left for one in primes))
     blocks = [one.unread[:count] for one in primes]
@@ -181,7 +181,7 @@ def read_together(primes: Sequence[Prime], tokens: int) -> None:
             one._note(blocks[row], logits_TBV[:, row])
         logits_BV = logits_TBV[-1]
     else:
-        # Only what comes after a whole prime is asked for, and the head is much of a step.
+        # Only the logits after a whole prime are needed, and the head is much of a step's cost.
         ending = any(one.left == count for one in primes)
         before_last = tokens_TB[:-1] if ending else tokens_TB
         if len(before_last):
@@ -202,10 +202,10 @@ def read_prime(engine: Engine, tokenizer: Tokenizer, prime: str) -> Start:
 
 
 def without_space(tokenizer: Tokenizer, prime: str) -> str:
-    """The prime as its text would go on: without a last space that is no token there.
+    """Return the prime without a final space, if the tokens of a continuation include that space.
 
-    At word level the space before a word is implied; among subwords it is part of the word. "The "
-    would end in a token for a space at the very end of a text, which "The cat" has not.
+    At word level the space before a word is implied; among subwords it is part of the word. With
+    it, "The " would end in a token that "The cat" does not have.
     """
     word = prime.removesuffix(" ")
     if tokenizer.implies_space:
@@ -214,7 +214,7 @@ def without_space(tokenizer: Tokenizer, prime: str) -> str:
 
 
 class AfterSpace(Decoder):
-    """A decoder whose prime ended in a space already, so that it writes no other."""
+    """A decoder after a prime that ended in a space: it does not write that space again."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder

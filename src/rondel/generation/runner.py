@@ -1,6 +1,6 @@
-"""Runs the model for streams: all together where an engine can, each by itself where not.
+"""Runs the model for streams: all in one step where the engine can, otherwise one by one.
 
-Whose turn it is, the scheduler says. Shapes: L layers, H hidden size, V vocabulary.
+The scheduler decides which streams run. Shapes: L layers, H hidden size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rondel.generation.stream import Output, Stream
 from rondel.text.tokenizers import Tokenizer
 
 MOST_TOKENS, SECONDS = 256, 0.01
-"""What a stream writes in one step at the most, and how long that should take."""
+"""The most tokens that a stream writes in one step, and how long a step should take."""
 
 BY_MODE = {
     "sample": TokenBy.DRAW,
@@ -54,10 +54,10 @@ class Runner:
         self._together = None if places is None else _Together(places, tokenizer, cache)
         self._common_first = engine if isinstance(engine, CommonFirst) else None
         self._alone: list[Stream] = []
-        """What the engine cannot: searches, and all streams of one that only steps."""
+        """Streams run one by one: searches, and all streams if the engine has no places."""
 
     def add(self, stream: Stream) -> list[Output]:
-        """Let a stream run: the output of its first token, if it has none yet."""
+        """Add a stream; return the output of its first token, if it is new."""
         if stream.start is None:
             self._place(stream)
             return []
@@ -78,7 +78,7 @@ class Runner:
             self._together.add(stream)
 
     def suspend(self, stream: Stream) -> None:
-        """Let a stream run no longer; it has what it needs to run again."""
+        """Remove a stream that has not finished; it can be added again."""
         if stream in self._alone:
             self._alone.remove(stream)
         elif self._together is not None:
@@ -166,7 +166,7 @@ class _Together:
         self._steps = 1
 
     def add(self, stream: Stream) -> None:
-        """Give a stream the last place."""
+        """Add a stream at the last place."""
         temperature = stream.sampler.shaper.temperature_alone
         by = TokenBy.CALLER if temperature is None else BY_MODE[stream.sampler.mode]
         if by is TokenBy.DRAW_IF_WORD_BEGINS and not len(self._begins_word):
@@ -177,7 +177,7 @@ class _Together:
         self._rows.append(_Writing(stream, by))
 
     def suspend(self, stream: Stream) -> None:
-        """Free a stream's place; its state is its own again."""
+        """Remove a stream, and give it back the state that the engine kept."""
         rows = enumerate(self._rows)
         place = next(n for n, row in rows if isinstance(row, _Writing) and row.stream is stream)
         stream.engine_state = self._places.state(place)
@@ -257,7 +257,7 @@ class _Together:
             if isinstance(row, _Writing):
                 row.stream.sampler.use_up(count)
         if steps == self._steps:
-            # How many are written at once shows in no text, only in how it flows.
+            # The number of steps does not change the text, only how smoothly it appears.
             faster = seconds < SECONDS / 2
             self._steps = min(MOST_TOKENS, 2 * steps) if faster else max(1, steps // 2)
         return written

@@ -1,9 +1,8 @@
-"""Continuous batching: whose prime is read and which streams run, step by step.
+"""Continuous batching: which primes are read and which streams run, step by step.
 
-This is the one place that says whose turn it is: `Fairness` has the figures, and four methods of
-`Scheduler` decide: `_to_read_beside`, `_next_to_read`, `_to_suspend` and `_next_to_run`. None of it
-shows in a text: what a stream writes depends on its own request only, whoever comes and goes beside
-it.
+This is the one place that decides whose turn it is: `Fairness` has the figures, and four methods of
+`Scheduler` decide: `_to_read_beside`, `_next_to_read`, `_to_suspend` and `_next_to_run`. No
+decision changes a text: what a stream writes depends only on its request.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ CAPACITY = 64
 
 @dataclass(frozen=True)
 class Fairness:
-    """How a model's time is shared out between streams."""
+    """How the model's time is divided among streams."""
 
     turn: int = 256
-    """Tokens that a stream writes before it may have to make room for one that waits."""
-    part: int = CHUNK
-    """Tokens that are read of a prime before the others have their turn."""
+    """Tokens that a stream writes before it may be suspended in favour of a waiting one."""
+    chunk: int = CHUNK
+    """Tokens of a prime that are read before the next prime has its turn."""
     together: int = 16
-    """Primes that are read side by side at the most."""
+    """The most primes that are read in one batch."""
     reading_seconds: float = math.inf
-    """How long primes are read in a step, before texts are written on."""
+    """How long a step reads primes before the running streams write."""
     beside: int = 256
     """Tokens of a prime, at the most, that are read beside the texts that are written, a token at
     each of their steps. A longer prime is read faster by itself, while those texts wait."""
 
 
 class Scheduler:
-    """Streams of one model: up to `capacity` run at a step, while others wait or are read.
+    """Streams of one model: up to `capacity` run in a step, the others wait or have primes to read.
 
-    One that has written its turn goes behind those that wait, so that a few long texts keep no
-    short one waiting. Not for several threads at once::
+    A stream that has written its turn goes to the end of the queue, so that a few long texts do not
+    delay a short one. Not thread-safe::
 
         scheduler = Scheduler(model.engine, model.tokenizer)
         number = scheduler.add(Request("The ", GenerationSettings(length=100)))
@@ -71,39 +70,39 @@ class Scheduler:
         self._runner = Runner(engine, tokenizer, capacity, reading, cache)
         self._count = 0
         self._streams: dict[int, Stream] = {}
-        """All that are not finished, by their numbers; each is in one of the next three, too."""
+        """All unfinished streams, by number; each is also in one of the next three."""
         self._reading: dict[Prime, list[Stream]] = {}
-        """The streams of each prime that is not read yet; the next to be read is first."""
+        """Each prime that is being read, next one first, and the streams that continue it."""
         self._beside: dict[Prime, list[Stream]] = {}
         """The streams of each prime that is read beside those that run."""
         self._waiting: deque[Stream] = deque()
-        """The next to run is first."""
+        """Streams that wait to run, next one first."""
         self._running: dict[int, Stream] = {}
-        """By their numbers; what has run the longest is first."""
+        """Running streams, by number; the one that has run longest is first."""
         self._recent: dict[str, Prime] = {}
-        """The latest primes that were given as text: many texts may continue one."""
+        """The latest primes that were given as text, as many texts may continue the same one."""
 
     def __len__(self) -> int:
-        """How many streams are not finished."""
+        """Return how many streams are not finished."""
         return len(self._streams)
 
     @property
     def running(self) -> int:
-        """How many streams write at present."""
+        """How many streams are running."""
         return len(self._running)
 
     @property
     def waiting(self) -> int:
-        """How many streams wait for a place among those."""
+        """How many streams are waiting to run."""
         return len(self._waiting)
 
     @property
     def unread(self) -> int:
-        """How many primes are not read yet."""
+        """How many primes are not fully read."""
         return len(self._reading) + len(self._beside)
 
     def add(self, request: Request) -> int:
-        """Add a stream: its number, by which outputs name it.
+        """Add a stream and return its number, by which outputs refer to it.
 
         Raises `InputError` for a prime that the model cannot continue (see `check_prime`).
         """
@@ -124,7 +123,7 @@ class Scheduler:
         return stream.number
 
     def cancel(self, number: int) -> None:
-        """Write no more of a stream, if it is not finished already."""
+        """Remove a stream, unless it has finished already."""
         stream = self._streams.get(number)
         if stream is None:
             return
@@ -137,7 +136,7 @@ class Scheduler:
         self._finish(stream)
 
     def step(self) -> list[Output]:
-        """Read on in primes, and go on with all streams that there is room for: their outputs.
+        """Read parts of primes, advance the running streams, and return their outputs.
 
         Raises `ModelFolderError` if the model's output is not a number.
         """
@@ -187,23 +186,23 @@ class Scheduler:
         return alike[: self._fairness.together]
 
     def _to_suspend(self) -> list[Stream]:
-        """Those whose turn is over, as far as others wait for their places."""
+        """The streams whose turn is over, as many as are needed for those that wait."""
         needed = max(0, len(self._waiting) - (self.capacity - len(self._running)))
         over = [s for s in self._running.values() if s.turn >= self._fairness.turn]
         return over[:needed]
 
     def _next_to_run(self) -> Stream:
-        """One of those that wait."""
+        """The waiting stream that runs next."""
         return self._waiting[0]
 
-    # What follows from that.
+    # What the step does with those decisions.
 
     def _read_primes(self) -> list[Output]:
-        """Read on, each prime a part in its turn: the outputs of streams whose primes are read."""
+        """Read parts of primes in turn; return outputs for streams whose primes are now read."""
         outputs = []
         until = time.monotonic() + self._fairness.reading_seconds
         while group := self._next_to_read():
-            read_together(group, self._fairness.part)
+            read_together(group, self._fairness.chunk)
             for prime in group:
                 streams = self._reading.pop(prime)
                 if prime.left:
@@ -251,7 +250,7 @@ class Scheduler:
         self._waiting.append(stream)
 
     def _noted(self, outputs: list[Output]) -> list[Output]:
-        """The outputs of running streams, counted; those that finished run no longer."""
+        """Count the tokens of running streams' outputs, and remove the streams that finished."""
         for output in outputs:
             stream = self._running[output.number]
             stream.turn += output.tokens

@@ -1,4 +1,4 @@
-"""One text that is written: what was asked, what state it is in, and what comes of it.
+"""One text being written: its request, its state and its outputs.
 
 Shapes: N tokens, V vocabulary.
 """
@@ -23,12 +23,12 @@ from rondel.text.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class Request:
-    """A text to write: sample `index` of its seed, which continues `prime`.
+    """A request to write a text: sample `index` of its seed, which continues `prime`.
 
-    The prime is text; or a `Prime`, which several requests may share and which is read once for all
-    of them; or where the text starts, if that is known. Without settings the prime is read and
-    nothing is written. With `logprobs`, outputs have each token's log-probability, and those of so
-    many likeliest ones.
+    The prime is text; or a `Prime`, which several requests may share and which is then read once;
+    or a `Start`, if the prime was read already. Without settings the prime is read and nothing is
+    written. With `logprobs`, outputs have the log-probability of each token and of that many
+    likeliest alternatives.
     """
 
     prime: str | Prime | Start
@@ -38,70 +38,71 @@ class Request:
 
 
 class Output(NamedTuple):
-    """More of a stream's text, which may be nothing, and what there is to say of it."""
+    """The next piece of a stream's text, which may be empty, and facts about it."""
 
     number: int
-    """Of the stream: who takes outputs in tells by it whose they are."""
+    """The stream's number, as `Scheduler.add` returned it."""
     text: str = ""
     finish_reason: str | None = None
-    """Of the last output: "stop" if a stop string ended the text, else "length"."""
+    """In the last output: "stop" if a stop string ended the text, else "length"."""
     tokens: int = 0
-    """How many were written for it."""
+    """How many tokens were written."""
     logprobs: tuple[TokenLogprob, ...] = ()
-    """If asked for: of the prime's tokens, or of those whose text is shown by now."""
+    """If requested: those of the prime's tokens, or of tokens whose text has now been output."""
     prime_tokens: int | None = None
-    """In the output that says that the prime was read: its length, or 0 if it was counted for
-    another stream."""
+    """In the output that reports the prime as read: its length in tokens, or 0 if another stream
+    shared it and reports it."""
 
     @property
     def finished(self) -> bool:
-        """Whether it is the stream's last."""
+        """Whether it is the stream's last output."""
         return self.finish_reason is not None
 
 
 class StreamState(Enum):
-    """What a stream does at present; the scheduler alone changes it.
+    """What a stream is doing; only the scheduler changes it.
 
-    READING -> WAITING <-> RUNNING -> FINISHED; a stream whose prime is read already begins WAITING.
+    READING -> WAITING <-> RUNNING -> FINISHED; a stream whose prime was read already begins as
+    WAITING.
     """
 
     READING = "its prime is being read"
-    WAITING = "it waits for a place among those that run"
-    RUNNING = "it writes"
-    FINISHED = "it is written, or was cancelled"
+    WAITING = "it waits to run"
+    RUNNING = "its text is being written"
+    FINISHED = "its text is complete, or was cancelled"
 
 
 class Stream:
-    """A text under way; `Scheduler` moves it, and `Runner` runs the model for it."""
+    """A text being written; `Scheduler` changes its state, and `Runner` runs the model for it."""
 
     def __init__(self, number: int, request: Request, tokenizer: Tokenizer) -> None:
         self.number, self.request = number, request
         self.state = StreamState.READING
         self.turn = 0
-        """Tokens that it wrote since it last began to run."""
+        """Tokens written since it last began to run."""
         self.left = 0 if request.settings is None else request.settings.length
         """Tokens that it may still write."""
         self.start: Start | None = None
-        """What its prime was read to, until it begins to run."""
+        """Where its text starts, until it begins to run."""
         self.search: Iterator[str] | None = None
-        """What finds its text, if it is not written token by token."""
+        """The search that finds its text, if it is not written token by token."""
         self._tokenizer = tokenizer
         self._pending: list[tuple[int, TokenLogprob]] = []
         self._decoded = self._shown = 0  # characters
 
     def begin(self, start: Start) -> None:
-        """Make it ready to write from a start, which does not change."""
+        """Prepare to write from a start, which is not changed."""
         settings = self.request.settings
         assert settings is not None
         self.start, self.settings = start, settings
         self.engine_state: EngineState = start.state
-        """The model's state before its last token, while no engine keeps it."""
+        """The model's state before the last token, while no engine keeps it."""
         self.sampler = Sampler(self._tokenizer, settings, self.request.index, start.ids)
         self._decoder = copy.copy(start.decoder)
         self._scanner = StopScanner(settings.stop)
 
     def choose(self, logits_V: Floats) -> Output:
-        """The output that one more token gives, chosen by the logits that predict it."""
+        """Choose one more token by its logits (V,), and return the output."""
         token, count = self.sampler.choose(logits_V), self.request.logprobs
         if count is None:
             return self.take([token])
@@ -138,7 +139,7 @@ class Stream:
         return noted.text
 
     def _ready(self) -> tuple[TokenLogprob, ...]:
-        """The log-probabilities of tokens whose text was shown, each once."""
+        """Return, once, the log-probabilities of tokens whose text has been output."""
         if not self._pending:
             return ()
         shown = [at < self._shown or not noted.text for at, noted in self._pending]

@@ -1,8 +1,8 @@
-"""Kinds of model, one a file: what a model of that kind is made of.
+"""Kinds of model, one a file: each names the parts that such a model is made of.
 
-No other room asks what kind a model is: it asks the kind for the part that it needs. A part that is
-code of another room is named by import path, so that this room imports none of them, and using a
-model imports nothing of what makes one.
+No other package asks what kind a model is: it asks the kind for the part that it needs. Parts in
+other packages are named by import path, so that this package imports none of them, and using a
+model imports nothing that is only needed to train one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ kinds: Registry[Kind] = Registry("kind of model", "rondel.kinds")
 
 
 def kind_of(config: ModelConfig) -> Kind:
-    """The kind of the model that `config` describes."""
+    """Return the kind of the model that `config` describes."""
     return kinds[config.model]
 
 

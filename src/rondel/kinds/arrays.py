@@ -1,4 +1,4 @@
-"""The arrays of a model: their names and shapes, as a model's folder holds them.
+"""The arrays of a model: their names and shapes in a model folder.
 
 Shapes: V vocabulary, E embedding size, H hidden size, G rows of gates. A cell's arrays are those of
 `torch.nn.LSTM`, `GRU` and `RNN`.
@@ -17,7 +17,7 @@ Arrays = Iterator[tuple[str, Shape]]
 
 
 def stack_arrays(prefix: str, cell: str, input_size: int, hidden_size: int, layers: int) -> Arrays:
-    """Layers of a cell on one another; the first reads `input_size` numbers."""
+    """Yield the arrays of a stack of layers, the first of which reads `input_size` numbers."""
     rows = len(cells[cell].gates) * hidden_size
     for layer in range(layers):
         yield f"{prefix}.weight_ih_l{layer}", (rows, hidden_size if layer else input_size)
@@ -27,7 +27,9 @@ def stack_arrays(prefix: str, cell: str, input_size: int, hidden_size: int, laye
 
 
 def language_model_arrays(config: ModelConfig, joined: int = 0) -> Arrays:
-    """`embedding` (V, E), unless input is one-hot; `core`, a stack; `head` (V, H), unless tied.
+    """Yield `embedding` (V, E), unless input is one-hot; `core`, a stack; `head` (V, H).
+
+    The weights of the head are left out if they are tied.
 
     `joined` is how many numbers the first layer reads besides a token's vector.
     """
@@ -40,16 +42,16 @@ def language_model_arrays(config: ModelConfig, joined: int = 0) -> Arrays:
 
 
 def output_arrays(name: str, config: ModelConfig) -> Arrays:
-    """What maps outputs to the vocabulary: its softmax says."""
+    """Yield the arrays of a map to the vocabulary, as its softmax has them."""
     return softmax_of(config).arrays(name, config)
 
 
 def linear_arrays(name: str, rows: int, columns: int) -> Arrays:
-    """A linear map with its bias."""
+    """Yield the arrays of a linear map with a bias."""
     yield f"{name}.weight", (rows, columns)
     yield f"{name}.bias", (rows,)
 
 
 def input_width(config: ModelConfig) -> int:
-    """How many numbers stand for a token."""
+    """Return the size of a token's vector."""
     return config.embedding_size or config.vocab_size

@@ -1,4 +1,4 @@
-"""What a kind of model says of itself."""
+"""The base class of kinds of model."""
 
 from __future__ import annotations
 
@@ -14,55 +14,62 @@ if TYPE_CHECKING:
 
 
 class Kind:
-    """A kind of model. A subclass names its parts; what is said here is a language model's.
+    """A kind of model. A subclass names its parts; the defaults are those of a language model.
 
     An instance of each is registered in `rondel.kinds`.
     """
 
     name: ClassVar[str]
-    """What `--model` calls it, and `model.json`."""
+    """Its name in `--model` and `model.json`."""
 
     noun: ClassVar[str]
-    """What a message calls a model of this kind, without an article."""
+    """Its name in messages, without an article."""
 
     flag_help: ClassVar[str] = ""
-    """What `rondel train --NAME` does, which is short for `--model NAME`; without, no such flag."""
+    """Help of the flag `rondel train --NAME`, short for `--model NAME`; if empty, no such flag."""
 
     loss_name: ClassVar[str] = "loss"
-    """What its losses are called, so that none passes for one of another kind."""
+    """Its loss's name, so that it is not taken for the loss of another kind."""
 
     defaults: ClassVar[Mapping[str, Any]] = {}
-    """Settings of every run that are others for this kind, where none are given."""
+    """Defaults of this kind for settings that all runs have."""
 
     model_settings: ClassVar[type | None] = None
     training_settings: ClassVar[type | None] = None
-    """Its own settings, in the sections `model` and `training`: dataclasses of `setting` fields."""
+    """Settings of this kind alone, for the sections `model` and `training`: dataclasses of
+    `setting` fields."""
 
     has_reference: ClassVar[bool] = False
-    """Whether `--backend numpy` trains it."""
+    """Whether `--backend numpy` can train it."""
 
     takes_weights: ClassVar[bool] = True
-    """Whether it starts from another model's weights, or from word vectors."""
+    """Whether it can start from another model's weights, or from word vectors."""
 
     is_sized: ClassVar[bool] = False
-    """Whether its size is chosen for the text and the minutes, where none is given."""
+    """Whether its size is chosen for the text and the minutes, if none is given."""
 
     is_causal: ClassVar[bool] = False
-    """Whether all of it predicts a token from those before it alone."""
+    """Whether it predicts a token only from those before it."""
 
     has_softmaxes: ClassVar[bool] = False
     """Whether its output can be another `--softmax` than the full one."""
 
     reads_documents: ClassVar[bool] = False
-    """Whether it is trained on documents, with the state reset where one begins (--documents)."""
+    """Whether `--documents` can be used: the state is reset where a document begins."""
 
-    # Making one.
+    drawn_with_loss: ClassVar[Mapping[str, str]] = {}
+    drawn_below: ClassVar[Mapping[str, str]] = {}
+    drawn_counts: ClassVar[Mapping[str, str]] = {}
+    """Figures of a validation that `loss.png` shows, by name, with their labels: in the loss's
+    panel; in a panel below it; and counts, in that panel. The first two are in the loss's unit."""
+
+    # To train it.
     prepare: ClassVar[Part] = Part("rondel.data.text_preparation:prepare_text")
     """`(text, text settings, seed, make_tokenizer, folder, watch) -> PreparedText`."""
     batches: ClassVar[Part] = Part("rondel.data.batches:text_batches")
-    """`(tokens, tokenizer, training settings, cursor) -> (batch, next cursor) …`, endless."""
+    """`(tokens, tokenizer, training settings, cursor) -> (batch, next cursor) …`, without end."""
     text_facts: ClassVar[Part] = Part("rondel.data.facts:facts_of_text")
-    """`(tokens of the training part, tokenizer) -> TextFacts`."""
+    """`(tokens of the training split, tokenizer) -> TextFacts`."""
     steps_per_epoch: ClassVar[Part] = Part("rondel.data.batches:text_steps_per_epoch")
     """`(facts of the text, training settings) -> int`."""
     module: ClassVar[Part]
@@ -70,19 +77,19 @@ class Kind:
     learner: ClassVar[Part] = Part("rondel.training.torch_learner:build_learner")
     """`(run settings, tokenizer) -> Learner`."""
 
-    # Using one.
+    # To use it.
     api_class: ClassVar[Part] = Part("rondel.api.language_model:LanguageModel")
     """A class of `rondel.api.base.Model`."""
     sample_command: ClassVar[Part] = Part("rondel.cli.sample:write_texts")
-    """What `rondel sample` does: `(model, what was asked) -> None`."""
+    """`(model, the command's options) -> None`: `rondel sample`."""
     eval_command: ClassVar[Part] = Part("rondel.cli.eval:evaluate_text")
-    """What `rondel eval` does: `(model, what was asked) -> None`."""
+    """`(model, the command's options) -> None`: `rondel eval`."""
     read_request: ClassVar[Part] = Part("rondel.serving.requests:read_prompts")
-    """How a request for completions is read: `(service, served, body, settings) -> Asked`."""
+    """`(service, served, body, settings) -> CompletionPlan`: reads a request for completions."""
     text_reader: ClassVar[Part] = Part("rondel.inspection.text_reader:OneWayReader")
-    """How it reads a text that is traced: `(config) -> OneWayReader`."""
+    """`(config) -> OneWayReader`: reads a text to trace its units."""
     show_sample: ClassVar[Part] = Part("rondel.training.callbacks.samples:written_text")
-    """`(model folder's parts, seed, number) -> str`: what it writes by now, during its training."""
+    """`(model folder's parts, seed, number) -> str`: writes a sample during training."""
 
     def settings_types(self) -> Mapping[str, type]:
         """See `rondel.settings.component`."""
@@ -90,17 +97,17 @@ class Kind:
         return {section: cls for section, cls in types.items() if cls is not None}
 
     def counted(self, facts: TextFacts) -> Mapping[str, Any]:
-        """Settings of the model that are counted in its text and never given."""
+        """Return the settings of the model that are counted in its text and cannot be given."""
         return {"vocab_size": facts.vocab_size}
 
     def arrays(self, config: ModelConfig) -> Arrays:
-        """Name and shape of every array of such a model, one after the other."""
+        """Yield the name and shape of every array of such a model."""
         return language_model_arrays(config)
 
     def loss_unit(self, token_noun: str) -> str:
-        """What its losses are nats per: a token, as its tokenizer calls it, or something else."""
+        """Return what its losses are per: a token, by the tokenizer's noun, or something else."""
         return token_noun
 
     def loss_note(self, token_noun: str) -> str:
-        """What a loss of it is, beside its figure."""
+        """Return the unit to print after a loss."""
         return f"nats per {token_noun}"

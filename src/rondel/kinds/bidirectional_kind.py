@@ -1,4 +1,4 @@
-"""A model that predicts each token from those before it and those after it."""
+"""The bidirectional model: it predicts each token from those before it and those after it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rondel.settings.sections import ModelConfig
 
 
 class Bidirectional(Kind):
-    """Two stacks, one with the text and one against it (Schuster & Paliwal 1997)."""
+    """Two stacks, one reading forward and one backward (Schuster & Paliwal 1997)."""
 
     name = "bidirectional"
     noun = "bidirectional model"
@@ -31,7 +31,7 @@ class Bidirectional(Kind):
     text_reader = Part("rondel.inspection.text_reader:TwoWayReader")
 
     def arrays(self, config: ModelConfig) -> Arrays:
-        """A language model's; `backward`, a second stack; `join` (H, 2H); `cloze` as the head."""
+        """Yield a language model's; `backward`, a stack; `join` (H, 2H); and `cloze`, a head."""
         size = config.hidden_size
         yield from language_model_arrays(config)
         yield from stack_arrays(

@@ -1,4 +1,4 @@
-"""A model that predicts each token from those before it."""
+"""The language model: it predicts each token from those before it."""
 
 from __future__ import annotations
 

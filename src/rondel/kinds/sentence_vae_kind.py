@@ -1,4 +1,4 @@
-"""A model that turns sentences into points of a space, and points into sentences."""
+"""The sentence VAE: it encodes sentences as points of a latent space, and decodes points."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LatentSettings:
-    """The shape of a sentence VAE, beside its decoder's, which is the model's own."""
+    """The shape of a sentence VAE, besides its decoder's, which has the settings of all models."""
 
-    latent_size: int = setting(32, "numbers of a point of its space", at_least=1)
+    latent_size: int = setting(32, "dimensions of the latent space", at_least=1)
     encoder_cell: str | None = setting(None, "the encoder's cell (default: --cell)", registry=CELLS)
     encoder_layers: int | None = setting(
         None, "the encoder's layers (default: --num-layers)", at_least=1
@@ -40,7 +40,7 @@ class LatentSettings:
         False, "a second encoder reads each sentence from its end"
     )
     latent_input: bool = setting(
-        False, "the point joins every input of the decoder, not only its first state"
+        False, "give the point to the decoder with every input, not only as its first state"
     )
     longest_sentence: int | None = setting(
         None, "the most tokens of a sentence, set by the text", flag=False
@@ -48,13 +48,13 @@ class LatentSettings:
 
     @classmethod
     def of(cls, config: ModelConfig) -> LatentSettings:
-        """Those of a model."""
+        """Return the settings of a model."""
         return cls(**{name: config.own[name] for name in settings_of(cls)})
 
 
 @dataclass(frozen=True)
 class LatentTraining:
-    """How a sentence VAE is trained: enough by default that its space is used."""
+    """How a sentence VAE is trained; by default so that the decoder does not ignore z."""
 
     kl_annealing: str = setting(
         "linear",
@@ -68,40 +68,40 @@ class LatentTraining:
     beta: float = setting(1.0, "weight of the KL term after that", at_least=0)
     word_dropout: float = setting(
         0.2,
-        "probability that the decoder is not told a token it wrote (Bowman et al. 2016)",
+        "probability of hiding an input token from the decoder (Bowman et al. 2016)",
         at_least=0,
         below=1,
     )
     free_bits: float = setting(
         0.2,
-        "nats that each number of a point may tell of a sentence for nothing (Kingma et al. 2016)",
+        "nats of KL per dimension that the loss does not penalise (Kingma et al. 2016)",
         at_least=0,
     )
     aggressive: bool = setting(
         False,
-        "train the encoder ahead of the decoder at first, for as long as points tell more and more "
-        "of their sentences (He et al. 2019)",
+        "at first train the encoder more than the decoder, while the mutual information between "
+        "points and sentences grows (He et al. 2019)",
     )
     iw_samples: int | None = setting(
         None,
-        "points drawn for a sentence to tell its importance-weighted likelihood at each validation "
+        "points drawn per sentence for its importance-weighted likelihood at each validation "
         "(default: none; Burda et al. 2016)",
         at_least=1,
     )
 
     @classmethod
     def of(cls, config: TrainingConfig) -> LatentTraining:
-        """Those of a training."""
+        """Return the settings of a training."""
         return cls(**{name: config.own[name] for name in settings_of(cls)})
 
 
 class SentenceVAE(Kind):
-    """A sentence VAE (Bowman et al. 2016): it reads words, if nothing else is said."""
+    """A sentence VAE (Bowman et al. 2016), by default at word level."""
 
     name = "sentence-vae"
     noun = "sentence VAE"
     loss_name = "negative ELBO"
-    # The sentences of the published settings are no longer.
+    # The sentences of published experiments are at most so long.
     defaults: ClassVar[Mapping[str, Any]] = {
         "level": "word",
         "max_sentence_length": 60,
@@ -121,17 +121,26 @@ class SentenceVAE(Kind):
     eval_command = Part("rondel.cli.eval_sentence_vae:evaluate_sentences")
     read_request = Part("rondel.serving.requests:read_sentences")
     text_reader = Part("rondel.inspection.sentence_reader:SentenceReader")
-    show_sample = Part("rondel.training.callbacks.samples:written_sentences")
+    show_sample = Part("rondel.training.sentence_vae_samples:written_sentences")
+    drawn_with_loss: ClassVar[Mapping[str, str]] = {
+        "nll": "reconstruction",
+        "iw_nll": "importance-weighted",
+    }
+    drawn_below: ClassVar[Mapping[str, str]] = {
+        "kl": "KL",
+        "mutual_information": "mutual information",
+    }
+    drawn_counts: ClassVar[Mapping[str, str]] = {"active_units": "active units"}
 
     def counted(self, facts: TextFacts) -> Mapping[str, Any]:
         """See `Kind.counted`."""
         return {**super().counted(facts), "longest_sentence": facts.longest_sentence}
 
     def arrays(self, config: ModelConfig) -> Arrays:
-        """A language model's (which may read z too), one or two encoders, and the maps around z.
+        """Yield a language model's arrays, those of one or two encoders, and of the maps around z.
 
-        Z latent size, D the encoders' summary of a sentence, S states, L layers: `latent.mean` and
-        `latent.log_variance` are (Z, D), `latent.state` is (S·L·H, Z).
+        Z latent size, D size of the encoders' summary of a sentence, S states, L layers:
+        `latent.mean` and `latent.log_variance` are (Z, D), `latent.state` is (S·L·H, Z).
         """
         latent = LatentSettings.of(config)
         size = latent.encoder_hidden_size or config.hidden_size

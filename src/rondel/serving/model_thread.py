@@ -1,7 +1,7 @@
-"""A model's thread: it hands what clients submit to the scheduler, and outputs back to them.
+"""A model's thread: it passes clients' requests to the scheduler, and outputs back to the clients.
 
-Whose turn it is, `rondel.generation.scheduler` says; here is when a text has taken its time, and
-how often a client hears of its own.
+`rondel.generation.scheduler` decides whose turn it is; this module ends texts at their deadlines,
+and decides how often a client's outputs are delivered.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from rondel.text.tokenizers import Tokenizer
 
 logger = logging.getLogger(__name__)
 
-FAIRNESS = Fairness(part=64, reading_seconds=0.008)
+FAIRNESS = Fairness(chunk=64, reading_seconds=0.008)
 SECONDS_A_STREAM = 0.002
-"""How long a client waits between two pieces, for each text that is written beside its own."""
+"""The time between two deliveries to a client, per text that is being written."""
 
 
 @dataclass(eq=False)
 class _Client:
-    """A ticket under way, as the thread keeps it."""
+    """The thread's record of an unfinished ticket."""
 
     ticket: Ticket
     left: int
-    """Choices that are not finished."""
+    """Unfinished choices."""
     choices: dict[int, int] = field(default_factory=dict)
-    """By the numbers of their streams."""
+    """Choices by the numbers of their streams."""
     outputs: list[Output] = field(default_factory=list)
-    """What it has not heard of yet."""
-    heard: float = 0.0
+    """Outputs to be delivered."""
+    delivered_at: float = 0.0
 
 
 class ModelThread:
-    """The thread that writes with a model: `capacity` texts at a time, `max_queue` may wait.
+    """A thread that writes with a model: `capacity` texts at a time, while `max_queue` may wait.
 
-    A text that is not finished `seconds` after it was submitted ends where it is. States to write
-    on from are kept in `prefixes`.
+    A text that is not finished `seconds` after its submission is cut off. `prefixes` keeps states
+    that later texts can continue.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class ModelThread:
             raise
 
     def stop(self) -> None:
-        """End the thread; what is under way is not finished."""
+        """End the thread without finishing its texts."""
         self._handoff.stop()
         self._thread.join()
 
-    # All from here on is run by the thread.
+    # The methods below run in the thread.
 
     def _reset(self) -> None:
         self._scheduler = Scheduler(
@@ -89,7 +89,7 @@ class ModelThread:
         )
         self._clients: dict[Ticket, _Client] = {}
         self._client_of: dict[int, _Client] = {}
-        """Whose each stream is, by its number."""
+        """The client of each stream, by number."""
 
     def _run(self) -> None:
         while (received := self._handoff.receive(wait=not self._clients)) is not None:
@@ -98,7 +98,7 @@ class ModelThread:
             try:
                 self._tick(submitted, cancelled)
             except Exception as error:
-                # One model's trouble is told to its clients, and the service goes on.
+                # The clients of this model get the error, and the service continues.
                 logger.exception("writing failed")
                 self._fail(error)
 
@@ -109,38 +109,39 @@ class ModelThread:
                 number = self._scheduler.add(request)
                 client.choices[number] = choice
                 self._client_of[number] = client
-        self._end_what_is_over(cancelled)
+        self._end_cancelled(cancelled)
         outputs = self._scheduler.step()
         for output in outputs:
-            self._give(output)
+            self._keep(output)
         self._measure(outputs)
         self._handoff.deliver(self._due())
 
-    def _end_what_is_over(self, cancelled: Collection[Ticket]) -> None:
-        """End the texts of clients that are gone, and what has taken its time."""
+    def _end_cancelled(self, cancelled: Collection[Ticket]) -> None:
+        """End the texts that were cancelled or have passed their deadlines."""
         now = time.monotonic()
         for client in self._clients.values():
             if client.ticket in cancelled or now > client.ticket.deadline:
                 for number in client.choices.keys() & self._client_of.keys():
                     self._scheduler.cancel(number)
-                    self._give(Output(number, finish_reason="length"))
+                    self._keep(Output(number, finish_reason="length"))
 
-    def _give(self, output: Output) -> None:
+    def _keep(self, output: Output) -> None:
+        """Keep an output for its client, until it is delivered."""
         client = self._client_of[output.number]
         client.outputs.append(output._replace(number=client.choices[output.number]))
         if output.finished:
             del self._client_of[output.number]
             client.left -= 1
-            self._handoff.count_out(1)
+            self._handoff.count_finished(1)
 
     def _due(self) -> dict[Ticket, list[Output]]:
-        """What clients are to hear of now, who have waited long enough."""
+        """Return the outputs that are to be delivered now."""
         now, due = time.monotonic(), {}
         pause = SECONDS_A_STREAM * (self._scheduler.running + self._scheduler.waiting)
         for ticket, client in list(self._clients.items()):
-            waits = client.left and (ticket.whole or now - client.heard < pause)
+            waits = client.left and (ticket.whole or now - client.delivered_at < pause)
             if client.outputs and not waits:
-                due[ticket], client.outputs, client.heard = client.outputs, [], now
+                due[ticket], client.outputs, client.delivered_at = client.outputs, [], now
                 if not client.left:
                     del self._clients[ticket]
         return due
@@ -156,6 +157,6 @@ class ModelThread:
             metrics.cached(self._prefixes)
 
     def _fail(self, error: Exception) -> None:
-        self._handoff.count_out(sum(client.left for client in self._clients.values()))
+        self._handoff.count_finished(sum(client.left for client in self._clients.values()))
         self._handoff.deliver({t: client.outputs for t, client in self._clients.items()}, error)
         self._reset()

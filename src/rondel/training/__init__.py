@@ -1,1 +1,1 @@
-"""Training: one loop, and what it is made of."""
+"""Training: the loop, learners, schedules, optimisers, callbacks, resuming."""

@@ -1,4 +1,4 @@
-"""Where to train: the device, its arithmetic, and a clear word if it is not there."""
+"""The device to train on, and its precision, with clear errors if it is not available."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto` takes a GPU if there is one; `InputError` if the one that was named is not there."""
-    there = {
+    """Return the named device (`auto`: a GPU if there is one); `InputError` if it is missing."""
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if name == "auto":
-        name = next(device for device, is_there in there.items() if is_there)
-    if not there[name]:
+        name = next(device for device, is_available in available.items() if is_available)
+    if not available[name]:
         raise InputError(f"PyTorch finds no {name} device here; use --device cpu or auto")
     return torch.device(name)
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """A context in which matmuls run in `precision` (parameters and losses stay fp32)."""
+    """Return a context in which matmuls run in `precision` (parameters and losses stay fp32)."""
     if precision == "fp32":
         return nullcontext()
     if precision == "fp16" and device.type == "cpu":
@@ -41,7 +41,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 @functools.cache
 def _has_bf16_layers() -> bool:
-    """Whether an LSTM runs under autocast on this CPU: oneDNN has none for an older one."""
+    """Return whether an LSTM runs under autocast on this CPU: oneDNN has none for older ones."""
     with torch.random.fork_rng(devices=[]):
         layer, x_TBE = torch.nn.LSTM(8, 8), torch.zeros(2, 2, 8)
     try:

@@ -1,7 +1,7 @@
-"""Several processes that train one model: those that `torchrun` starts, on one machine or more.
+"""Communication between processes that train one model, started by `torchrun`.
 
-What is said between them is numbers, JSON and files, never pickled. `rondel.training.together` has
-them take part in one run, `rondel.training.exchange` in each step of it.
+They exchange numbers, JSON and files, never pickles. `rondel.training.together` has them share a
+run, `rondel.training.exchange` each step of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rondel import __version__
-from rondel.errors import InputError, LostProcessError, RondelError, told
+from rondel.errors import InputError, LostProcessError, RondelError, reported
 from rondel.files import sum_of_file
 from rondel.settings import TrainingConfig, flag_name
 from rondel.training.interrupts import WORDS
@@ -32,30 +32,30 @@ from rondel.training.ranks import Ranks
 from rondel.training.rendezvous import store_of_all
 
 STEP_SECONDS = 600
-"""How long a process waits for the others in a training: longer than a step or a save."""
+"""How long a process waits for the others during training: longer than a step or a save takes."""
 PREPARATION_SECONDS = 7 * 24 * 3600
-"""The same while process 0 reads the text, however long that is."""
+"""How long it waits while process 0 reads the text, which may take hours."""
 CHUNK = 1 << 24
 SIGNALS = tuple(WORDS.values())
 _groups: list[Any] = []
-"""The groups that there are and were. What averages gradients holds Python's lock while it lets go
-of a group: as the last to do so, it would wait for ever for the group's thread, which waits for
-that lock (PyTorch 2.13)."""
+"""All process groups ever made, so that none is freed. DistributedDataParallel holds Python's lock
+when it drops its reference to a group; if that were the last, it would wait forever for the group's
+thread, which waits for that lock (PyTorch 2.13)."""
 LOST = re.compile(
     "gloo|NCCL|connection (closed|reset|refused)|broken pipe|timed out|socket", re.IGNORECASE
 )
 
 
 class ProcessGroup(Ranks):
-    """The processes of PyTorch's default process group, which all call the same methods in turn."""
+    """The processes of PyTorch's default process group; all call the same methods in step."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.number_here = int(os.environ.get("LOCAL_RANK", self.rank))
-        """Which of this machine's processes it is."""
+        """Its number among this machine's processes."""
         self.here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
-        """How many processes this machine has."""
+        """The number of processes on this machine."""
         self._patient: Any = dist.new_group(
             backend="gloo", timeout=timedelta(seconds=PREPARATION_SECONDS)
         )
@@ -76,42 +76,42 @@ class ProcessGroup(Ranks):
         return self._seconds
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """See `Ranks`. The clock and the signals travel along, so that a step has one message."""
+        """See `Ranks`. The clock and the signals are sent along, so that a step has one message."""
         clock = super().seconds() if self.is_first else 0.0
         received = [float(self.received == word) for word in SIGNALS]
         message = torch.tensor([*values, clock, *received], dtype=torch.float64)
         self.add_up(message)
         *sums, self._seconds = message[: -len(SIGNALS)].tolist()
         flags = message[-len(SIGNALS) :].tolist()
-        heard = (word for word, flag in zip(SIGNALS, flags, strict=True) if flag)
-        self._stopped_by = self._stopped_by or next(heard, "")
+        signals = (word for word, flag in zip(SIGNALS, flags, strict=True) if flag)
+        self._stopped_by = self._stopped_by or next(signals, "")
         return sums
 
     def add_up(self, tensor: Tensor) -> None:
         """Sum a tensor over the processes, in place."""
-        with talking():
+        with communicating():
             dist.all_reduce(tensor)
 
-    def of_each(self, own: Tensor) -> list[Tensor]:
-        """A tensor of each process, all of one shape and type."""
+    def gather(self, own: Tensor) -> list[Tensor]:
+        """Return the tensors of all processes, by rank; all have the same shape and type."""
         found = [torch.empty_like(own) for _ in range(self.size)]
-        with talking():
+        with communicating():
             dist.all_gather(found, own)
         return found
 
-    def everyone(self, value: Any) -> list[Any]:
-        """What each process says, in plain JSON values; however long they take to say it."""
+    def gather_values(self, value: Any) -> list[Any]:
+        """Return the plain JSON values of all processes, by rank; wait for them however long."""
         data = np.frombuffer(json.dumps(value).encode(), np.uint8)
         lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        with talking():
+        with communicating():
             dist.all_gather(lengths, torch.tensor([len(data)]), group=self._patient)
-        own = torch.zeros(max(map(int, lengths)), dtype=torch.uint8)
-        own[: len(data)] = torch.from_numpy(data.copy())
-        said = [each.numpy().tobytes() for each in self.of_each(own)]
-        return [json.loads(text[: int(n)]) for text, n in zip(said, lengths, strict=True)]
+        padded = torch.zeros(max(map(int, lengths)), dtype=torch.uint8)
+        padded[: len(data)] = torch.from_numpy(data.copy())
+        texts = [each.numpy().tobytes() for each in self.gather(padded)]
+        return [json.loads(text[: int(n)]) for text, n in zip(texts, lengths, strict=True)]
 
     def send(self, source: Path, target: Path | None, size: int) -> None:
-        """Have a file of process 0 written by those that name a `target`."""
+        """Send a file of `size` bytes from process 0 to the processes that name a `target`."""
         data = np.memmap(source, np.uint8, "r") if self.is_first and size else None
         if target:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class ProcessGroup(Ranks):
             chunk = torch.empty(min(CHUNK, size - begin), dtype=torch.uint8)
             if data is not None:
                 chunk = torch.from_numpy(np.array(data[begin : begin + len(chunk)]))
-            with talking():
+            with communicating():
                 dist.broadcast(chunk, 0)
             if target:
                 with target.open("ab") as file:
@@ -136,10 +136,10 @@ class ProcessGroup(Ranks):
                 self.sum([1.0])
             raise
         if self.sum([0.0])[0]:
-            raise told(LostProcessError("process 0 failed; its line says why"))
+            raise reported(LostProcessError("process 0 failed; its line says why"))
 
     def compare(self, given: Mapping[str, Any], paths: Sequence[str] = (), text: str = "") -> None:
-        """See `Ranks`; texts only where there are several machines, by their files' bytes."""
+        """See `Ranks`; files are compared only between machines, by their bytes."""
         if "-" in paths:
             self.refuse("several processes cannot read standard input; name a file")
         facts = {flag_name(name): str(value) for name, value in given.items()}
@@ -150,16 +150,16 @@ class ProcessGroup(Ranks):
         self.check_same(facts)
 
     def check_same(self, facts: Mapping[str, str]) -> None:
-        """Raise `InputError` unless all say the same; an empty string says nothing."""
-        everyone = self.everyone({"host": platform.node(), "facts": facts})
-        names = {name for said in everyone for name in said["facts"]}
+        """Raise `InputError` unless the facts of all processes agree; an empty one is unknown."""
+        reports = self.gather_values({"host": platform.node(), "facts": facts})
+        names = {name for report in reports for name in report["facts"]}
         for name in sorted(names):
-            for rank, said in enumerate(everyone):
-                fact, first = (each["facts"].get(name, "left out") for each in (said, everyone[0]))
+            for rank, report in enumerate(reports):
+                fact, first = (each["facts"].get(name, "left out") for each in (report, reports[0]))
                 if fact and first and fact != first:
                     self.refuse(
-                        f"process {rank} (on {said['host']}) has {name} {fact}, and process 0 (on "
-                        f"{everyone[0]['host']}) has {first}; start the same on every machine"
+                        f"process {rank} (on {report['host']}) has {name} {fact}, and process 0 "
+                        f"(on {reports[0]['host']}) has {first}; start the same on every machine"
                     )
 
     def check(self, training: TrainingConfig) -> None:
@@ -173,16 +173,16 @@ class ProcessGroup(Ranks):
             )
 
     def refuse(self, message: str) -> None:
-        """Raise what all processes know of; process 0 prints it."""
+        """Raise an error that all processes raise; only process 0 prints it."""
         error = InputError(message)
-        raise error if self.is_first else told(error)
+        raise error if self.is_first else reported(error)
 
 
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
-    """The processes that `torchrun` started, until the block ends.
+    """Connect the processes that `torchrun` started, until the block ends.
 
-    Raises `InputError` if they do not find each other or run different versions.
+    Raises `InputError` if they cannot connect or run different versions.
     """
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
@@ -211,8 +211,8 @@ def process_group() -> Iterator[ProcessGroup]:
 
 
 @contextmanager
-def talking() -> Iterator[None]:
-    """A block that waits for other processes; `LostProcessError` if one of them is gone."""
+def communicating() -> Iterator[None]:
+    """Raise `LostProcessError` if a process is lost during the block, which waits for others."""
     try:
         yield
     except RuntimeError as error:
@@ -220,13 +220,13 @@ def talking() -> Iterator[None]:
             raise
         reason = str(error).splitlines()[0].rsplit("] ", 1)[-1]
         raise LostProcessError(
-            f"a process that trains with this one is gone ({reason}); what was saved last is "
-            "whole: --resume goes on from it, as torchrun --max-restarts does by itself"
+            f"a process that trains with this one is gone ({reason}); the last save is whole: "
+            "continue from it with --resume, as torchrun --max-restarts does automatically"
         ) from None
 
 
 def _sum_of_texts(paths: Sequence[str]) -> str:
-    """The sum of the files' bytes; empty where this machine has none of them."""
+    """Return the checksum of the files' bytes; empty if this machine has none of the files."""
     total, found = hashlib.sha256(), False
     for path in paths:
         matches = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207

@@ -1,13 +1,13 @@
-"""Dynamic evaluation: a model that goes on learning from the text it is scored on.
+"""Dynamic evaluation: the model keeps learning from the text it is scored on.
 
 After Krause, Kahembwe, Murray & Renals, "Dynamic evaluation of neural sequence models" (ICML
-2018). The text is read segment by segment; each is scored first, and only then learnt from:
+2018). The text is read segment by segment; each is scored first and then learnt from:
 
     theta += - rate * gradient / (rms + epsilon) + decay * relative * (trained - theta)
 
-`rms` is the root of each parameter's mean squared gradient on training text, epsilon a part of its
-mean over all parameters, `relative` the rms over that mean, with decay * relative at most 1. A
-model without its training text has 1 for all of these but epsilon, which is then 0: plain SGD.
+`rms` is the root of each parameter's mean squared gradient on the training text, epsilon a fraction
+of the mean rms of all parameters, and `relative` the rms divided by that mean; decay * relative is
+at most 1. Without the training text, rms and relative are 1 and epsilon is 0: plain SGD.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rondel.models.base import Model, ModelState, TensorBatch
 
 Ids = npt.NDArray[np.integer[Any]]
 PLACES, SEGMENTS_AT_A_PLACE = 10, 50
-"""Where on the training text gradients are measured."""
+"""Gradients are measured on so many segments at each of so many places in the training text."""
 EPSILON = 0.1
 
 
@@ -45,11 +45,11 @@ def evaluate_dynamically(
     watch: Watch = unwatched,
     text: str | None = None,
 ) -> Evaluation:
-    """Score token ids (N,) that stand for so many characters, learning as they go by.
+    """Score token ids (N,) of a text of so many characters, while a copy of the model learns.
 
-    `parts` are left as they are. `training_ids` are of the text that the model learnt from.
-    `watch` and `text` are as for `evaluate`. Raises `InputError` below two tokens, for a
-    model of another kind than `language-model`, or if it stops giving numbers.
+    `training_ids` are the tokens of the model's training text. `watch` and `text` are as for
+    `evaluate`. Raises `InputError` for fewer than two tokens, for a model that does not only read
+    forward, or if the model's output stops being finite.
     """
     refuse_too_short(ids)
     if not kind_of(parts.config).is_causal:
@@ -61,12 +61,12 @@ def evaluate_dynamically(
     finally:
         torch.set_num_threads(threads)
     if not np.isfinite(nats):
-        raise InputError("the model no longer gave numbers; lower the rate of dynamic evaluation")
+        raise InputError("the loss is not finite; lower the rate of dynamic evaluation")
     return evaluation_from_nats(parts.tokenizer, ids, characters, nats, text)
 
 
 class _Learner:
-    """A copy of the model, its parameters as they were trained, and the sizes of their steps."""
+    """A copy of the model, its trained parameters, and the step size of each."""
 
     def __init__(
         self, parts: Artifact, settings: DynamicSettings, training_ids: Ids | None
@@ -89,7 +89,7 @@ class _Learner:
             self.pulls = [(settings.decay * r / mean).clamp(max=1.0) for r in rms]
 
     def score(self, ids: Ids, watch: Watch) -> float:
-        """The nats of ids (N,) but the first, the parameters changing after each segment."""
+        """Return the nats of all ids (N,) but the first; update the model after each segment."""
         nats, done = 0.0, 0
         for count, loss in self._segments(ids, self.settings.segment):
             nats += count * loss.item()
@@ -99,7 +99,7 @@ class _Learner:
         return nats
 
     def _segments(self, ids: Ids, length: int) -> Iterator[tuple[int, Tensor]]:
-        """How many tokens a segment predicts, and their mean loss, to be differentiated."""
+        """Yield, for each segment, the number of predicted tokens and their mean loss."""
         tokens = torch.from_numpy(ids.astype(np.int64))
         state: ModelState = self.model.initial_state(1)
         for begin in range(0, len(ids) - 1, length):
@@ -115,7 +115,7 @@ class _Learner:
             parameter.add_(pull * (trained - parameter) - step * gradient)
 
     def _root_mean_squares(self, training_ids: Ids) -> list[Tensor]:
-        """Of the gradients of segments here and there in the training text."""
+        """Return the rms of the gradients on segments from all over the training text."""
         length = self.settings.segment
         stretch = length * SEGMENTS_AT_A_PLACE + 1
         begins = np.linspace(0, max(0, len(training_ids) - stretch), PLACES).astype(int)

@@ -1,4 +1,4 @@
-"""What processes that train together exchange in a step: their gradients, and little else.
+"""What processes that train together exchange in a step: mainly gradients.
 
 PyTorch's DistributedDataParallel averages the gradients (Li et al., "PyTorch Distributed", VLDB
 2020), whole or as `--exchange` says.
@@ -29,17 +29,17 @@ from rondel.errors import InputError
 from rondel.models.base import Model, ModelState, TensorBatch
 from rondel.nn.shares import PartOfBatch
 from rondel.settings import TrainingConfig
-from rondel.training.distributed import ProcessGroup, talking
+from rondel.training.distributed import ProcessGroup, communicating
 
 CPU, GPU = "cpu", "cuda"
 
 
 class Exchange:
-    """One process's part in the steps of all.
+    """One process's share of the training steps.
 
-    Each has its own columns of a batch, its own random numbers for dropout, and the same ones as
-    the others for what is drawn for whole columns. `updates` is how many steps were made before;
-    `in_parts` says that not every step trains all of the model.
+    Each process has its columns of every batch and its random numbers for dropout; numbers drawn
+    for whole columns are the same in all processes. `updates` is how many steps were made before;
+    `in_parts` says that some steps train only a part of the model.
     """
 
     def __init__(
@@ -58,20 +58,20 @@ class Exchange:
         self._parallel: DistributedDataParallel | None = None
         self._averager: PeriodicModelAverager | None = None
         self._begun_at = updates
-        # What one process alone would draw from.
+        # The generator that a single process would use.
         self.common = torch.Generator()
         self.common.set_state(torch.get_rng_state())
         seeds = np.random.SeedSequence([config.seed, updates, ranks.rank])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> 1))
 
     def columns(self, whole: int) -> slice:
-        """Of so many columns, this process's; one of another's if there are too few for it."""
+        """Return this process's columns of `whole`; another's if there are too few for it."""
         begin, end = self.bounds(whole)
         begin = min(begin, whole - 1)
         return slice(begin, max(end, begin + 1))
 
     def part(self, batch: TensorBatch) -> TensorBatch:
-        """This process's columns of a batch."""
+        """Return this process's columns of a batch."""
         whole = batch.inputs.shape[1]
         own = self.columns(whole)
         begin, end = self.bounds(whole)
@@ -89,36 +89,36 @@ class Exchange:
     def losses(
         self, whole: TensorBatch, part: TensorBatch, state: ModelState, step: int
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """`Model.losses` of a part; the means of the terms over the processes are the batch's."""
+        """Return `Model.losses` of a part, scaled so that the processes' mean is the batch's."""
         if self._parallel is None:
             self._parallel = self._prepared(whole, part, state, step)
-        with talking():
+        with communicating():
             result: tuple[dict[str, Tensor], ModelState] = self._parallel(whole, part, state, step)
         return result
 
     def agreed(self, terms: dict[str, float], norm: float) -> tuple[dict[str, float], float]:
-        """The terms of the whole batch, and the gradients' norm, alike in all processes."""
+        """Return the terms of the whole batch and the gradients' norm, equal in all processes."""
         *means, norm = (each / self.ranks.size for each in self.ranks.sum([*terms.values(), norm]))
         return dict(zip(terms, means, strict=True)), norm
 
     def updated(self) -> None:
         """After an update, with `--exchange local`: average the weights, if it is time."""
         if self._averager is not None:
-            with talking():
+            with communicating():
                 self._averager.average_parameters(iter(self.model.parameters()))
 
     def align(self) -> None:
         """With `--exchange local`, average the weights now, to measure or save them."""
         if self._averager is not None:
-            with talking():
+            with communicating():
                 average_parameters(iter(self.model.parameters()), self._averager.process_group)
 
     def whole_state(self, state: ModelState, columns: int) -> ModelState:
-        """The state of the streams of all processes, in their order."""
+        """Return the state of the streams of all processes, in order."""
         joined = []
         begin, end = self.bounds(columns)
         for part in state:
-            # As bits: in a sum with zeros a zero would lose its sign.
+            # Summed as integers, because a float sum with zeros would change -0.0 to 0.0.
             whole = torch.zeros(part.shape[0], columns, *part.shape[2:], dtype=torch.int32)
             own = part.detach()[:, : end - begin].cpu().contiguous()
             whole[:, begin:end] = own.view(torch.int32)
@@ -127,35 +127,35 @@ class Exchange:
         return tuple(joined)
 
     def random_states(self) -> dict[str, Tensor]:
-        """Of the generators: the common one, and those of each process."""
+        """Return the states of the common generator and of those of each process."""
         states = {CPU: self.common.get_state()}
         own = {CPU: torch.get_rng_state()}
         if self.device.type == GPU:
             own[GPU] = torch.cuda.get_rng_state(self.device)
         for device, state in own.items():
-            of_each = self.ranks.of_each(state)
-            states |= {f"{device}.{rank}": each for rank, each in enumerate(of_each)}
+            of_all = self.ranks.gather(state)
+            states |= {f"{device}.{rank}": each for rank, each in enumerate(of_all)}
         return states
 
     def set_random_states(self, states: dict[str, Tensor]) -> None:
-        """Go on from `random_states` of as many processes; of another number, begin anew."""
+        """Restore `random_states`, if they are of the same number of processes."""
         if sum(name.startswith(f"{CPU}.") for name in states) == self.ranks.size:
             torch.set_rng_state(states[f"{CPU}.{self.ranks.rank}"])
             if self.device.type == GPU and f"{GPU}.{self.ranks.rank}" in states:
                 torch.cuda.set_rng_state(states[f"{GPU}.{self.ranks.rank}"], self.device)
 
     def bounds(self, whole: int) -> tuple[int, int]:
-        """From where to where this process's columns go, of so many."""
+        """Return the first of this process's columns of `whole`, and the one after its last."""
         rank, size = self.ranks.rank, self.ranks.size
         return whole * rank // size, whole * (rank + 1) // size
 
     def _prepared(
         self, whole: TensorBatch, part: TensorBatch, state: ModelState, step: int
     ) -> DistributedDataParallel:
-        """The model with its gradients averaged, after a rehearsal of its first step.
+        """Wrap the model so that gradients are averaged, after a rehearsal of the first step.
 
-        PyTorch groups the gradients anew after a first step, and with them the order of their sums.
-        With that behind it, a run that is taken up sums as one that never stopped.
+        PyTorch regroups the gradients after its first step, which changes the order of sums. After
+        the rehearsal, a resumed run sums in the same order as one that never stopped.
         """
         frozen = [parameter for parameter in self._trained if not parameter.requires_grad]
         for parameter in frozen:
@@ -177,14 +177,14 @@ class Exchange:
         return parallel
 
     def _rehearse(self, losses: Any, *arguments: Any) -> None:
-        """Find the gradients, and forget them."""
+        """Compute the gradients and ignore them."""
         for parameter in self._trained:
             parameter.grad = None
-        with talking():
+        with communicating():
             torch.stack(list(losses(*arguments)[0].values())).sum().backward()  # type: ignore[no-untyped-call]
 
     def _choose(self, parallel: DistributedDataParallel) -> None:
-        """Have the gradients exchanged as `--exchange` says."""
+        """Set how gradients are exchanged: see `--exchange`."""
         config = self.config
         if config.exchange == "fp16":
             parallel.register_comm_hook(None, default_hooks.fp16_compress_hook)
@@ -208,18 +208,18 @@ class Exchange:
             self._averager.step = self._begun_at
 
     def _machine(self) -> tuple[Any, int]:
-        """The processes that average every step: those of a machine, or each alone on the only one.
+        """Return the group, and its size, that averages in every step: this machine's processes.
 
-        So too where machines have different numbers of them.
+        Each process alone if there is only one machine, or if machines have different numbers.
         """
-        sizes = set(self.ranks.everyone(self.ranks.here))
+        sizes = set(self.ranks.gather_values(self.ranks.here))
         size = sizes.pop() if len(sizes) == 1 else 1
         size = size if size < self.ranks.size else 1
         return dist.new_subgroups(size)[0], size  # type: ignore[no-untyped-call]
 
 
 class _Means(nn.Module):
-    """A model's terms, weighted so that their mean over processes is the mean over all columns."""
+    """A model's loss terms, weighted so that their mean over processes is that over all columns."""
 
     def __init__(self, model: Model, processes: int) -> None:
         super().__init__()
@@ -230,7 +230,7 @@ class _Means(nn.Module):
     ) -> tuple[dict[str, Tensor], ModelState]:
         terms, state = self.model.losses(part, state, step)
         weights = {name: self._weight(name, whole, part) for name in terms}
-        # A mean over nothing is no number.
+        # A mean over no tokens is NaN.
         return {
             name: term * weights[name] if weights[name] else torch.nan_to_num(term) * 0.0
             for name, term in terms.items()

@@ -1,7 +1,7 @@
-"""The folder of a run: one process's own while it trains, and an old model's until there is more.
+"""The folder of a run, locked by the process that trains in it.
 
-A run with `--overwrite` works in a draft beside the model that it is to replace, and takes its
-place with the first save. Everything here happens under the folder's lock.
+A run with `--overwrite` works in a draft beside the old model, and replaces it with the first save.
+Everything here happens under the folder's lock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rondel.locks import FolderLock
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
-    """Refuse a folder that is taken, unless it holds a model that may be overwritten."""
+    """Raise `InputError` if a folder is taken, unless by a model that may be overwritten."""
     artifact.lock(folder).check()
     _check_place(folder, overwrite)
 
@@ -40,24 +40,24 @@ def _check_place(folder: Path, overwrite: bool) -> None:
 
 
 class RunFolder:
-    """A run's folder, from `create` or `take_up` to `close`."""
+    """A run's folder, from `create` or `reopen` to `close`."""
 
     def __init__(self, path: Path, lock: FolderLock, new: NewFolder | None = None) -> None:
         self.path = path
-        """Where the run was asked to be."""
+        """The run's final location."""
         self.is_published = new is None
-        """Whether the run is what stands at `path`."""
+        """Whether the run's files are at `path`."""
         self._lock, self._new = lock, new
 
     @property
     def place(self) -> Path:
-        """Where its files are: at `path`, or in a draft as long as an old model stands there."""
+        """Where its files are now: `path`, or a draft while the old model is still at `path`."""
         return self._new.draft if self._new else self.path
 
     def publish(self) -> None:
-        """Take the place of the old model, if that has not happened yet.
+        """Replace the old model, unless that has happened already.
 
-        Raises `InputError` if something was put beside the old model that would be lost.
+        Raises `InputError` if files were added to the old model's folder, which would be lost.
         """
         if self._new is not None:
             if self.path.exists():
@@ -66,7 +66,7 @@ class RunFolder:
             self._new, self.is_published = None, True
 
     def close(self) -> None:
-        """Let the folder go. A run that was never published leaves no trace."""
+        """Release the lock. A run that was never published is removed."""
         if self._new is not None:
             self._new.discard()
             self._new = None
@@ -75,10 +75,10 @@ class RunFolder:
 
 @contextmanager
 def create(path: Path, overwrite: bool) -> Iterator[RunFolder]:
-    """A new run's folder to fill; it stands at `path` as the block ends, if nothing stood there.
+    """Make a new run's folder, to be filled in the block; then it is moved to `path`, if free.
 
-    Nothing is left of it if the block fails, nor of folders above it that were made for it. Raises
-    `InputError` if `path` is taken, by a folder or by another process.
+    If the block fails, the folder and the parents made for it are removed. Raises `InputError` if
+    `path` is taken, by a folder or by another process.
     """
     missing = [parent for parent in real_path(path).parents if not parent.exists()]
     lock = artifact.lock(path).acquire()
@@ -101,8 +101,8 @@ def create(path: Path, overwrite: bool) -> Iterator[RunFolder]:
 
 
 @contextmanager
-def take_up(path: Path) -> Iterator[RunFolder]:
-    """The folder of a run that is there, to go on with; let go if the block fails."""
+def reopen(path: Path) -> Iterator[RunFolder]:
+    """Lock the folder of an existing run to continue it; release it if the block fails."""
     lock = artifact.lock(path)
     if path.parent.is_dir():
         lock.acquire()

@@ -1,6 +1,6 @@
-"""Signals that ask a run to finish its step and save; a second Ctrl-C does not wait.
+"""Signals that ask a run to finish its step and save; a second Ctrl-C stops it at once.
 
-Ctrl-C, SIGTERM, and SIGHUP, which comes as a terminal is closed or a connection to it is lost.
+They are SIGINT (Ctrl-C), SIGTERM, and SIGHUP, sent when a terminal or its connection is closed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ OUTPUTS = (1, 2)
 
 
 class Interrupts:
-    """While entered, `caught` says which signal came; it is empty while none has.
+    """A context that catches signals; `caught` names the one received, or is empty.
 
-    Signals can be caught in the main thread only; elsewhere this does nothing. A SIGHUP that is
-    ignored already, by `nohup`, stays ignored. Where several processes train together, one signal
-    to one of them ends them all, at the same step.
+    Signals can be caught only in the main thread; in others this does nothing. A SIGHUP that is
+    already ignored, by `nohup`, stays ignored. If several processes train together, a signal to one
+    of them ends all of them at the same step.
     """
 
     def __init__(self, ranks: Ranks) -> None:
@@ -34,7 +34,7 @@ class Interrupts:
 
     @property
     def caught(self) -> str:
-        """Which signal ends the training; empty while none does."""
+        """The signal that ends the training, in words; empty if none does."""
         return self._ranks.stopped_by
 
     def __enter__(self) -> Interrupts:
@@ -54,14 +54,14 @@ class Interrupts:
         if word == "hung up":
             self._leave_terminals()
         elif self._ranks.received and not launch():
-            # torchrun hands on a Ctrl-C that its processes have had from the terminal already.
+            # torchrun forwards a Ctrl-C that its processes already received from the terminal.
             raise KeyboardInterrupt
         self._ranks.received = self._ranks.received or word
 
     def _leave_terminals(self) -> None:
-        """Write to nowhere from here on instead of to a terminal that is gone."""
+        """Redirect output from a closed terminal to the null device."""
         for output in self._terminals:
             if not os.isatty(output):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, output)
-                os.close(nowhere)
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, output)
+                os.close(null)

@@ -1,4 +1,4 @@
-"""What the loop asks of whatever learns: PyTorch or the NumPy reference."""
+"""The interface between the training loop and what learns: PyTorch or the NumPy reference."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
 
 
 class StepResult(NamedTuple):
-    """One update: the loss before it and its named terms (nats per token), the gradients' norm.
+    """One training step: the loss before it, its named terms (nats per token), the gradients' norm.
 
-    The loss is the sum of those terms that the model is judged by.
-
-    If the loss or the norm is not finite, no update was made.
+    The loss is the sum of the terms that count for validation. If the loss or the norm is not
+    finite, no update was made.
     """
 
     loss: float
@@ -44,7 +43,7 @@ class StepResult(NamedTuple):
 
 @dataclass
 class Snapshot:
-    """Everything that a learner needs to go on to the same bits: arrays, and plain JSON values."""
+    """All that a learner needs to continue bit-identically: arrays, and plain JSON values."""
 
     arrays: Arrays
     values: dict[str, Any] = field(default_factory=dict)
@@ -58,9 +57,9 @@ class Snapshot:
         return parts
 
     def check(self, *groups: Arrays) -> None:
-        """Raise `ValueError` unless its arrays are those of some groups, in shape and type.
+        """Raise `ValueError` unless its arrays are those of the groups, in shape and type.
 
-        The first group is there; of each of the others, all or nothing.
+        The first group must be there; of every other, all arrays or none.
         """
         known: set[str] = set()
         for number, group in enumerate(groups):
@@ -73,51 +72,51 @@ class Snapshot:
                     raise ValueError(fault)
         foreign = sorted(self.arrays.keys() - known)
         if foreign:
-            raise ValueError(f"its array {foreign[0]} is none of this model's")
+            raise ValueError(f"its array {foreign[0]} is unknown to this model")
 
 
 def steps_at_a_time(streams: int, vocab_size: int) -> int:
-    """How many steps of so many streams to validate at once, so that their logits take 64 MB."""
+    """Return how many steps of `streams` to validate at once, so that their logits take 64 MB."""
     return max(1, min(256, 16_000_000 // (streams * vocab_size)))
 
 
 class Learner(Protocol):
-    """Owns parameters, optimiser, carried state and random numbers."""
+    """Has the parameters, the optimiser, the carried state and the random numbers."""
 
     figures: dict[str, float]
-    """What else the last validation found, by name; for most models, nothing."""
+    """Other figures of the last validation, by name; most models have none."""
 
     def join(self, ranks: ProcessGroup) -> None:
-        """Train with other processes from here on: of each batch, this one takes its columns.
+        """Train with other processes from here on, each on its columns of every batch.
 
         Raises `InputError` if it cannot.
         """
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
-        """Update once; the state is carried from the batch before, unless this one is fresh."""
+        """Make one step; the state is carried over from the last batch, if this is not fresh."""
 
     def validate(self, tokens: Ids) -> float:
-        """Mean loss over a text (N,), in nats per token; changes nothing."""
+        """Return the mean loss over a text (N,), in nats per token, without changing anything."""
 
     def weights(self) -> Arrays:
-        """A copy of the parameters, named as in a model folder."""
+        """Return a copy of the parameters, named as in a model folder."""
 
     def load_weights(self, weights: Arrays) -> None:
-        """Start from these parameters."""
+        """Set the parameters."""
 
     def snapshot(self) -> Snapshot:
-        """What `restore` takes."""
+        """Return the state for `restore`."""
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on exactly where `snapshot` was taken.
+        """Continue exactly where `snapshot` was taken.
 
-        Raises `ValueError`, `KeyError` or `TypeError` if it is none of this learner's.
+        Raises `ValueError`, `KeyError` or `TypeError` if it is not of such a learner.
         """
 
 
 @runtime_checkable
 class DocumentLearner(Learner, Protocol):
-    """One that is trained on documents as well: see `rondel.data.document_batches`."""
+    """A learner that can also train on documents: see `rondel.data.document_batches`."""
 
     def validate_documents(self, documents: Documents) -> float:
-        """Mean loss over documents, each read from the zero state, in nats per token."""
+        """Return the mean loss over documents, each read from the zero state, in nats per token."""

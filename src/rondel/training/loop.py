@@ -1,4 +1,4 @@
-"""The training loop. It does not know what it trains, nor what watches it."""
+"""The training loop, independent of what is trained and of the callbacks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rondel.training.session import Session
 
 
 def fit(run: Session) -> str:
-    """Train until a limit, an interrupt or early stopping; returns which, in words.
+    """Train until a limit, an interrupt or early stopping; return which, in words.
 
-    Raises `NonFiniteLossError` if the loss or the weights stop being numbers; what was saved last
-    is then from before.
+    Raises `NonFiniteLossError` if the loss or a weight is not finite; the last save is then from
+    before that.
     """
     settings, progress = run.config.training, run.progress
     batches = run.batches()
@@ -24,7 +24,7 @@ def fit(run: Session) -> str:
             if not result.finite:
                 raise run.not_finite(f"step {progress.step + 1}: {result.fault}")
             progress.count(batch, cursor, result)
-            run.tell("stepped", result, rate)
+            run.notify("stepped", result, rate)
             if run.validation_is_due():
                 run.validate()
             elif run.save_is_due():

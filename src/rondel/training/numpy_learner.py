@@ -1,4 +1,4 @@
-"""Learning with the NumPy reference, in the same loop and into the same folder."""
+"""A learner over the NumPy reference, for the same loop and the same folders."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ ONLY: dict[str, Any] = {
     "freeze_embedding": False,
     "softmax": "full",
 }
-"""What the reference is: the classic character RNN, and nothing beyond it."""
+"""The only values that the reference has for these settings: those of the classic character RNN."""
 
 
 def reference_cells() -> list[str]:
-    """The registered cells that the reference has."""
+    """Return the registered cells that the reference has."""
     found = []
     for name in cells:
         with suppress(KeyError):
@@ -103,7 +103,7 @@ class NumpyLearner:
         state = self._state
         if batch.fresh or state is None:
             state = self.model.initial_state(batch.inputs.shape[1])
-        # Numbers that grow past all bounds are what `StepResult.finite` is asked for.
+        # Overflow is reported through `StepResult.finite`.
         with np.errstate(all="ignore"):
             loss, gradients, self._state = self.model.loss_and_gradients(
                 batch.inputs, batch.targets, state
@@ -125,7 +125,7 @@ class NumpyLearner:
         for begin in range(0, len(inputs_TB), steps):
             chunk = slice(begin, begin + steps)
             scored_TB = targets_TB[chunk] != PADDING
-            # A loss that is no number is the session's to tell of.
+            # The session reports a loss that is not finite.
             with np.errstate(all="ignore"):
                 logits_TBV, state, _ = self.model.forward(inputs_TB[chunk], state)
                 nats_TB = nll(logits_TBV, np.maximum(targets_TB[chunk], 0))

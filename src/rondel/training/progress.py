@@ -1,4 +1,4 @@
-"""How far a run has come: counted in one place, saved with the run, shown by the callbacks."""
+"""The progress of a run: counted here, saved with the run, shown by the callbacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rondel.training.schedules import Standing, build_schedule
 class Progress:
     """Steps, passes, tokens and seconds so far; losses in nats per token.
 
-    `train_loss` is the mean since the last validation (or point where one would be).
+    `train_loss` is the mean since the last validation, or the point where one would have been.
 
     >>> Progress(steps_per_epoch=200, step=100).epoch
     0.5
@@ -40,12 +40,12 @@ class Progress:
     _ranks: Ranks | None = field(default=None, repr=False)
 
     def start_clock(self, ranks: Ranks | None = None) -> None:
-        """Go on counting seconds from here, by the clock that the processes share."""
+        """Continue counting seconds from `seconds`, by the clock that the processes share."""
         self._ranks = ranks or Ranks()
         self._ranks.start_clock(self.seconds)
 
     def read_clock(self) -> float:
-        """Bring `seconds` up to date and return it."""
+        """Update `seconds` and return it."""
         if self._ranks is not None:
             self.seconds = self._ranks.seconds()
         return self.seconds
@@ -56,7 +56,7 @@ class Progress:
         return self.step / self.steps_per_epoch
 
     def count(self, batch: Batch, cursor: Cursor, result: StepResult) -> None:
-        """Take in one step."""
+        """Record one step."""
         self.step += 1
         self.tokens += batch.inputs.size
         self.cursor = cursor
@@ -65,16 +65,16 @@ class Progress:
         self.read_clock()
 
     def close_interval(self, val_loss: float | None, config: TrainingConfig) -> bool:
-        """Take in a validation; whether it is the best so far.
+        """Record a validation; return whether it is the best so far.
 
-        Without validation text (`val_loss` is `None`), the training loss is what counts.
+        Without a validation text (`val_loss` is `None`), the training loss counts.
         """
         self.train_loss = self.loss_sum / self.loss_count
         self.loss_sum, self.loss_count = 0.0, 0
         self.val_loss = val_loss
-        judged = self.train_loss if val_loss is None else val_loss
-        if self.best_loss is None or judged < self.best_loss:
-            self.best_loss, self.best_step, self.without_progress = judged, self.step, 0
+        loss = self.train_loss if val_loss is None else val_loss
+        if self.best_loss is None or loss < self.best_loss:
+            self.best_loss, self.best_step, self.without_progress = loss, self.step, 0
             return True
         self.without_progress += 1
         patience = build_schedule(config).plateau_patience
@@ -83,7 +83,7 @@ class Progress:
         return False
 
     def fraction(self, config: TrainingConfig) -> float:
-        """How much of the run is done, by whichever limit is nearest: 0 to 1."""
+        """Return how much of the run is done, by the nearest limit: 0 to 1."""
         parts = [0.0]
         if config.steps is not None:
             parts.append(self.step / config.steps)
@@ -94,11 +94,11 @@ class Progress:
         return min(1.0, max(parts))
 
     def standing(self, config: TrainingConfig) -> Standing:
-        """What the schedule goes by."""
+        """Return what the schedule depends on."""
         return Standing(self.fraction(config), self.epoch, self.decays)
 
     def summary(self) -> dict[str, Any]:
-        """What goes into a model folder: the README of its numbers."""
+        """Return the figures that are saved in a model folder."""
         return {
             "step": self.step,
             "epoch": round(self.epoch, 4),
@@ -109,7 +109,7 @@ class Progress:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as plain values."""
+        """Return all fields as plain values."""
         values = asdict(dataclasses.replace(self, _ranks=None))
         del values["_ranks"]
         return values
@@ -124,5 +124,5 @@ class Progress:
         progress = from_values(cls, values, besides=("cursor", "_ranks"))
         progress.cursor = Cursor(*cursor)
         if not progress.cursor.chunk < progress.steps_per_epoch:
-            raise ValueError(f"its place is {cursor}, of {progress.steps_per_epoch} steps")
+            raise ValueError(f"its cursor is {cursor}, of {progress.steps_per_epoch} steps")
         return progress

@@ -12,16 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rondel.errors import require
-
 if TYPE_CHECKING:
     from rondel.settings import TrainingConfig
 
 
 class Ranks:
-    """This process and those that it trains with: none.
+    """The processes that train one model together: here only this one.
 
-    What all must do alike they decide by what is agreed: sums, the clock of process 0, and a signal
+    What all must do alike, they decide by shared values: sums, the clock of process 0, and a signal
     that any of them received.
     """
 
@@ -34,63 +32,48 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is process 0, which alone writes and prints."""
+        """Whether this is process 0, the only one that writes and prints."""
         return self.rank == 0
 
     @property
     def stopped_by(self) -> str:
-        """The signal that ends the training of all processes, in words; empty while none does."""
+        """The signal that ends the training of all processes, in words; empty if none does."""
         return self.received
 
     def start_clock(self, seconds: float) -> None:
-        """Go on counting seconds from here."""
+        """Continue counting seconds from these."""
         self._began = time.monotonic() - seconds
 
     def seconds(self) -> float:
-        """The time of process 0."""
+        """Return the training time, by the clock of process 0."""
         return time.monotonic() - self._began
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Each of the values, summed over the processes, in double precision."""
+        """Return each of the values summed over the processes, in double precision."""
         return list(values)
 
     @contextmanager
     def led(self) -> Iterator[None]:
-        """A block in which process 0 writes; all leave it together, and fail if process 0 does."""
+        """A block in which process 0 writes; all wait for its end, and fail if process 0 fails."""
         yield
 
     def compare(self, given: Mapping[str, Any], paths: Sequence[str] = (), text: str = "") -> None:
         """Raise `InputError` unless all processes were given the same settings and texts."""
 
     def check(self, training: TrainingConfig) -> None:
-        """Raise `InputError` for a training that cannot be shared out among so many."""
+        """Raise `InputError` for a training that cannot be divided among so many processes."""
 
 
 ALONE = Ranks()
-"""For what only asks how many there are; a run has its own."""
-
-
-@contextmanager
-def joined() -> Iterator[Ranks]:
-    """The processes that `torchrun` started this one with, or it alone.
-
-    Raises `InputError` if they cannot reach each other, or run other versions.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
-        yield Ranks()
-        return
-    require("torch", "train")
-    from rondel.training.distributed import process_group
-
-    with process_group() as ranks:
-        yield ranks
+"""For code that only asks for the size; a run makes another."""
 
 
 def launch() -> str:
-    """What names the processes that `torchrun` started, and those that it restarts in their place.
+    """Return an id of the launch of `torchrun` that started this process; empty if none did.
 
-    Empty for a process that it did not start.
+    Processes that it restarts have the same id.
     """
     name = os.environ.get("TORCHELASTIC_RUN_ID", "")
-    # Without --standalone and --rdzv-id every launch has this name. A restart has the same parent.
+    # Without --standalone and --rdzv-id every launch is called "none"; a restart has the same
+    # parent process.
     return f"{socket.gethostname()}-{os.getppid()}" if name == "none" else name

@@ -1,7 +1,8 @@
-"""How the processes of a launch find those that were started together with them.
+"""How the processes of a launch find each other.
 
-`torchrun` keeps its store when it starts processes again, with the addresses of those that are gone
-(PyTorch 2.13), and tells nobody how often it has: restarts are counted on each machine by itself.
+When `torchrun` restarts processes it keeps its store, with the addresses of those that have ended,
+and does not say how often it has restarted: it counts that on each machine separately (PyTorch
+2.13).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ POLL_SECONDS = 0.02
 
 
 def store_of_all(seconds: float) -> tuple[Store, int, int]:
-    """A store that is new to all processes, this one's rank, and how many they are.
+    """Return a store that no earlier process used, this process's rank, and their number.
 
-    Each leaves a number that was drawn anew, and says which numbers it has seen; all have met as
-    soon as all say the same. Raises `TimeoutError` if they have not within so many seconds.
+    Each process stores a fresh random number, and then all numbers that it has seen; the processes
+    have found each other once these agree. Raises `TimeoutError` if that takes too many seconds.
     """
     store, rank, size = next(rendezvous("env://"))
     own, deadline = secrets.token_hex(8), time.monotonic() + seconds

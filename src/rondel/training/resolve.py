@@ -1,7 +1,8 @@
-"""From the settings that were given to those of a run, in which nothing is left to choose.
+"""From the given settings to those of a run, with every default filled in.
 
-`resolve` is a pure function of what was given, of facts of the text and of the size that was
-chosen for the machine. `resolve_text` comes before it: a text has facts only once it is tokens.
+`resolve` is a pure function of the given settings, of facts about the text and of the size chosen
+for the machine. `resolve_text` comes before it, because the facts are known only once the text is
+tokens.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ USED_IN_EXCHANGE = {
     "powersgd_rank": ("powersgd",),
     "local_steps": ("local",),
 }
-"""Settings that have an effect with some choices of `--exchange` alone."""
+"""Settings that have an effect only with some choices of `--exchange`."""
 
 DEFAULT_MINUTES = 10.0
 VALIDATIONS_A_RUN = 20
 LIMITS = ("epochs", "steps", "minutes")
 
-# A text has few words for how many parameters they take: small batches make the most of them, and
-# a model that is not held back learns them by heart, a short text's within minutes.
+# A text has few words for the number of parameters of a word model: small batches use them best,
+# and without dropout the model overfits, on a short text within minutes.
 WORD_BATCH_SIZE = 8
 SHORT_TEXT, SHORT_TEXT_DROPOUT, WORD_DROPOUT = 100_000, 0.65, 0.3
 EMBEDDING_SIZE = 64
@@ -55,23 +56,23 @@ SHORTEST_SEQUENCE = 8
 
 
 class Choice(NamedTuple):
-    """The components that settings choose for a run, by name, and some of the things themselves."""
+    """The components that the settings choose for a run, by name, and some of them as objects."""
 
     names: dict[str, str]
     kind: Kind
     tokenizer: type[Tokenizer]
     cells: tuple[type[Cell], ...]
-    """The model's, and those of its parts that have another."""
+    """The model's cell, and those of its parts that have another."""
     backend: str
 
     @property
     def at_word_level(self) -> bool:
-        """Whether the model is to be trained as one of words is."""
+        """Whether the defaults of word models apply."""
         return self.tokenizer.open_vocabulary and self.backend == "torch"
 
 
 def choose(given: Settings) -> Choice:
-    """The components of a run; `InputError` for a setting that has no effect with them."""
+    """Return the components of a run; `InputError` for a setting that has no effect with them."""
     kind = kinds[given.get("model", ModelConfig.model)]
     backend = given.get("backend", TrainingConfig.backend)
     names = {
@@ -108,7 +109,7 @@ def _refuse_softmax(given: Settings, chosen: Choice) -> None:
 
 
 def _refuse_useless(given: Settings, chosen: Choice, running: set[tuple[str, str]]) -> None:
-    """Refuse a setting that was asked for and has no effect in this run, by its name."""
+    """Raise `InputError` that names a given setting without effect in this run."""
     known, names = all_settings(), chosen.names
     for name in sorted(given.by_hand):
         owners, idle_with = known[name].owners, known[name].field.metadata["idle_with"]
@@ -127,10 +128,10 @@ def _refuse_useless(given: Settings, chosen: Choice, running: set[tuple[str, str
 
 
 def _useless(given: Settings, chosen: Choice) -> dict[str, str]:
-    """Settings of every run that have no effect in this one, and where that is so."""
+    """Return the settings without effect in this run, with the reason."""
     useless = {}
     if chosen.tokenizer.reads_bytes:
-        useless["encoding"] = "where bytes are read as they are"
+        useless["encoding"] = "at a level that reads bytes"
     if "max_sentence_length" not in given and not chosen.kind.defaults.get("max_sentence_length"):
         useless["sentences"] = "without --max-sentence-length"
     if "documents" not in given:
@@ -143,7 +144,7 @@ def _useless(given: Settings, chosen: Choice) -> dict[str, str]:
 
 
 def resolve_text(given: Settings) -> TextConfig:
-    """How the text is read; `InputError` for settings that cannot go together."""
+    """Return the settings of how the text is read; `InputError` for contradictory settings."""
     chosen = choose(given)
     if chosen.tokenizer.whole_words:
         longest = chosen.kind.defaults.get("max_sentence_length")
@@ -163,16 +164,16 @@ def resolve_text(given: Settings) -> TextConfig:
         )
     if "documents" in given and given.get("max_sentence_length") is not None:
         raise InputError(
-            "--documents and --max-sentence-length: one at a time, for sentences that are dropped "
-            "would move the borders"
+            "--documents and --max-sentence-length cannot be combined, because dropped sentences "
+            "would shift the documents' boundaries; leave one out"
         )
     return _section(TextConfig, given, chosen)
 
 
 def resolve(given: Settings, facts: TextFacts, size: Size | None = None) -> RunConfig:
-    """The settings of a run, whose `size` was chosen for the machine (`chosen_size`) or is given.
+    """Return the settings of a run; `size` is from `chosen_size`, or `None` if it is not chosen.
 
-    Raises `InputError` for what the chosen backend does not have.
+    Raises `InputError` for settings that the backend does not have.
     """
     chosen = choose(given)
     if size is not None:
@@ -192,7 +193,7 @@ def resolve(given: Settings, facts: TextFacts, size: Size | None = None) -> RunC
 
 
 def _section(cls: type[S], given: Settings, chosen: Choice) -> S:
-    """A section of what was given and filled in, with the settings of its components."""
+    """Build a section from the settings, including those of its components."""
     values, known = given.fill(chosen.names), all_settings()
     section = next(name for name, each in SECTIONS.items() if each is cls)
     own = {name: value for name, value in values.items() if known[name].section == section}
@@ -243,9 +244,9 @@ def _resolve_training(given: Settings, chosen: Choice, facts: TextFacts) -> Trai
 
 
 def _fitted(training: TrainingConfig, given: Settings, facts: TextFacts) -> TrainingConfig:
-    """With shorter sequences and fewer streams for a text too short for a batch.
+    """Shorten the sequences and reduce the streams for a text too short for a batch.
 
-    What was given stays as it is, and so does what the text has enough tokens for.
+    Given settings are not changed.
     """
     if facts.sentences is not None:
         return training
@@ -263,9 +264,9 @@ def _fitted(training: TrainingConfig, given: Settings, facts: TextFacts) -> Trai
 
 
 def with_intervals(training: TrainingConfig, steps_per_epoch: int) -> TrainingConfig:
-    """With the steps between validations, chosen for how many there are in all.
+    """Fill in the steps between validations, by the total number of steps.
 
-    A run measured by the clock keeps `None`: it validates by the clock as well.
+    It stays `None` for a run limited by minutes alone, which also validates by the clock.
     """
     totals = []
     if training.epochs is not None:
@@ -281,11 +282,11 @@ def with_intervals(training: TrainingConfig, steps_per_epoch: int) -> TrainingCo
 def minutes_to_fill(given: Settings, chosen: Choice) -> float | None:
     """Return the minutes to choose the size for; None if the size is not to be chosen.
 
-    It is not chosen for models of words and subwords, for the NumPy backend, or where a setting in
-    `told`, tied weights or a frozen embedding is given; `_resolve_model` has the defaults then.
+    It is not chosen for models of words and subwords, for the NumPy backend, or if a setting in
+    `fixing`, tied weights or a frozen embedding is given; `_resolve_model` then has the defaults.
     """
-    told = ("num_layers", "hidden_size", "dropout", "embedding_size", "epochs", "steps")
-    if any(name in given for name in told):
+    fixing = ("num_layers", "hidden_size", "dropout", "embedding_size", "epochs", "steps")
+    if any(name in given for name in fixing):
         return None
     if given.get("tie_weights") or given.get("freeze_embedding") or not chosen.kind.is_sized:
         return None
@@ -306,7 +307,7 @@ def chosen_size(given: Settings, facts: TextFacts, machine: Machine) -> Size | N
 
 
 def _sized(given: Settings, chosen: Choice, size: Size) -> Settings:
-    """The settings as given, with those of the chosen size where they say nothing themselves."""
+    """Fill in the settings of the chosen size that were not given."""
     values = size.settings()
     if not optimizers[chosen.names["optimizer"]].is_like_adam:
         del values["learning_rate"]

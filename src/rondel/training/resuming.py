@@ -1,6 +1,6 @@
-"""Whether the files of a run go together, before it goes on from them.
+"""Checks that the files of a run belong together, before it is resumed.
 
-Each may be whole by itself, and still be of another run, or say what cannot be.
+Each may be intact and still be of another run, or have impossible values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FILES, FOLDERS = ("metrics.jsonl", "loss.png"), ("best", "tensorboard")
 
 
 def check_places(folder: Path) -> None:
-    """Raise `ModelFolderError` if what a run is about to write has no place."""
+    """Raise `ModelFolderError` if a file that the run will write is a folder, or the reverse."""
     for name in FILES:
         if (folder / name).is_dir():
             raise ModelFolderError(f"{folder / name} is a folder, not a file; move it away")
@@ -35,7 +35,7 @@ def check_places(folder: Path) -> None:
 
 
 def read_values(values: dict[str, Any], path: Path) -> tuple[Progress, dict[str, Any]]:
-    """How far the run had come, and the settings that it began with, out of its snapshot."""
+    """Return the run's progress and the settings that it began with, from its snapshot's values."""
     values = dict(values)
     settings = values.pop("settings", None)
     values.pop("launch", None)
@@ -48,7 +48,7 @@ def read_values(values: dict[str, Any], path: Path) -> tuple[Progress, dict[str,
 
 
 def check_text(store: TokenStore, model: Artifact, config: RunConfig, progress: Progress) -> None:
-    """Raise `ModelFolderError` if the stored text is not the one that the run was reading."""
+    """Raise `ModelFolderError` if the stored text is not the one that the run was trained on."""
     store.check_vocabulary(model.config.vocab_size)
     documents = Documents.of(store, "train")
     if documents is not None:
@@ -68,7 +68,7 @@ def check_text(store: TokenStore, model: Artifact, config: RunConfig, progress: 
 
 
 def restore(learner: Learner, snapshot: Snapshot, path: Path) -> None:
-    """Have a learner go on from a snapshot; `ModelFolderError` if it is not one of its own."""
+    """Restore a learner from a snapshot; `ModelFolderError` if it is not of such a learner."""
     try:
         learner.restore(snapshot)
     except (ValueError, KeyError, TypeError) as error:
@@ -78,7 +78,7 @@ def restore(learner: Learner, snapshot: Snapshot, path: Path) -> None:
 def steps_per_epoch(
     tokens: Ids, tokenizer: Tokenizer, config: RunConfig, streams: int | None = None
 ) -> int:
-    """How many batches (of `streams`, if given) make one pass over a text (N,)."""
+    """Return how many batches (of `streams`, if given) one pass over a text (N,) takes."""
     kind, training = kind_of(config.model), config.training
     if streams is not None:
         training = dataclasses.replace(training, batch_size=streams)

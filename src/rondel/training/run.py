@@ -4,7 +4,7 @@
 
     RUN/                 a whole model folder (the latest state), and besides
       run.toml           every setting, for people
-      resume.safetensors everything it takes to go on to the same bits
+      resume.safetensors all that is needed to continue bit-identically
       tokens/            the splits of the text, as tokens
       best/              a whole model folder: the best state by validation
       metrics.jsonl, tensorboard/, loss.png
@@ -60,9 +60,9 @@ CHANGEABLE = (
 
 
 class Run(Session):
-    """A session whose model, text and progress lie in a folder. Made by `rondel.training.start`.
+    """A session whose model, text and progress are in a folder; `rondel.training.start` makes it.
 
-    It owns that folder until it is closed, as `fit` does at its end.
+    It has that folder's lock until it is closed, which `fit` does at its end.
     """
 
     def __init__(
@@ -80,17 +80,17 @@ class Run(Session):
         self.tokenizer, self.excerpts = tokenizer, excerpts
         self.notes: list[str] = []
         self.figures: dict[str, float] = {}
-        """What else the last validation found, by name."""
+        """Other figures of the last validation, by name."""
         self.saved_step = progress.step
 
     @property
     def folder(self) -> Path:
-        """Where its files are; with `--overwrite` not `home.path` before the first save."""
+        """Where its files are now: with `--overwrite`, not at `home.path` before the first save."""
         return self.home.place
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """See `Session.watched`; the run is closed after that."""
+        """See `Session.watched`; then the run is closed."""
         try:
             with super().watched():
                 yield
@@ -98,16 +98,16 @@ class Run(Session):
             self.close()
 
     def take_part(self, ranks: ProcessGroup) -> None:
-        """Share the training out among processes, each of which has this run."""
+        """Divide the training among processes, each of which has this run."""
         self.ranks = ranks
         self.learner.join(ranks)
 
     def close(self) -> None:
-        """Let the folder go, for other processes to write to."""
+        """Release the folder."""
         self.home.close()
 
     def batches(self) -> Iterator[tuple[Batch, Cursor]]:
-        """Endless batches from where the run stands, each with the cursor of the one after it."""
+        """Yield batches without end from the run's cursor on, each with the cursor after it."""
         documents, training = Documents.of(self.store, "train"), self.config.training
         if documents is not None:
             seed = training.seed if training.shuffle_documents else None
@@ -120,7 +120,7 @@ class Run(Session):
         return batches
 
     def validation_loss(self) -> float | None:
-        """Of the validation part of the text; `None` if there is none."""
+        """Return the loss on the validation split; `None` if it is empty."""
         if not self.store.splits["validation"].tokens:
             return None
         documents = Documents.of(self.store, "validation")
@@ -133,7 +133,7 @@ class Run(Session):
         return loss
 
     def model(self) -> Artifact:
-        """The model as it stands; `NonFiniteLossError` if its weights are not all numbers."""
+        """Return the current model; `NonFiniteLossError` if a weight is not finite."""
         weights = self.learner.weights()
         for name, array in weights.items():
             if not np.isfinite(array).all():
@@ -143,37 +143,38 @@ class Run(Session):
         )
 
     def not_finite(self, what: str) -> NonFiniteLossError:
-        """What to raise instead of saving a model that is ruined."""
+        """Return the error to raise instead of saving a broken model."""
         kept = f"{self.folder} holds the last good state, of step {self.saved_step}"
         if not self.home.is_published:
             kept = f"{self.home.path} holds the model that it held before"
         clip = "a lower --clip-norm" if self.config.training.clip_norm else "--clip-norm 1"
         error = NonFiniteLossError(f"{what}; {kept}. Try a lower --learning-rate or {clip}")
-        error.is_told = not self.ranks.is_first
+        error.is_reported = not self.ranks.is_first
         return error
 
     def write(self) -> None:
-        """Save the latest state; the model folder and what a resume takes, each in one move."""
+        """Save the latest model, and the snapshot for resuming; each is replaced in one move."""
         model, snapshot = self.model(), self.learner.snapshot()
         with self.ranks.led():
             if self.ranks.is_first:
-                # The snapshot last: a process killed between the two makes the later one again.
+                # The snapshot last: a run killed between the two repeats the steps since the one
+                # before.
                 artifact.write_weights(self.folder, model)
                 values = snapshot_values(self.config, self.progress)
                 write_snapshot(self.folder / RESUME, snapshot, values)
             self.saved_step = self.progress.step
             if not self.home.is_published:
-                self.tell("moving")
+                self.notify("moving")
                 self.home.publish()
                 self.store = dataclasses.replace(self.store, folder=self.folder / TOKENS)
 
     def save_interrupted(self) -> None:
-        """See `Session`; before its first save, a run gives way to the model it was to replace."""
+        """See `Session`; before its first save, a run is dropped and the old model stays."""
         if self.home.is_published:
             self.save()
 
     def save_best(self) -> None:
-        """See `Session.save_best`: in a folder inside the run's."""
+        """See `Session.save_best`: the model is saved in `best/`."""
         model, best = self.model(), self.folder / BEST
         with self.ranks.led():
             if not self.ranks.is_first:
@@ -186,18 +187,18 @@ class Run(Session):
 
 
 def snapshot_values(config: RunConfig, progress: Progress) -> dict[str, Any]:
-    """What a snapshot says of its run, beside what the learner says."""
+    """Return what a snapshot records of its run, besides the learner's state."""
     values = {**progress.to_json(), "settings": settled(config)}
     return {**values, "launch": launch()} if launch() else values
 
 
 def settled(config: RunConfig) -> dict[str, Any]:
-    """The settings of text and training that a run keeps from its beginning to its end."""
+    """Return the settings of text and training that never change during a run."""
     settings = {**config.text.flat(), **config.training.flat()}
     return {name: value for name, value in settings.items() if name not in CHANGEABLE}
 
 
 def best_folder(folder: Path) -> Path:
-    """Where the best model of a run lies: in `best/`, or the run itself before any validation."""
+    """Return the folder of a run's best model: `best/`, or before any validation the run's."""
     best = folder / BEST
     return best if artifact.is_model(best) else folder

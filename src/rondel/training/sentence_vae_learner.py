@@ -1,4 +1,4 @@
-"""Learning a sentence VAE: what its training does besides, and what is told of it.
+"""The learner of a sentence VAE: its regularisation, its validation, and lagging updates.
 
 Shapes: T time, B sentences of a batch, N sentences in all, Z latent size, S draws.
 """
@@ -25,15 +25,15 @@ from rondel.training.learner import Snapshot, StepResult
 from rondel.training.torch_learner import TorchLearner
 
 ACTIVE = 0.01
-"""A number of a point is active if the variance of its mean is more (Burda et al. 2016)."""
+"""A dimension of z is active if the variance of its posterior mean is more (Burda et al. 2016)."""
 MOST_COMPARED = 1000
-"""Sentences among which mutual information is estimated."""
+"""The most sentences from which mutual information is estimated."""
 WINDOW, MOST_AHEAD = 10, 100
-"""Steps of the encoder alone from one look at its loss to the next, and at the most."""
+"""Steps of the encoder alone over which losses are summed and compared, and the most in a row."""
 
 
 class SentenceVAELearner(TorchLearner):
-    """A `TorchLearner` of a `SentenceVAE`, whose text is sentences that end with `end_id`."""
+    """A `TorchLearner` of a `SentenceVAE`; the sentences of its text end with `end_id`."""
 
     def __init__(self, config: RunConfig, end_id: int) -> None:
         super().__init__(config)
@@ -55,20 +55,20 @@ class SentenceVAELearner(TorchLearner):
         self.trains_in_parts = self.latent.aggressive
 
     def step(self, batch: Batch, learning_rate: float) -> StepResult:
-        """See `Learner.step`; with `aggressive`, most steps at first leave the decoder as it is."""
+        """See `Learner.step`; with `aggressive`, many early steps do not train the decoder."""
         alone = self._ahead is not None and self._ahead.encoder_alone
         for parameter in self._decoder:
             parameter.requires_grad_(not alone)
         result = super().step(batch, learning_rate)
         if self._ahead is not None:
-            self._ahead.note(sum(result.terms.values()))
+            self._ahead.record_step(sum(result.terms.values()))
         return result
 
     @torch.no_grad()
     def validate(self, tokens: Ids) -> float:
-        """Mean negative ELBO in nats per sentence; `figures` has its parts.
+        """Return the mean negative ELBO in nats per sentence; `figures` has its parts.
 
-        Points are drawn by a generator of their own, so that two validations of a model agree.
+        Points are drawn from a separate generator, so that two validations of a model agree.
         """
         self.vae.eval()
         generator = torch.Generator().manual_seed(self.config.seed)
@@ -88,15 +88,15 @@ class SentenceVAELearner(TorchLearner):
         if self.latent.iw_samples:
             self.figures["iw_nll"] = weighted / len(sentences)
         if self._ahead is not None:
-            self._ahead.look(information)
+            self._ahead.record_validation(information)
         return nll + kl
 
     def _measured(
         self, sentences: Sentences, generator: torch.Generator
     ) -> tuple[float, float, Tensor, Tensor]:
-        """-ln p(x|z) and its closer bound, summed over sentences, and q(z|x) of each (N, Z).
+        """Return -ln p(x|z) and the tighter bound, both summed, and each sentence's q(z|x) (N, Z).
 
-        Several processes take turns at the batches, and all draw for all of them.
+        Several processes take turns at the batches, and all draw the noise of every batch.
         """
         exchange, latent_size = self._exchange, self.vae.latent.latent_size
         if exchange is not None:
@@ -141,19 +141,20 @@ class SentenceVAELearner(TorchLearner):
         if self._ahead is not None:
             self._ahead = _Ahead(**snapshot.values["ahead"])
             if not self._ahead.is_possible:
-                raise ValueError("what it says of the encoder's lead cannot be")
+                raise ValueError("its values of the encoder's updates are impossible")
 
 
 def build_learner(config: RunConfig, tokenizer: Tokenizer) -> SentenceVAELearner:
-    """The learner of a sentence VAE whose sentences end with the tokenizer's line break."""
+    """Build the learner of a sentence VAE; sentences end with the tokenizer's line break."""
     return SentenceVAELearner(config, end_id(tokenizer))
 
 
 class _Ahead:
-    """Which steps train the encoder alone (He, Spokoyny, Neubig & Berg-Kirkpatrick 2019).
+    """Decides which steps train the encoder alone (He, Spokoyny, Neubig & Berg-Kirkpatrick 2019).
 
-    It goes on alone while its loss falls from window to window; then all is trained for a step.
-    This ends for good when, from one validation to the next, points tell no more of sentences.
+    The encoder is trained alone while its loss falls from window to window; then one step trains
+    the whole model. This is over when the mutual information between points and sentences has not
+    grown from one validation to the next.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class _Ahead:
 
     @property
     def is_possible(self) -> bool:
-        """Whether its values, which come from a file, are of the types that they have here."""
+        """Whether its values, which come from a file, have valid types and ranges."""
         numbers = [self.information, self.before, *self.losses]
         return (
             type(self.over) is bool
@@ -181,11 +182,11 @@ class _Ahead:
 
     @property
     def encoder_alone(self) -> bool:
-        """Whether the step that comes now is one of the encoder alone."""
+        """Whether the next step trains the encoder alone."""
         return not self.over and self.steps >= 0
 
-    def note(self, loss: float) -> None:
-        """Take in a step."""
+    def record_step(self, loss: float) -> None:
+        """Record one step's loss."""
         if self.over:
             return
         if self.steps < 0:
@@ -199,8 +200,8 @@ class _Ahead:
             self.losses, self.before = [], now
             self.steps = -1 if ended else self.steps
 
-    def look(self, information: float) -> None:
-        """Take in a validation's mutual information."""
+    def record_validation(self, information: float) -> None:
+        """Record a validation's mutual information."""
         self.over |= information <= self.information
         self.information = information
 
@@ -212,10 +213,9 @@ def importance_weighted(
     log_variance_BZ: Tensor,
     noises_SBZ: Sequence[Tensor],
 ) -> Tensor:
-    """-ln of the mean of p(x|z) p(z) / q(z|x) over draws from q, (B,) in nats.
+    """Return -ln of the mean of p(x|z) p(z) / q(z|x) over draws from q, (B,) in nats.
 
-    An upper bound of -ln p(x) that comes closer with every draw (Burda, Grosse & Salakhutdinov
-    2016).
+    It is an upper bound of -ln p(x), tighter with every draw (Burda, Grosse & Salakhutdinov 2016).
     """
     weights_SB = []
     for drawn_BZ in noises_SBZ:
@@ -229,20 +229,20 @@ def importance_weighted(
 def mutual_information(
     mean_NZ: Tensor, log_variance_NZ: Tensor, generator: torch.Generator
 ) -> float:
-    """Of a sentence and its point, in nats: the mean of ln q(z|x) - ln q(z).
+    """Estimate the mutual information of sentence and point: the mean of ln q(z|x) - ln q(z), nats.
 
-    q(z) is the mixture of all q(z|x) at hand, a point's own among them, so that of N sentences no
-    more than ln N can be told (Hoffman & Johnson 2016).
+    q(z) is the mixture of the q(z|x) of all N sentences, so the estimate is at most ln N (Hoffman &
+    Johnson 2016).
     """
     mean_NZ, log_variance_NZ = mean_NZ[:MOST_COMPARED], log_variance_NZ[:MOST_COMPARED]
     z_NZ = draw(mean_NZ, log_variance_NZ, generator)
     inverse_NZ = (-log_variance_NZ).exp()
-    # The squares of (z - mean) / deviation for all pairs, without an array of pairs and numbers.
+    # Sums of squares of (z - mean) / deviation for all pairs, without an array (N, N, Z).
     distance_NN = (
         z_NZ.square() @ inverse_NZ.T
         - 2 * z_NZ @ (mean_NZ * inverse_NZ).T
         + (mean_NZ.square() * inverse_NZ).sum(1)
     )
     log_q_NN = -0.5 * (distance_NN + log_variance_NZ.sum(1))
-    told = log_q_NN.diagonal() - torch.logsumexp(log_q_NN, dim=1) + math.log(len(z_NZ))
-    return float(told.mean())
+    information_N = log_q_NN.diagonal() - torch.logsumexp(log_q_NN, dim=1) + math.log(len(z_NZ))
+    return float(information_N.mean())

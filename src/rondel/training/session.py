@@ -1,7 +1,7 @@
-"""What the loop asks of a training, whatever it is that learns.
+"""The interface between the training loop and a training of any kind.
 
-`rondel.training.run.Run` is the session that trains a language model on a text; a task of another
-kind is another session (docs/sequence-tasks.md has one).
+`rondel.training.run.Run` is the session that trains a model on a text; another task is another
+session (docs/sequence-tasks.md has one).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from rondel.training.ranks import Ranks
 SECONDS_BETWEEN_SAVES = 30.0
 LEAST_SECONDS_BETWEEN_VALIDATIONS = 1.0
 NOBODY_READS = (errno.EPIPE, errno.EIO)
-# A training by the clock spends at most one second in twenty on validation.
+# The most of its time that a run which validates by the clock spends on validation.
 VALIDATION_SHARE = 1 / 20
 
 
 class Session(ABC):
-    """What the loop and its callbacks share: a learner, how far it has come, when it is to stop.
+    """What the loop and the callbacks share: a learner, its progress, and when to stop.
 
     ::
 
@@ -41,33 +41,33 @@ class Session(ABC):
     def __init__(self, config: RunConfig, learner: Learner, progress: Progress) -> None:
         self.config, self.learner, self.progress = config, learner, progress
         self.ranks = Ranks()
-        # Each a `Callback` that knows which kind of session it watches.
+        # `Callback`s for this class of session.
         self.callbacks: Sequence[Any] = ()
         self._saved_at = self._validated_at = progress.seconds
         self._validation_cost = 0.0
 
     @abstractmethod
     def batches(self) -> Iterator[tuple[Batch, Cursor]]:
-        """Endless batches from where the training stands, each with the cursor of the next."""
+        """Yield batches without end, from the current cursor on, each with the cursor after it."""
 
     @abstractmethod
     def validation_loss(self) -> float | None:
-        """The loss that a model is judged by; `None` if there is nothing to measure it on."""
+        """Return the validation loss; `None` if there is nothing to validate on."""
 
     @abstractmethod
     def save_best(self) -> None:
-        """Keep the model as it stands, as the best so far."""
+        """Save the current model as the best so far."""
 
     @abstractmethod
     def write(self) -> None:
-        """Save what it takes to go on."""
+        """Save all that is needed to continue."""
 
     @abstractmethod
     def not_finite(self, what: str) -> NonFiniteLossError:
-        """What to raise when `what` happened: something is no number any more."""
+        """Return the error to raise for `what`, which says what is not finite."""
 
     def validate(self) -> None:
-        """Measure the model, keep it if it is the best so far, tell the callbacks, and save."""
+        """Validate the model, save it if it is the best so far, notify the callbacks, and save."""
         progress = self.progress
         before = progress.read_clock()
         val_loss = self.validation_loss()
@@ -78,22 +78,22 @@ class Session(ABC):
         is_best = progress.close_interval(val_loss, self.config.training)
         if is_best:
             self.save_best()
-        # Told before the save: what a killed process told and did not save is told again.
-        self.tell("validated", is_best)
+        # Before the save: if the process is killed in between, the callbacks are notified again.
+        self.notify("validated", is_best)
         self.save()
 
     def save_interrupted(self) -> None:
-        """Save what there is, as the training is told to stop."""
+        """Save after an interrupt."""
         self.save()
 
     def save(self) -> None:
-        """Save what it takes to go on, and note when."""
+        """Save all that is needed to continue, and record the time."""
         self.write()
         self._saved_at = self.progress.read_clock()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Open the callbacks, and close them however the block ends."""
+        """Start the callbacks, and close them however the block ends."""
         with ExitStack() as opened:
             for callback in self.callbacks:
                 callback.started(self)
@@ -101,15 +101,15 @@ class Session(ABC):
             yield
 
     def _close(self, callback: Any, kind: Any, error: BaseException | None, _: Any) -> None:
-        # On a full disk most callbacks fail to close too; the first error is the one to tell.
+        # On a full disk most callbacks also fail to close; the first error is the one to report.
         with suppress(OSError) if error else nullcontext():
             callback.closed(self)
 
-    def tell(self, event: str, *details: Any) -> None:
+    def notify(self, event: str, *details: Any) -> None:
         """Call every callback's method of this name.
 
-        What a callback raises ends the training. If that is a terminal which is gone, or a pipe
-        that nobody reads any more, what was learnt is saved before.
+        What a callback raises ends the training. If the terminal or the pipe that it writes to was
+        closed, the training is saved first.
         """
         for callback in self.callbacks:
             try:
@@ -118,14 +118,14 @@ class Session(ABC):
                 # Rich makes a SystemExit of a broken pipe.
                 if isinstance(error, SystemExit) or error.errno in NOBODY_READS:
                     if self.ranks.size > 1:
-                        # The others save with it, once they have heard.
+                        # All processes save once the signal is shared, at the next step.
                         self.ranks.received, self.callbacks = "hung up", ()
                         return
                     self.save()
                 raise
 
     def reason_to_stop(self) -> str:
-        """Why the run is over, in words; empty while it is not."""
+        """Return why the run is over, in words; empty if it is not."""
         settings = self.config.training
         if self.progress.fraction(settings) >= 1:
             return "finished"
@@ -135,11 +135,11 @@ class Session(ABC):
         return ""
 
     def save_is_due(self) -> bool:
-        """By the clock; it changes nothing of what is learnt."""
+        """Return whether to save, by the clock; saving does not change the training."""
         return self.progress.seconds - self._saved_at > SECONDS_BETWEEN_SAVES
 
     def validation_is_due(self) -> bool:
-        """Every `eval_every` steps, or by the clock: so often that it costs little."""
+        """Return whether to validate: every `eval_every` steps, or by the clock at a low cost."""
         settings, progress = self.config.training, self.progress
         if settings.eval_every is not None:
             return progress.step % settings.eval_every == 0

@@ -1,7 +1,8 @@
 """Choose a model's size, dropout, batch size, learning rate and passes for `--minutes`.
 
-The choice depends on the number of tokens in the text, and of operations that the machine can do in
-that time. `rondel.training.resolve` says when it is made, and has the defaults otherwise.
+The choice depends on the number of tokens in the text and on the number of operations that the
+machine can do in that time. `rondel.training.resolve` decides when it is made, and has the defaults
+otherwise.
 """
 
 from __future__ import annotations
@@ -17,31 +18,31 @@ from rondel.settings.sections import ModelConfig, TrainingConfig
 
 # The sizes to choose from: whole multiples of 64, at which kernels are fastest.
 HIDDEN_SIZES = (64, 128, 192, 256, 384, 512, 768, 1024)
-# Of a step forward and back, for each number of a weight matrix: three products of two operations.
+# Of a training step, per token and weight: three products of two operations each.
 OPERATIONS = 6
 
-# What was found to be best on texts of 50 kB to 20 MB, in half a minute to half an hour: after a
-# change, compare with benchmarks/texts.py.
-# Tokens read, passes included, for each recurrent weight; RATIO from FEW_PASSES passes on.
+# The constants below were best on texts of 50 kB to 20 MB, in half a minute to half an hour; after
+# a change, compare with benchmarks/texts.py.
+# Tokens to read, passes included, per recurrent weight; RATIO from FEW_PASSES passes on.
 RATIO, RATIO_OF_FEW_PASSES, FEW_PASSES = 4.0, 16.0, 4.0
 # Operations of the whole run.
 TWO_LAYERS_FROM = 1e14
 PASSES_WITHOUT_DROPOUT, MOST_DROPOUT = 2.5, 0.5
 # The rate of a model of at most NARROW units; a larger one's is lower.
 LEARNING_RATE, NARROW = 4e-3, 256
-# How often a text of a million tokens is read at most; a longer one bears more, but slowly so.
+# The most passes over a text of a million tokens; it grows with the text by this power.
 MOST_PASSES, MOST_PASSES_POWER = 32.0, 0.25
 SHORT_TEXT, SMALL_BATCH, BATCH = 200_000, 16, 32
 STEPS_A_STREAM = 8 * TrainingConfig.seq_length
 
-# What is timed to know the machine.
+# The model and batch that are timed to measure the machine.
 TRIED = ModelConfig(vocab_size=64, embedding_size=64, hidden_size=256, num_layers=1)
 TRIED_BATCH = (64, 32)
 TRIES = 5
 
 
 class Size(NamedTuple):
-    """A model's size, how much of its layers' outputs is dropped, and how it is to be trained."""
+    """A model's size and dropout, and the settings of its training."""
 
     num_layers: int
     hidden_size: int
@@ -49,37 +50,37 @@ class Size(NamedTuple):
     learning_rate: float
     batch_size: int
     epochs: float | None
-    """Passes after which it would only learn by heart; None if the time is over before that."""
+    """Passes after which it would only overfit; None if the time is over before that."""
 
     def __str__(self) -> str:
         passes = f", {self.epochs:g} passes at most" if self.epochs else ""
         return f"{self.num_layers}×{self.hidden_size} and dropout {self.dropout:g}{passes}"
 
     def settings(self) -> dict[str, Any]:
-        """What was chosen, as fields of the configuration."""
+        """Return the chosen settings by name."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def recurrent_weights(cell: str, num_layers: int, hidden_size: int) -> int:
-    """The numbers of the matrices that a token is multiplied by, head left out.
+    """Return the number of weights that each token is multiplied by, without the head.
 
-    The first layer's input is looked up, so that it has one matrix and every other layer two.
+    The first layer's input is a look-up, so it has one matrix and every other layer two.
     """
     return len(cells[cell].gates) * hidden_size**2 * (2 * num_layers - 1)
 
 
 def operations_per_token(cell: str, num_layers: int, hidden_size: int, vocab_size: int) -> int:
-    """Floating-point operations that a training step takes for each token."""
+    """Return the floating-point operations of a training step per token."""
     head = hidden_size * vocab_size
     return OPERATIONS * (recurrent_weights(cell, num_layers, hidden_size) + head)
 
 
 def best_size(cell: str, tokens: int, vocab_size: int, operations: float) -> Size:
-    """The size for a text of so many tokens, and so many operations to train in.
+    """Return the size for a text of so many tokens, to be trained with so many operations.
 
-    It is the largest of `HIDDEN_SIZES` that has time to read `RATIO` tokens for each recurrent
-    weight, or `RATIO_OF_FEW_PASSES` if it reads the text fewer than `FEW_PASSES` times. Dropout
-    rises with the number of passes.
+    It is the largest of `HIDDEN_SIZES` that has time to read `RATIO` tokens per recurrent weight,
+    or `RATIO_OF_FEW_PASSES` if it reads the text fewer than `FEW_PASSES` times. Dropout rises with
+    the number of passes.
     """
     num_layers = 2 if operations >= TWO_LAYERS_FROM else 1
 
@@ -98,7 +99,7 @@ def best_size(cell: str, tokens: int, vocab_size: int, operations: float) -> Siz
         num_layers,
         hidden_size,
         _dropout(passes),
-        # A wide layer at the rate of a narrow one may lose its way for a while.
+        # At a narrow layer's rate, the loss of a wide one may rise for a while.
         round(LEARNING_RATE * min(1.0, NARROW / hidden_size) ** 0.4, 5),
         _batch_size(tokens),
         round(most, 1) if passes > most else None,
@@ -106,7 +107,7 @@ def best_size(cell: str, tokens: int, vocab_size: int, operations: float) -> Siz
 
 
 def _batch_size(tokens: int) -> int:
-    """As many streams as leave each of them a few steps of the usual length."""
+    """Return the number of streams, fewer for a short text so that each has several sequences."""
     batch_size = SMALL_BATCH if tokens < SHORT_TEXT else BATCH
     while batch_size > 1 and tokens < batch_size * STEPS_A_STREAM:
         batch_size //= 2
@@ -114,23 +115,23 @@ def _batch_size(tokens: int) -> int:
 
 
 def _dropout(passes: float) -> float:
-    """None for a few passes over the text, then a tenth for each doubling."""
+    """Return 0 for a few passes over the text, then 0.1 more for each doubling."""
     rising = 0.1 * math.log2(max(1.0, passes / PASSES_WITHOUT_DROPOUT))
     return round(min(MOST_DROPOUT, rising), 2)
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What the machine can do, measured when it is asked."""
+    """The machine's speed, measured on first use."""
 
     device: str = "auto"
     threads: int | None = None
     processes: int = 1
-    """How many such processes train together; what one of them can do is what each can."""
+    """How many processes train together; all are assumed to be as fast as this one."""
 
     @functools.cached_property
     def operations_per_second(self) -> float:
-        """Floating-point operations that training gets from it, by a few steps of a small model."""
+        """Floating-point operations per second in training, by a few steps of a small model."""
         import torch
 
         from rondel.models.base import TensorBatch
@@ -149,7 +150,7 @@ class Machine:
             begin = time.perf_counter()
             terms, _ = model.losses(TensorBatch(tokens_TB, tokens_TB), state, 0)
             terms["nll"].backward()  # type: ignore[no-untyped-call]
-            terms["nll"].item()  # a GPU has done its work only now
+            terms["nll"].item()  # waits for a GPU to finish
             return time.perf_counter() - begin
 
         seconds()  # compiles

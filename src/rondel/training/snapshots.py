@@ -1,4 +1,4 @@
-"""What a resume reads: a learner's snapshot and the run's progress, in one file, in one move."""
+"""The file for resuming: a learner's snapshot and the run's progress, replaced in one move."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_snapshot(path: Path, snapshot: Snapshot, progress: dict[str, Any]) -> 
 
 
 def read_launch(path: Path) -> str:
-    """Which launch of `torchrun` wrote a snapshot; empty if none did, or if it cannot be read."""
+    """Return which launch of `torchrun` wrote a snapshot; empty if none did, or if unreadable."""
     try:
         with open_arrays(path) as file:
             progress = parse_json((file.metadata() or {}).get("progress", ""), path)
@@ -37,7 +37,7 @@ def read_launch(path: Path) -> str:
 
 
 def read_snapshot(path: Path) -> tuple[Snapshot, dict[str, Any]]:
-    """The snapshot and the progress; `ModelFolderError` if they are missing or damaged."""
+    """Read the snapshot and the progress; `ModelFolderError` if they are missing or damaged."""
     if not path.exists():
         raise ModelFolderError(
             f"{path.parent} cannot be resumed: it has no {path.name}. "

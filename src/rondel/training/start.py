@@ -1,4 +1,4 @@
-"""How a run comes to be: begun on a text, or taken up again."""
+"""Start a run on a text, or resume one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rondel.text.storing import WatchReading, unwatched_reading
 from rondel.text.tokenizers import Tokenizer, train_on_blocks
 from rondel.threads import set_thread_defaults
 from rondel.training import resuming
-from rondel.training.folder import RunFolder, check_folder, create, take_up
+from rondel.training.folder import RunFolder, check_folder, create, reopen
 from rondel.training.learner import Learner
 from rondel.training.progress import Progress
 from rondel.training.ranks import ALONE, Ranks, launch
@@ -65,10 +65,10 @@ def configure(
     warm_start: WarmStart | None = None,
     source: TextSource | None = None,
 ) -> Settings:
-    """The settings of a new run: those `given`, and `defaults` (of a file) where there are none.
+    """Return the settings of a new run: those `given`, else `defaults` (from a file).
 
-    What a prepared corpus or a warm start decides comes between the two. Raises `InputError` for
-    settings that contradict it, are unknown, or have no effect in the run.
+    Settings fixed by a prepared corpus or a warm start come before the defaults. Raises
+    `InputError` for settings that contradict those, are unknown, or have no effect in the run.
     """
     decided = dict(given)
     for fixed in (
@@ -102,11 +102,11 @@ def begin(
     watch: WatchReading = unwatched_reading,
     ranks: Ranks = ALONE,
 ) -> Run:
-    """Prepare a text and make a run in a new folder, which is a whole model folder at once.
+    """Prepare a text and start a run in a new folder, which is a whole model folder at once.
 
-    A model that is to be replaced stays until the first save. `ranks` are the processes that are to
-    take part in it (`rondel.training.together`). Raises `InputError` for a text or
-    settings that cannot be used, or if `folder` is taken.
+    A model that it replaces stays until the first save. `ranks` are the processes that train
+    together (`rondel.training.together`). Raises `InputError` for a text or settings that cannot be
+    used, or if `folder` is taken.
     """
     check_folder(folder, overwrite)
     chosen, reading = choose(given), resolve_text(given)
@@ -168,18 +168,18 @@ def begin(
 
 
 def resume(folder: Path, changes: dict[str, Any], ranks: Ranks = ALONE) -> Run:
-    """Take up a run where it was last saved.
+    """Resume a run from its last save.
 
-    `changes` may name the settings in `CHANGEABLE`; a limit counts from the run's very beginning,
-    and takes the place of all its limits. Raises `InputError` for any other setting, or if the run
-    is over or another process trains it; `ModelFolderError` if the folder is no run or is damaged.
+    `changes` may name the settings in `CHANGEABLE`; a limit counts from the start of the run, and
+    replaces all its limits. Raises `InputError` for any other setting, or if the run is over or
+    another process trains it; `ModelFolderError` if the folder is not a run or is damaged.
     """
     _refuse_changes(folder, changes)
     is_restart = is_of_this_launch(folder)
-    with take_up(folder) as home:
+    with reopen(folder) as home:
         run = follow(home, changes)
         ranks.check(run.config.training)
-        # A run that was killed between its last step and the validation after it has that to do.
+        # A run killed between its last step and its last validation still has to validate.
         reason = run.reason_to_stop()
         if reason and not run.progress.loss_count and not is_restart:
             raise InputError(_complete(run, reason))
@@ -188,12 +188,12 @@ def resume(folder: Path, changes: dict[str, Any], ranks: Ranks = ALONE) -> Run:
 
 
 def is_of_this_launch(folder: Path) -> bool:
-    """Whether the processes that `torchrun` started train in a folder, and were restarted."""
+    """Return whether this launch of `torchrun` trained in the folder and was restarted."""
     return bool(launch()) and read_launch(folder / RESUME) == launch()
 
 
 def follow(home: RunFolder, changes: Mapping[str, Any] = MappingProxyType({})) -> Run:
-    """The run in a folder where it was last saved, which is only read; see `resume`."""
+    """Load the run in a folder from its last save, without writing to it; see `resume`."""
     folder = home.place
     model = artifact.load(folder)
     if not (folder / SETTINGS).is_file():
@@ -229,7 +229,7 @@ def _complete(run: Run, reason: str) -> str:
 
 
 def build_learner(config: RunConfig, tokenizer: Tokenizer) -> Learner:
-    """The learner of the configured backend and model; `MissingExtraError` without PyTorch."""
+    """Build the learner for a configuration; `MissingExtraError` if it needs PyTorch."""
     if config.training.backend == "numpy":
         from rondel.training.numpy_learner import NumpyLearner
 
@@ -254,7 +254,7 @@ def _recorded_config(folder: Path, model: Artifact, began_with: dict[str, Any]) 
         if value != before:
             raise ModelFolderError(
                 f"{path}: {name} is {value!r}, and the run began with {before!r}; "
-                "set it back, for a resumed run goes on as it began"
+                "set it back, since a resumed run keeps its settings"
             )
     return config
 
@@ -263,6 +263,6 @@ def _refuse_changes(folder: Path, changes: dict[str, Any]) -> None:
     for name in changes:
         if name not in CHANGEABLE:
             raise InputError(
-                f"a resumed run goes on as it began, so it cannot change {name}; leave it out, "
-                f"or start a new run with --init-from {folder}"
+                f"a resumed run keeps its settings, so it cannot change {name}; leave it out, or "
+                f"start a new run with --init-from {folder}"
             )

@@ -1,11 +1,12 @@
-"""One run in which several processes take part.
+"""One run trained by several processes.
 
-Process 0 makes it and alone writes, prints and listens to callbacks. The others take up what it
-wrote, from its folder where they see it, else from a copy that they are sent.
+Only process 0 makes the run, writes, prints and has callbacks. The others load what it wrote: from
+its folder if they can see it, otherwise from a copy that it sends them.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from rondel.artifact import MODEL, TOKENIZER, WEIGHTS
-from rondel.errors import RondelError, told
+from rondel.errors import RondelError, reported, require
 from rondel.files import sum_of_file
 from rondel.training.folder import RunFolder
 from rondel.training.ranks import Ranks
@@ -27,10 +28,26 @@ T = TypeVar("T")
 FILES = (MODEL, TOKENIZER, WEIGHTS, SETTINGS, RESUME)
 
 
-def together(ranks: Ranks, make: Callable[[], Run]) -> Run:
-    """The run that `make` makes in process 0, and the part in it of every other process.
+@contextmanager
+def joined() -> Iterator[Ranks]:
+    """Connect this process to those that `torchrun` started with it, if any, for the block.
 
-    What fails in one process fails in all of them, and is printed once.
+    Raises `InputError` if they cannot reach each other, or run different versions.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+        yield Ranks()
+        return
+    require("torch", "train")
+    from rondel.training.distributed import process_group
+
+    with process_group() as ranks:
+        yield ranks
+
+
+def together(ranks: Ranks, make: Callable[[], Run]) -> Run:
+    """Return the run that process 0 makes with `make`, in every process.
+
+    If one process fails, all of them fail, and one prints the error.
     """
     if ranks.size == 1:
         run = make()
@@ -48,7 +65,7 @@ def together(ranks: Ranks, make: Callable[[], Run]) -> Run:
         if made is not None:
             opened.callback(made.close)
         own = (str(made.home.path.absolute()), made.home.is_published) if made else None
-        path, is_published = group.everyone(own)[0]
+        path, is_published = group.gather_values(own)[0]
         copies = opened.enter_context(ExitStack())
         place = _seen(group, made.folder if made else None, RESUME, copies)
         run = cast("Run", _agreed(group, take_part))
@@ -58,7 +75,7 @@ def together(ranks: Ranks, make: Callable[[], Run]) -> Run:
 
 @contextmanager
 def shown(ranks: Ranks, folder: Path) -> Iterator[Path]:
-    """A model folder that process 0 has, where this process can read it."""
+    """Give the path where this process can read a model folder of process 0."""
     if ranks.size == 1:
         yield folder
         return
@@ -69,10 +86,10 @@ def shown(ranks: Ranks, folder: Path) -> Iterator[Path]:
 
 
 class FollowedFolder(RunFolder):
-    """The folder of a run for a process that only reads it, while process 0 holds its lock.
+    """The folder of a run, for a process that only reads it while process 0 has its lock.
 
-    `seen` is where its files are now: at `path`, in a draft beside it, or in a copy, which is
-    removed with the `copies`.
+    `seen` is where its files are now: `path`, a draft beside it, or a copy, which closing `copies`
+    removes.
     """
 
     def __init__(self, path: Path, is_published: bool, seen: Path, copies: ExitStack) -> None:
@@ -85,40 +102,40 @@ class FollowedFolder(RunFolder):
         return self._seen
 
     def publish(self) -> None:
-        """Follow process 0, which moved the draft to its place."""
+        """Follow process 0, which moved the draft to `path`."""
         if not self.is_published and self._seen.parent == self.path.parent:
             self._seen = self.path
         self.is_published = True
 
     def close(self) -> None:
-        """Remove the copy, if it is one."""
+        """Remove the copy, if there is one."""
         self._copies.close()
 
 
 def _nothing() -> None:
-    """What the others do while process 0 works."""
+    """Do nothing, while process 0 works."""
 
 
 def _agreed(group: ProcessGroup, act: Callable[[], Any]) -> Any:
-    """What `act` gives; if it fails in one process, all fail with that error, which one prints."""
+    """Return what `act` returns; if it fails in one process, all fail, and one prints the error."""
     result, own = None, None
     try:
         result = act()
     except (RondelError, OSError) as error:
         own = error
-    faults = group.everyone("" if own is None else str(own) or repr(own))
+    faults = group.gather_values("" if own is None else str(own) or repr(own))
     rank = next((rank for rank, fault in enumerate(faults) if fault), None)
     if rank is None:
         return result
     if own is not None and rank == group.rank:
         raise own
-    raise told(RondelError(f"process {rank}: {faults[rank]}"))
+    raise reported(RondelError(f"process {rank}: {faults[rank]}"))
 
 
 def _seen(group: ProcessGroup, folder: Path | None, mark: str, copies: ExitStack) -> Path:
-    """A folder of process 0 as this process sees it, or a copy of its files.
+    """Return the path of a folder of process 0, or of a copy if this process cannot see it.
 
-    `mark` names a file by whose sum it is known.
+    The folder is recognised by the checksum of the file named `mark`.
     """
     own = None
     if folder is not None:
@@ -126,11 +143,11 @@ def _seen(group: ProcessGroup, folder: Path | None, mark: str, copies: ExitStack
         files = [name for name in (*FILES, *tokens) if (folder / name).is_file()]
         sizes = {name: (folder / name).stat().st_size for name in files}
         own = {"place": str(folder.absolute()), "sum": sum_of_file(folder / mark), "sizes": sizes}
-    first = group.everyone(own)[0]
+    first = group.gather_values(own)[0]
     place = Path(first["place"])
     marked = place / mark
     sees = folder is not None or (marked.is_file() and sum_of_file(marked) == first["sum"])
-    if all(group.everyone(sees)):
+    if all(group.gather_values(sees)):
         return place
     copy = None
     if not sees:

@@ -1,4 +1,4 @@
-"""Learning with PyTorch: any registered model, on a CPU or a GPU."""
+"""The learner for PyTorch modules of any kind, on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rondel.settings import RunConfig
 from rondel.softmaxes import softmax_of
 from rondel.text.tokenizers import Tokenizer
 from rondel.training.devices import autocast, choose_device
-from rondel.training.distributed import ProcessGroup, talking
+from rondel.training.distributed import ProcessGroup, communicating
 from rondel.training.learner import Snapshot, StepResult, steps_at_a_time
 from rondel.training.optimizers import build_optimizer, state_of_optimizer, updates_rows
 
@@ -34,13 +34,13 @@ CUDA_STATE = 16
 """Bytes of the state of a GPU's generator: its seed and its offset."""
 RANDOM_OF_PROCESS = re.compile(r"random\.(?P<device>cpu|cuda)\.\d+")
 LOOKAHEAD = 64
-"""How many tokens after a chunk a model that reads against the text is given in validation."""
+"""Tokens after a chunk that a model which reads backward is given in validation."""
 
 
 class TorchLearner:
     """A `Learner` over `torch.nn` modules. See `rondel.training.learner.Learner`.
 
-    It trains the model that the configuration names, unless it is given another.
+    It trains the model of the configuration, or `model` if that is given.
 
     ::
 
@@ -50,8 +50,8 @@ class TorchLearner:
 
     def __init__(self, config: RunConfig, model: Model | None = None) -> None:
         training = config.training
-        # Set even if to what it is: a set number keeps MKL from choosing its own from call to call,
-        # which would change the order of its sums.
+        # Set even to the current value: otherwise MKL chooses the number for each call, and the
+        # order of its sums changes with it.
         torch.set_num_threads(training.threads or torch.get_num_threads())
         self.config = training
         self.device = choose_device(training.device)
@@ -67,7 +67,7 @@ class TorchLearner:
         self.figures: dict[str, float] = {}
         # A cluster of rare words without a target in the batch is not trained.
         self.trains_in_parts = not softmax_of(config.model).is_linear
-        """Whether some steps train not all of the model."""
+        """Whether some steps train only a part of the model."""
         self._state: ModelState | None = None
         self._exchange: Exchange | None = None
         self._random: dict[str, Tensor] = {}
@@ -95,7 +95,7 @@ class TorchLearner:
             loss = torch.stack(list(terms.values())).sum()
         self._state = tuple(part.detach().float() for part in state)
         self.optimizer.zero_grad(set_to_none=True)
-        with talking() if self._exchange else nullcontext():
+        with communicating() if self._exchange else nullcontext():
             self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self.optimizer)
         norm = self._clip()
@@ -111,26 +111,26 @@ class TorchLearner:
             self.updates += 1
             if self._exchange is not None:
                 self._exchange.updated()
-            # fp16 meets infinite gradients while the scaler looks for its scale, and skips them.
+            # In fp16, gradients are infinite at times; the scaler skips these steps.
             return result if math.isfinite(norm) else result._replace(gradient_norm=0.0)
         return result
 
-    def _begun(self, state: ModelState, fresh_B: npt.NDArray[np.bool_]) -> ModelState:
-        """A state (L, B, H) with zeros where a document begins."""
+    def _reset(self, state: ModelState, fresh_B: npt.NDArray[np.bool_]) -> ModelState:
+        """Return a state (L, B, H) with zeros where a document begins."""
         kept_B1 = torch.from_numpy(~fresh_B[:, None]).to(self.device)
         return tuple(torch.where(kept_B1, part, 0.0) for part in state)
 
     def _losses(
         self, batch: TensorBatch, fresh: bool | npt.NDArray[np.bool_]
     ) -> tuple[dict[str, Tensor], ModelState]:
-        """The terms of a batch, or of this process's part of it, and the state after it."""
+        """Return the terms of a batch, or of this process's part of it, and the state after it."""
         part = batch if self._exchange is None else self._exchange.part(batch)
         state = self._state
         if fresh is True or state is None:
             state = self.model.initial_state(part.inputs.shape[1])
         elif fresh is not False:
             own = slice(None) if self._exchange is None else self._exchange.columns(len(fresh))
-            state = self._begun(state, fresh[own])
+            state = self._reset(state, fresh[own])
         if self._exchange is None:
             return self.model.losses(part, state, self.updates)
         return self._exchange.losses(batch, part, state, self.updates)
@@ -139,13 +139,13 @@ class TorchLearner:
         return result.finite or (self._scaler.is_enabled() and math.isfinite(result.loss))
 
     def _clip(self) -> float:
-        """Limit the gradients as configured; their norm before that."""
+        """Clip the gradients as configured; return their norm before that."""
         trained = [p for p in self.model.parameters() if p.grad is not None]
         dense = [p for p in trained if p.grad is not None and not p.grad.is_sparse]
         rows = [_rows_of_gradient(p) for p in trained if p.grad is not None and p.grad.is_sparse]
         total = nn.utils.get_total_norm([*(p.grad for p in dense if p.grad is not None), *rows])
         norm = float(total)
-        # Most steps are below the limit, and have nothing multiplied.
+        # Most steps are below the limit and need no multiplication.
         if self.config.clip_norm and not norm <= self.config.clip_norm:
             nn.utils.clip_grads_with_norm_(dense, self.config.clip_norm, total)
             for values in rows:
@@ -159,7 +159,7 @@ class TorchLearner:
 
     @torch.no_grad()
     def validate(self, tokens: Ids) -> float:
-        """See `Learner.validate`; several processes share the streams out, and add up."""
+        """See `Learner.validate`; several processes divide the streams among them."""
         self.model.eval()
         inputs_TB, targets_TB = evaluation_streams(tokens)
         if self._exchange is None:
@@ -172,7 +172,7 @@ class TorchLearner:
         return total / count
 
     def _total_loss(self, inputs_TB: Ids, targets_TB: Ids) -> tuple[float, float]:
-        """The loss summed over streams, and how many tokens they score."""
+        """Return the loss summed over streams, and the number of tokens scored."""
         if not inputs_TB.size:
             return 0.0, 0
         state = self.model.initial_state(inputs_TB.shape[1])
@@ -195,7 +195,7 @@ class TorchLearner:
 
     @torch.no_grad()
     def validate_documents(self, documents: Documents) -> float:
-        """See `Learner.validate_documents`; of several processes, the first does it."""
+        """See `Learner.validate_documents`; of several processes, only the first does it."""
         self.model.eval()
         if self._exchange is None:
             total, count = self._total_of_documents(documents)
@@ -206,7 +206,7 @@ class TorchLearner:
         return total / count
 
     def _total_of_documents(self, documents: Documents) -> tuple[float, float]:
-        """The loss summed over documents, and how many tokens they score."""
+        """Return the loss summed over documents, and the number of tokens scored."""
         total, count = 0.0, 0
         state: ModelState = ()
         for batch in evaluation_batches(documents):
@@ -214,7 +214,7 @@ class TorchLearner:
             if isinstance(fresh, bool):
                 state = self.model.initial_state(batch.inputs.shape[1])
             else:
-                state = self._begun(state, fresh)
+                state = self._reset(state, fresh)
             scored = int((batch.targets != PADDING).sum())
             tensors = self._tensors(batch.inputs, batch.targets)
             with autocast(self.device, self.config.precision):
@@ -232,7 +232,7 @@ class TorchLearner:
         self.model.load(weights)
 
     def snapshot(self) -> Snapshot:
-        """See `Learner.snapshot`: of the streams and random numbers of all processes."""
+        """See `Learner.snapshot`: it has the streams and random states of all processes."""
         state, random = self._state or (), {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -276,9 +276,9 @@ class TorchLearner:
             torch.cuda.set_rng_state(self._random["cuda"], self.device)
 
     def _arrays_of_a_snapshot(self) -> list[Arrays]:
-        """What a snapshot of this learner holds: its weights, and what comes with the first steps.
+        """Return the groups of arrays in a snapshot of this learner, for `Snapshot.check`.
 
-        Only the names, shapes and types of these arrays are of use.
+        Only the names, shapes and types of these arrays matter.
         """
         state = self.model.initial_state(self.config.batch_size)
         optimizer = state_of_optimizer(self.config)
@@ -288,10 +288,10 @@ class TorchLearner:
         groups.append({"random.cuda": np.empty(CUDA_STATE, np.uint8)})
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         for index, parameter in enumerate(trained):
-            own = _array(parameter)
+            like = _array(parameter)
             groups.append(
                 {
-                    f"optimizer.{index}.{key}": own if value.dim() else _array(value)
+                    f"optimizer.{index}.{key}": like if value.dim() else _array(value)
                     for key, value in optimizer.items()
                 }
             )
@@ -305,7 +305,7 @@ class TorchLearner:
 
 
 def _arrays_of_processes(snapshot: Snapshot) -> list[Arrays]:
-    """The states of the generators of several processes, if that is how a snapshot was made."""
+    """Return the generator states of several processes, if a snapshot has them."""
     sizes = {"cpu": torch.get_rng_state().numel(), "cuda": CUDA_STATE}
     groups: list[Arrays] = []
     for name in snapshot.arrays:
@@ -315,7 +315,7 @@ def _arrays_of_processes(snapshot: Snapshot) -> list[Arrays]:
 
 
 def build_learner(config: RunConfig, tokenizer: Tokenizer) -> TorchLearner:
-    """The learner of a model that needs nothing but its settings."""
+    """Build the learner of a model that depends only on the settings."""
     return TorchLearner(config)
 
 
@@ -331,5 +331,5 @@ def _array(tensor: Any) -> npt.NDArray[Any]:
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:
-    """A tensor in memory of PyTorch's own: the last bits of a matmul depend on its alignment."""
+    """Copy into PyTorch's memory, because the last bits of a matmul depend on the alignment."""
     return torch.from_numpy(array).clone()

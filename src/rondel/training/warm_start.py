@@ -1,4 +1,4 @@
-"""Starting from what is known: another model's weights, or word vectors.
+"""Warm starts: from another model's weights, from word vectors, or with an existing tokenizer.
 
 Shapes: V vocabulary, E embedding size, H hidden size, G*H gate rows.
 """
@@ -34,33 +34,33 @@ from rondel.text.tokenizers.word import WordTokenizer
 from rondel.text.word_vectors import embedding_from_vectors, load_word_vectors
 
 SHAPE = ("model", "cell", "num_layers", "hidden_size", "embedding_size", "tie_weights", "softmax")
-"""The settings of every model that the shapes of its arrays follow from."""
+"""The settings that determine the shapes of a model's arrays."""
 
 Counts = npt.NDArray[np.integer[Any]]
 
 
 class WarmStart(Protocol):
-    """What a new run starts from: first weights, or a vocabulary alone."""
+    """What a new run starts from: weights, or a vocabulary alone."""
 
     brings_weights: ClassVar[bool]
-    """Whether it is more than a vocabulary."""
+    """Whether it has weights besides a vocabulary."""
     report: str
-    """What was taken over, in one line; filled in by `weights`."""
+    """One line about what was used; set by `weights`."""
 
     def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that it decides, beside those that are given."""
+        """Return the settings that it determines, besides those given."""
 
     def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
-        """The tokenizer to use, given the text that a vocabulary is made from, in UTF-8."""
+        """Return the tokenizer to use, for a text in blocks of UTF-8."""
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
-        """The first weights, given those of a new model and how often the text has each token."""
+        """Return the initial weights, given random ones and how often the text has each token."""
 
 
 class FromModel:
-    """Another model's weights; rows of embedding and output are matched by token, never by index.
+    """Another model's weights; rows of embedding and output are matched by token, not by index.
 
-    Tokens that the old model lacks are added, and begin as the mean of those it has.
+    Tokens that the old model lacks are added, with the mean of its rows.
     """
 
     brings_weights: ClassVar[bool] = True
@@ -76,27 +76,27 @@ class FromModel:
         self.report = ""
 
     def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The old model's shape, its level and how it splits text."""
+        """Return the old model's shape, level and tokenizer settings."""
         config, tokenizer = self.old.config, self.old.tokenizer
         shape = {name: getattr(config, name) for name in SHAPE}
         shape |= {name: config.own[name] for name in settings_of(cells[config.cell])}
         return {**shape, **tokenizer.kept(), "level": tokenizer.level}
 
     def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
-        """The old vocabulary and what is new in the text."""
+        """Return the old tokenizer, extended by tokens that are new in the text."""
         return self.old.tokenizer.extended_from_utf8(blocks, tokenizer_settings(settings))
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
-        """The old weights, with rows for tokens put where the new vocabulary has them."""
+        """Return the old weights, with the rows of tokens in the order of the new vocabulary."""
         old_tokens = self.old.tokenizer
         place = {old_tokens.token(index): index for index in range(old_tokens.vocab_size)}
         matched = [place.get(tokenizer.token(i), -1) for i in range(tokenizer.vocab_size)]
         rows = np.array(matched)
-        taken = int((rows >= 0).sum())
+        known_count = int((rows >= 0).sum())
         new = [tokenizer.token(i) for i in np.flatnonzero(rows < 0)[:8].tolist()]
-        self.report = f"from {self.folder}: {taken:,} of {len(rows):,} tokens known"
+        self.report = f"from {self.folder}: {known_count:,} of {len(rows):,} tokens known"
         if new:
-            more = " …" if len(rows) - taken > len(new) else ""
+            more = " …" if len(rows) - known_count > len(new) else ""
             self.report += f"; new: {' '.join(map(repr, new))}{more}"
         axes = axes_of_tokens(self.old.config)
         known = {
@@ -107,7 +107,7 @@ class FromModel:
 
 
 class FromWordVectors:
-    """An embedding from a word2vec file (Mikolov et al. 2013); words it lacks start at random."""
+    """Word vectors from a word2vec file (Mikolov et al. 2013); other words start at random."""
 
     brings_weights: ClassVar[bool] = True
 
@@ -116,7 +116,7 @@ class FromWordVectors:
         self.report = ""
 
     def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """A level of words, and the vectors' own size."""
+        """Return a word level, and the size of the vectors."""
         level = given.get("level") or WordTokenizer.level
         suits = level in tokenizers and tokenizers[level].whole_words
         return {
@@ -125,11 +125,11 @@ class FromWordVectors:
         }
 
     def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
-        """Made from the text, as ever."""
+        """Train a tokenizer on the text, as without a warm start."""
         return train_on_blocks(blocks, settings)
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
-        """The fresh weights with the embedding rows of the words that were found."""
+        """Return the fresh weights, with the vectors as rows of the embedding."""
         embedding, coverage = embedding_from_vectors(
             self.vectors, tokenizer, fresh["embedding.weight"], counts_V
         )
@@ -138,7 +138,7 @@ class FromWordVectors:
 
 
 class FromTokenizer:
-    """A tokenizer that is there already: another model's, Hugging Face's or SentencePiece's."""
+    """An existing tokenizer: another model's, Hugging Face's or SentencePiece's."""
 
     brings_weights: ClassVar[bool] = False
 
@@ -154,15 +154,15 @@ class FromTokenizer:
             self.report += f"; texts do not come back exactly: it loses {', '.join(lost)}"
 
     def fixed(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Its level and its settings."""
+        """Return the tokenizer's level and settings."""
         return {**self.existing.kept(), "level": self.existing.level}
 
     def tokenizer(self, blocks: Iterable[bytes], settings: TextConfig) -> Tokenizer:
-        """Itself, whatever the text."""
+        """Return the existing tokenizer."""
         return self.existing
 
     def check(self, tokenizer: Tokenizer) -> None:
-        """Raise `InputError` if the tokens that are there, a corpus's, are of another tokenizer."""
+        """Raise `InputError` if the tokenizer of a corpus is another one."""
         if tokenizer_to_json(tokenizer) != tokenizer_to_json(self.existing):
             raise InputError(
                 f"the corpus was prepared with another tokenizer than that of {self.path}; leave "
@@ -170,7 +170,7 @@ class FromTokenizer:
             )
 
     def weights(self, fresh: Arrays, tokenizer: Tokenizer, counts_V: Counts) -> Arrays:
-        """The fresh weights, for tokens of its own."""
+        """Return the fresh weights unchanged."""
         self.check(tokenizer)
         return fresh
 
@@ -180,7 +180,7 @@ def warm_start_from(
     word_vectors: str | Path | None,
     tokenizer: str | Path | None = None,
 ) -> WarmStart | None:
-    """The warm start that was asked for, if any; `InputError` for more than one."""
+    """Return the warm start that the arguments name, if any; `InputError` for more than one."""
     if init_from is not None and word_vectors is not None:
         raise InputError("--init-from brings its own embedding; leave --word-vectors out")
     if tokenizer is not None and (init_from is not None or word_vectors is not None):
@@ -194,9 +194,8 @@ def warm_start_from(
 
 
 def axes_of_tokens(config: ModelConfig) -> dict[str, int]:
-    """Which axis of a model's arrays has an entry for each token, for those that have one.
-
-    It is the axis that would grow with the vocabulary.
+    """Return, for each array with an entry per token, the axis of these: the one that grows with
+    the vocabulary.
     """
     larger = dataclasses.replace(config, vocab_size=config.vocab_size + 1)
     arrays = kind_of(config).arrays
@@ -209,7 +208,7 @@ def axes_of_tokens(config: ModelConfig) -> dict[str, int]:
 
 
 def _by_token(old: npt.NDArray[Any], rows: npt.NDArray[np.intp], axis: int) -> npt.NDArray[Any]:
-    """Entries of the new vocabulary: the old token's, or the mean of all where there is none."""
+    """Return the rows of the new vocabulary: those of old tokens, and their mean for new ones."""
     old_VX = np.moveaxis(old, axis, 0)
     new_VX = old_VX[np.maximum(rows, 0)]
     new_VX[rows < 0] = old_VX.mean(axis=0)

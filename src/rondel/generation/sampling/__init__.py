@@ -1,1 +1,1 @@
-"""How a token is chosen from logits: rules, modes, and the one place that draws."""
+"""Choosing a token from logits: rules, modes, and the one place that draws random numbers."""

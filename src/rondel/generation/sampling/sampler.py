@@ -1,4 +1,4 @@
-"""From logits to a token: the rules, the mode, and the one place that draws.
+"""From logits to a token: the rules, the mode, and the one place that draws random numbers.
 
 Shapes: V vocabulary, N tokens so far or points, Z latent size.
 """
@@ -23,28 +23,28 @@ if TYPE_CHECKING:
     from rondel.generation.generation_settings import GenerationSettings
 
 
-# Kept apart from the streams that tokens are drawn from: those are (seed, index).
+# Added to the index, so that points and tokens are not drawn from the same generator.
 LATENT_DRAWS = 1 << 32
 
 
 def stream_rng(seed: int | None, index: int = 0) -> np.random.Generator:
-    """The generator of sample `index` of a seed: the same however many samples are asked for.
+    """Return the generator of sample `index` of a seed, independent of the number of samples.
 
-    Without a seed it is another one each time.
+    Without a seed it is a different one at each call.
     """
     entropy = None if seed is None else (seed, index)
     return np.random.default_rng(np.random.SeedSequence(entropy))
 
 
 class Uniform(Protocol):
-    """What gives uniform numbers from 0 to 1, such as NumPy's generators."""
+    """A source of uniform random numbers from 0 to 1, such as NumPy's generators."""
 
     def random(self) -> float:
-        """Return the next one."""
+        """Return the next number."""
 
 
 def draw(logits: Logits, rng: Uniform) -> int:
-    """A token drawn from softmax(logits), by one uniform number and the inverse of the CDF.
+    """Draw a token from softmax(logits), by one uniform number and the inverse of the CDF.
 
     A token of logit -inf is never drawn. Raises `ModelFolderError` if no logit is finite, or one is
     not a number.
@@ -54,30 +54,32 @@ def draw(logits: Logits, rng: Uniform) -> int:
     if 0 < 2 * len(possible) < len(logits):
         return int(possible[draw(logits[possible], rng)])
     cumulative = unnormalized(logits).cumsum()
-    # The total is at least 1 and the uniform number at most 1 - 2**-53, so that their product
-    # rounds below the total; the first sum that is greater has grown there, by a weight above 0.
+    # The total is at least 1 and the uniform number at most 1 - 2**-53, so their product rounds to
+    # less than the total. The first sum above it has grown at that token: its weight is above 0.
     return int(cumulative.searchsorted(rng.random() * cumulative[-1], side="right"))
 
 
 def draw_latents(seed: int | None, count: int, size: int, first: int = 0) -> Floats:
-    """Points (N, Z) of N(0, I): numbers `first` and following of a seed, however many are asked."""
+    """Draw points (N, Z) of N(0, I): `first`, `first + 1`, … of a seed, whatever the count."""
     rows = [stream_rng(seed, LATENT_DRAWS + first + n).standard_normal(size) for n in range(count)]
     return np.array(rows, np.float32).reshape(count, size)
 
 
 class History:
-    """Token ids (N,), prime first, that grow in amortised constant time."""
+    """A text's token ids (N,), prime first, in an array that grows in amortised constant time."""
 
     def __init__(self, ids: Ids) -> None:
         self._buffer: Ids = ids.copy()
         self._size = len(ids)
 
     def append(self, tokens: Sequence[int]) -> None:
-        """Add tokens for good."""
+        """Add tokens."""
         self._size = len(self.followed_by(tokens))
 
     def followed_by(self, tokens: Sequence[int] = ()) -> Ids:
-        """All tokens and then these; a view, good until the next call."""
+        """Return all tokens followed by these, without adding them: a view, valid until the next
+        call.
+        """
         size = self._size + len(tokens)
         if size > len(self._buffer):
             self._buffer = np.resize(self._buffer, 2 * size)
@@ -86,7 +88,7 @@ class History:
 
 
 def check_can_write(tokenizer: Tokenizer) -> None:
-    """Raise `InputError` if a model has no token that stands for text."""
+    """Raise `InputError` if a model has no token but the unknown one."""
     if tokenizer.vocab_size == 1 and tokenizer.unknown_id is not None:
         raise InputError(
             "the model's vocabulary has no token but the unknown one, so it can write nothing: "
@@ -95,7 +97,7 @@ def check_can_write(tokenizer: Tokenizer) -> None:
 
 
 class Shaper:
-    """Forbids the unknown token, which stands for no text, and applies the active rules."""
+    """Shapes the distribution: excludes the unknown token, which has no text, and applies rules."""
 
     def __init__(self, tokenizer: Tokenizer, parameters: Mapping[str, Any]) -> None:
         check_can_write(tokenizer)
@@ -111,14 +113,14 @@ class Shaper:
         return only.temperature if isinstance(only, Temperature) else None
 
     def without_unknown(self, logits: Floats) -> npt.NDArray[np.float64]:
-        """A copy of logits, of all tokens or the first ones, that forbids the unknown token."""
+        """Copy logits, of all tokens or the first ones, with -inf for the unknown token."""
         result: npt.NDArray[np.float64] = logits.astype(np.float64)
         if self._unknown_id is not None and self._unknown_id < len(result):
             result[self._unknown_id] = -np.inf
         return result
 
     def __call__(self, logits_V: Floats, history: Ids) -> Logits:
-        """New logits (V,) from a model's (V,) and the tokens so far (N,)."""
+        """Return new logits (V,) from the model's (V,) and the tokens so far (N,)."""
         logits = self.without_unknown(logits_V)
         for rule in self._rules:
             logits = rule.apply(logits, history)
@@ -137,10 +139,10 @@ class Sampler:
         self._history = History(ids)
         self._uniforms: npt.NDArray[np.float64] = np.empty(0)
         self.last = int(ids[-1])
-        """The token before the one to be chosen."""
+        """The text's last token so far."""
 
     def choose(self, logits_V: Floats) -> int:
-        """The next token, from the model's logits (V,)."""
+        """Choose the next token from the model's logits (V,)."""
         logits = self.shaper(logits_V, self._history.followed_by())
         within_word = self.mode == "spaces" and not self._tokenizer.starts_word(self.last)
         return argmax(logits) if self.mode == "argmax" or within_word else draw(logits, self)
@@ -148,9 +150,9 @@ class Sampler:
     def choose_early(
         self, common_C: Floats, clusters_K: Floats, sizes_K: npt.NDArray[np.int64]
     ) -> int | None:
-        """The same token, if these log-probabilities decide it; `None` if it takes all logits.
+        """Choose the next token from these log-probabilities; `None` if all logits are needed.
 
-        For their meaning see `rondel.engine.base.CommonFirst`.
+        See `rondel.engine.base.CommonFirst` for their meaning.
         """
         temperature = self.shaper.temperature_alone
         if temperature is None:
@@ -166,13 +168,13 @@ class Sampler:
         return token
 
     def random(self) -> float:
-        """The next uniform number."""
+        """Return the next uniform number."""
         uniform = float(self.uniforms(1)[0])
         self.use_up(1)
         return uniform
 
     def accept(self, tokens: Sequence[int]) -> None:
-        """Add what was chosen, here or by an engine that draws, to the text."""
+        """Add tokens to the text, which this sampler or the engine chose."""
         self._history.append(tokens)
         self.last = tokens[-1]
 
@@ -182,12 +184,12 @@ class Sampler:
         return self._history.followed_by()
 
     def uniforms(self, count: int) -> npt.NDArray[np.float64]:
-        """The uniform numbers (count,) that its next draws take, for an engine that draws."""
+        """Return the uniform numbers (count,) of the next draws, for an engine that draws."""
         missing = count - len(self._uniforms)
         if missing > 0:
             self._uniforms = np.concatenate([self._uniforms, self._rng.random(missing)])
         return self._uniforms[:count]
 
     def use_up(self, count: int) -> None:
-        """Drop the first `count` of them, which were drawn with."""
+        """Drop the first `count` uniform numbers, which the engine used."""
         self._uniforms = self._uniforms[count:]

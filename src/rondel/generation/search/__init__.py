@@ -1,1 +1,1 @@
-"""Searches for likely texts: beam search, gaps filled, words imputed, tokens redrawn."""
+"""Searches for likely texts: beam search, filling gaps, imputation, Gibbs sampling."""

@@ -1,6 +1,6 @@
-"""Beam search: the likeliest text, by keeping several at a time (Lowerre 1976; Graves 2012).
+"""Beam search for the likeliest text (Lowerre 1976; Graves 2012).
 
-Shapes: B beams that go on, V vocabulary.
+Shapes: B unfinished beams, V vocabulary.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from rondel.text.tokenizers import Decoder, Tokenizer
 
 
 class BeamText(NamedTuple):
-    """A text that a search has found."""
+    """A text found by a search."""
 
     text: str
-    """What follows the prime, without the stop string that may have ended it."""
+    """The text after the prime, without the stop string if one ended it."""
     log_probability: float
-    """The sum of its tokens', a stop string's among them, after the rules, in nats: not divided by
-    the length."""
+    """The sum of its tokens' log-probabilities, in nats, after the sampling rules, including the
+    stop string's; not divided by the length."""
     tokens: int
-    """How many it has, a stop string's among them."""
+    """How many tokens it has, including the stop string's."""
 
 
 @dataclass
 class Beam:
-    """One text of several, from where it differs from some other."""
+    """A candidate text, without the beginning that all candidates share."""
 
     log_probability: float
-    """Of all its tokens after the prime, in nats."""
+    """Of all its tokens after the prime, in nats, including the shared ones."""
     last: int
     tokens: list[int]
     text: str
     decoder: Decoder
     scanner: StopScanner
     row: int = 0
-    """Where it stands in the batch."""
+    """Its parent's row in the batch."""
 
     @property
     def finished(self) -> bool:
-        """Whether a stop string has ended it."""
+        """Whether a stop string ended it."""
         return self.scanner.stopped
 
     def rest(self) -> str:
-        """What is left to show of it, at the end."""
+        """Return its text to the end, once the search is over."""
         return self.text + self.scanner.push(self.decoder.finish()) + self.scanner.finish()
 
 
@@ -65,15 +65,15 @@ def beam_search(
     settings: GenerationSettings,
     start: Start,
 ) -> Iterator[str]:
-    """Pieces of the likeliest text found, each given once every beam agrees on it.
+    """Yield the likeliest text found in pieces, each as soon as all beams agree on it.
 
-    A text's log-probability is the sum of its tokens', after the rules; it is not divided by the
+    A text's log-probability is the sum of its tokens' after the sampling rules, not divided by the
     length. Texts end at `settings.length` tokens or a stop string.
     """
     history = History(start.ids)
     beams: list[Beam] = []
-    for beams in _searched(engine, tokenizer, settings, start, history, 1):
-        if agreed := _take_agreed(beams, history)[0]:
+    for beams in _search(engine, tokenizer, settings, start, history, 1):
+        if agreed := _remove_agreed(beams, history)[0]:
             yield agreed
     if rest := beams[0].rest():
         yield rest
@@ -86,10 +86,10 @@ def best_texts(
     start: Start,
     count: int,
 ) -> list[BeamText]:
-    """The `count` likeliest texts found by one such search, likeliest first, each once.
+    """Return the `count` likeliest different texts found by a beam search, likeliest first.
 
-    They are fewer if the beams do not hold so many different ones. Raises `InputError` if there are
-    fewer beams.
+    There are fewer if the beams have fewer different texts. Raises `InputError` if `count` is more
+    than the beam width.
     """
     if count > settings.beam_width:
         raise InputError(
@@ -98,8 +98,8 @@ def best_texts(
         )
     history, agreed_text, agreed_tokens = History(start.ids), "", 0
     beams: list[Beam] = []
-    for beams in _searched(engine, tokenizer, settings, start, history, count):
-        text, tokens = _take_agreed(beams, history)
+    for beams in _search(engine, tokenizer, settings, start, history, count):
+        text, tokens = _remove_agreed(beams, history)
         agreed_text, agreed_tokens = agreed_text + text, agreed_tokens + tokens
     found: dict[str, BeamText] = {}
     for beam in beams:
@@ -109,7 +109,7 @@ def best_texts(
     return list(found.values())[:count]
 
 
-def _searched(
+def _search(
     engine: Engine,
     tokenizer: Tokenizer,
     settings: GenerationSettings,
@@ -117,26 +117,26 @@ def _searched(
     history: History,
     best: int,
 ) -> Iterator[list[Beam]]:
-    """The beams after each token, best first, until the `best` of them are finished."""
+    """Yield the beams after each token, best first, until the `best` of them are finished."""
     shaper = Shaper(tokenizer, settings.rules)
     logits_BV, state = start.logits_V[None], start.state
     stops = StopScanner(settings.stop)
     beams = [Beam(0.0, int(start.ids[-1]), [], "", start.decoder, stops)]
     for position in range(settings.length):
         if position > 0:
-            going_on = [beam for beam in beams if not beam.finished]
-            rows = [beam.row for beam in going_on]
-            last_B = np.array([beam.last for beam in going_on])
+            unfinished = [beam for beam in beams if not beam.finished]
+            rows = [beam.row for beam in unfinished]
+            last_B = np.array([beam.last for beam in unfinished])
             logits_BV, state = engine.step(last_B, tuple(part[:, rows] for part in state))
-        beams = _grown(beams, logits_BV, history, settings.beam_width, shaper, tokenizer)
+        beams = _extend(beams, logits_BV, history, settings.beam_width, shaper, tokenizer)
         yield beams
-        # A text only gets less likely as it goes on: none can overtake.
+        # More tokens only make a text less likely, so no unfinished beam can overtake these.
         if all(beam.finished for beam in _different(beams, best)):
             return
 
 
 def _different(beams: list[Beam], count: int) -> list[Beam]:
-    """The first `count` beams, not counting those that are finished with the text of another."""
+    """Return the first `count` beams, without finished ones that repeat another's text."""
     texts: set[str] = set()
     different = []
     for beam in beams:
@@ -147,7 +147,7 @@ def _different(beams: list[Beam], count: int) -> list[Beam]:
     return different[:count]
 
 
-def _grown(
+def _extend(
     beams: list[Beam],
     logits_BV: Floats,
     history: History,
@@ -155,25 +155,25 @@ def _grown(
     shaper: Shaper,
     tokenizer: Tokenizer,
 ) -> list[Beam]:
-    """The `width` best, best first, of the finished beams and of what the others can become."""
+    """Return the `width` best of the finished beams and the others' continuations, best first."""
     finished = [beam for beam in beams if beam.finished]
-    going_on = [beam for beam in beams if not beam.finished]
+    unfinished = [beam for beam in beams if not beam.finished]
     scores_BV = np.stack(
         [
             log_softmax(shaper(logits_V, history.followed_by(beam.tokens))) + beam.log_probability
-            for beam, logits_V in zip(going_on, logits_BV, strict=True)
+            for beam, logits_V in zip(unfinished, logits_BV, strict=True)
         ]
     )
     ended = np.array([beam.log_probability for beam in finished])
     scores = np.concatenate([ended, scores_BV.ravel()])
-    grown = []
+    best = []
     for place in largest(scores, width).tolist():
         if place < len(finished):
-            grown.append(finished[place])
+            best.append(finished[place])
         else:
             row, token = divmod(place - len(finished), scores_BV.shape[1])
-            grown.append(_child(going_on[row], row, token, float(scores[place]), tokenizer))
-    return grown
+            best.append(_child(unfinished[row], row, token, float(scores[place]), tokenizer))
+    return best
 
 
 def _child(parent: Beam, row: int, token: int, score: float, tokenizer: Tokenizer) -> Beam:
@@ -184,13 +184,16 @@ def _child(parent: Beam, row: int, token: int, score: float, tokenizer: Tokenize
 
 
 def _fork(decoder: Decoder, tokenizer: Tokenizer) -> Decoder:
-    """An independent copy of a decoder, which goes on sharing the tokenizer and its vocabulary."""
+    """Copy a decoder, but not the tokenizer and vocabulary that it refers to."""
     shared = (tokenizer, *vars(tokenizer).values())
     return copy.deepcopy(decoder, {id(thing): thing for thing in shared})
 
 
-def _take_agreed(beams: list[Beam], history: History) -> tuple[str, int]:
-    """Take the text that all beams begin with off them, and their first tokens: how many."""
+def _remove_agreed(beams: list[Beam], history: History) -> tuple[str, int]:
+    """Remove the text and the tokens that all beams begin with.
+
+    Returns the text, and how many tokens; these are added to the history.
+    """
     characters = _count_agreed([beam.text for beam in beams])
     tokens = _count_agreed([beam.tokens for beam in beams])
     text = beams[0].text[:characters]
@@ -202,7 +205,7 @@ def _take_agreed(beams: list[Beam], history: History) -> tuple[str, int]:
 
 
 def _count_agreed(sequences: Sequence[Sequence[object]]) -> int:
-    """How many elements all of the sequences begin with alike."""
+    """Return the length of the sequences' common beginning."""
     count = 0
     for elements in zip(*sequences, strict=False):
         if any(element != elements[0] for element in elements):

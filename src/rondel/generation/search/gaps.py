@@ -1,8 +1,8 @@
-"""A text with gaps: its tokens between them, and the text again once they are filled.
+"""Texts with gaps: split at them into tokens, and put together again once they are filled.
 
-What stands between the gaps is never made from its tokens, which may lack some of it: it comes back
-as it was typed. At word level only the single space that words imply belongs to the gap beside it:
-a comma filled in leans on the word before.
+The text between the gaps is kept as it was typed, since its tokens may not give back all of it. At
+word level, only the single space that words imply belongs to the gap beside it, so that a comma
+that is filled in can follow a word directly.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rondel.errors import InputError
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
 
-# A word to every way of splitting, and a character to the others.
 PLACEHOLDER = "x"
+"""Replaces a gap's mark while the text is encoded: a word of its own, or a character."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """What stands before, between or after gaps: its tokens, and their text as it was typed.
+class Segment:
+    """The text before, between or after gaps, as it was typed, and its tokens.
 
-    `space_before` and `space_after` say whether a space that words imply is next to it. One
-    without tokens between two gaps is at most that space, which is then `space_before`.
+    `space_before` and `space_after` say whether an implied space is between it and the gap. A
+    segment without tokens between two gaps is at most that space, then marked as `space_before`.
     """
 
     ids: Ids
@@ -35,31 +35,33 @@ class Part:
     space_after: bool
 
 
-def split_at_gaps(tokenizer: Tokenizer, text: str, gap: str) -> list[Part]:
-    """The parts of a text between its gaps.
+def split_at_gaps(tokenizer: Tokenizer, text: str, gap: str) -> list[Segment]:
+    """Split a text at its gaps.
 
-    Raises `InputError` if it has no gap, or one that runs into a word at word level.
+    Raises `InputError` if it has no gap, or one that touches a word at word level.
     """
     typed = text.split(gap)
     if len(typed) == 1:
         raise InputError(f"the text has no gap: mark one with {gap!r}, or say how it is marked")
-    # Encoded whole, so that what is next to a gap is what it is next to a word.
+    # Encoded as a whole, so that the text next to a gap has the tokens that it has next to a word.
     whole = PLACEHOLDER.join(typed)
     ids, spans = tokenizer.encode(whole), tokenizer.spans(whole)
-    parts: list[Part] = []
+    segments: list[Segment] = []
     first, place = 0, 0
-    for part in typed[:-1]:
-        end = place + len(part)
+    for segment in typed[:-1]:
+        end = place + len(segment)
         after = _token_at(tokenizer, spans, whole, end, gap)
-        own = spans[first:after] - place
-        parts.append(_part(ids[first:after], part, own, after_gap=place > 0, before_gap=True))
+        within = spans[first:after] - place
+        segments.append(
+            _segment(ids[first:after], segment, within, after_gap=place > 0, before_gap=True)
+        )
         first, place = after + 1, end + 1
-    own = spans[first:] - place
-    return [*parts, _part(ids[first:], typed[-1], own, after_gap=True, before_gap=False)]
+    within = spans[first:] - place
+    return [*segments, _segment(ids[first:], typed[-1], within, after_gap=True, before_gap=False)]
 
 
 def _token_at(tokenizer: Tokenizer, spans: Spans, whole: str, place: int, gap: str) -> int:
-    """The number of the token that stands for the gap at a place."""
+    """Return the index of the placeholder's token at a place in the text."""
     (touching,) = np.nonzero((spans[:, 0] < place + 1) & (spans[:, 1] > place))
     first = int(touching[0])
     if len(touching) > 1 or tuple(spans[first]) != (place, place + 1):
@@ -72,39 +74,39 @@ def _token_at(tokenizer: Tokenizer, spans: Spans, whole: str, place: int, gap: s
     return first
 
 
-def _part(ids: Ids, typed: str, spans: Spans, *, after_gap: bool, before_gap: bool) -> Part:
+def _segment(ids: Ids, typed: str, spans: Spans, *, after_gap: bool, before_gap: bool) -> Segment:
     if not len(spans):
         between = after_gap and before_gap
-        return Part(ids, "" if between else typed, between and bool(typed), False)
-    # Of white space that is no token, a single space goes with the gap beside it.
+        return Segment(ids, "" if between else typed, between and bool(typed), False)
+    # An implied space next to a gap belongs to the gap.
     before = after_gap and spans[0, 0] > 0 and typed.startswith(" ")
     after = before_gap and spans[-1, 1] < len(typed) and typed.endswith(" ")
     text = typed[int(before) : len(typed) - int(after)]
-    return Part(ids, text, bool(before), bool(after))
+    return Segment(ids, text, bool(before), bool(after))
 
 
 def put_together(
-    tokenizer: Tokenizer, parts: Sequence[Part], fillings: Sequence[tuple[int, ...]]
+    tokenizer: Tokenizer, segments: Sequence[Segment], fillings: Sequence[tuple[int, ...]]
 ) -> str:
-    """The text with every gap filled by these tokens, all else as it was typed."""
-    first, *others = parts
+    """Return the text with its gaps filled by these tokens, and the rest as it was typed."""
+    first, *others = segments
     pieces = [first.text]
     before: int | None = int(first.ids[-1]) if len(first.ids) else None
     implied = first.space_after
-    for filling, part in zip(fillings, others, strict=True):
+    for filling, segment in zip(fillings, others, strict=True):
         pieces += [_space(tokenizer, implied, before, filling[0]), tokenizer.decode(filling)]
-        before, implied = filling[-1], part.space_before
-        if len(part.ids):
-            pieces.append(_space(tokenizer, implied, before, int(part.ids[0])))
-            before, implied = int(part.ids[-1]), part.space_after
-        pieces.append(part.text)
+        before, implied = filling[-1], segment.space_before
+        if len(segment.ids):
+            pieces.append(_space(tokenizer, implied, before, int(segment.ids[0])))
+            before, implied = int(segment.ids[-1]), segment.space_after
+        pieces.append(segment.text)
     return "".join(pieces)
 
 
 def _space(tokenizer: Tokenizer, implied: bool, before: int | None, after: int) -> str:
-    """What of an implied space is written between two tokens: nothing, if one leans on the other.
+    """Return the implied space between two tokens: empty if they join, as a word and a comma do.
 
-    With no token before, the space begins the text, and is a token of its own.
+    Without a token before, the space begins the text, and is a token by itself.
     """
     if not implied or before is None:
         return ""
@@ -114,14 +116,14 @@ def _space(tokenizer: Tokenizer, implied: bool, before: int | None, after: int) 
 
 
 def unknowns_around(tokenizer: Tokenizer, text: str, gap: str) -> list[str]:
-    """What around the gaps of a text the vocabulary lacks, each once, in order of appearance."""
+    """Return the unknown tokens around the gaps of a text, each once, in order of appearance."""
     whole = PLACEHOLDER.join(text.split(gap))
     spans = tokenizer.spans(whole)
     lacking = spans[tokenizer.encode(whole) == tokenizer.unknown_id]
     gaps, place = set(), -len(PLACEHOLDER)
-    for part in text.split(gap)[:-1]:
-        place += len(part) + len(PLACEHOLDER)
+    for segment in text.split(gap)[:-1]:
+        place += len(segment) + len(PLACEHOLDER)
         gaps.add(place)
     found = dict.fromkeys(whole[b:e] for b, e in lacking.tolist() if b not in gaps)
-    # A text may spell the unknown out, and then lacks nothing.
+    # A text may contain the unknown token's own spelling, which is known.
     return [name for name in found if tokenizer.unknowns(name)]

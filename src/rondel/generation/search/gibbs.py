@@ -1,8 +1,8 @@
-"""Gibbs sampling: draw the tokens of a text again, each given all the others (Geman & Geman 1984).
+"""Gibbs sampling: redraw the tokens of a text, each given all the others (Geman & Geman 1984).
 
-A bidirectional model gives no probability of a whole text to draw it from at once. Its conditional
-distributions are also not exactly those of any one joint distribution, so that what many sweeps
-come to is the model's own, and nothing of the text's (Berglund et al. 2015).
+A bidirectional model does not give the probability of a whole text, from which it could be drawn at
+once. Its conditional distributions are also not exactly those of any joint distribution, so the
+distribution that many sweeps converge to is defined only by sampling (Berglund et al. 2015).
 
 Shapes: T time, B batch, H hidden size, V vocabulary.
 """
@@ -21,7 +21,7 @@ from rondel.generation.sampling.sampler import Shaper, draw, stream_rng
 from rondel.text.tokenizers import Tokenizer
 
 Choose = Callable[[Floats, int], Ids]
-"""The tokens (B,) to put at a place, given their logits (B, V)."""
+"""Chooses the tokens (B,) at a place, given their logits (B, V) and the place."""
 
 
 def sweep(
@@ -31,11 +31,11 @@ def sweep(
     after: EngineState,
     choose: Choose,
 ) -> None:
-    """Choose every token anew, from the first to the last, given those around it; in place.
+    """Choose every token anew in place, from the first to the last, given all the others.
 
     `before` and `after` are the states of the two stacks at the edges.
     """
-    # What stands after a place does not change until the place has been passed.
+    # The tokens after a place do not change before the sweep reaches them.
     after_TBH, _ = engine.after(tokens_TB, after)
     state = before
     for place, after_BH in enumerate(after_TBH):
@@ -51,11 +51,11 @@ def gibbs(
     settings: GenerationSettings,
     index: int = 0,
 ) -> Iterator[str]:
-    """The text after each of so many sweeps over it, as long in tokens as it was.
+    """Yield the text after each of `sweeps` sweeps; its length in tokens stays the same.
 
-    Of the settings, the seed and the rules count; a rule that looks at what was written is given
-    what stands before the place. Sample `index` of a seed is the same whatever others are made.
-    Raises `InputError` if there is no text.
+    Of the settings, only the seed and the rules are used; a rule's history is the tokens before the
+    place. Sample `index` of a seed is the same whatever other samples are drawn. Raises
+    `InputError` for an empty text.
     """
     ids = tokenizer.encode(text)
     if len(ids) == 0:

@@ -1,10 +1,10 @@
-"""Missing words of a sentence, filled in by a sentence VAE (Bowman, Vilnis et al. 2016).
+"""Imputation: fill in missing words of a sentence with a sentence VAE (Bowman, Vilnis et al. 2016).
 
-Given a point z, a beam search goes through the sentence from its beginning: known words are read,
-gaps are written, and what is known after a gap judges what was written in it. z comes from what the
-sentence is thought to be: first the origin, and the mean of q(z|x) of the known words alone; then
-the means of the best sentences that were found, over and over (iterated conditional modes). All
-sentences are ranked at the end by a bound on ln p(x), which takes words and z together.
+Given a point z, a beam search goes through the sentence from its beginning: it reads known words,
+writes into gaps, and ranks what it wrote by the known words after the gap. The first points are the
+origin and the mean of q(z|x) of the known words alone; the next are the means of the best sentences
+found, repeatedly (iterated conditional modes). At the end all sentences are ranked by a lower bound
+on ln p(x), with z integrated out.
 
 Shapes: B batch, Z latent size, V vocabulary, S samples, T time, L layers, H hidden size.
 """
@@ -18,17 +18,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rondel.engine.base import EngineState, Floats, Ids
-from rondel.engine.probability import Doubles, gather, largest, log_softmax
+from rondel.engine.probability import Doubles, gather, log_softmax
 from rondel.engine.sentence_vae_engine import SentenceVAEEngine
 from rondel.errors import InputError
 from rondel.generation.sampling.sampler import draw_latents
 from rondel.generation.search.filling import FillSettings, barred_tokens
-from rondel.generation.search.gaps import Part, put_together, split_at_gaps
+from rondel.generation.search.gap_beam import extend_beams, state_of_rows
+from rondel.generation.search.gaps import Segment, put_together, split_at_gaps
 from rondel.text.one_sentence import END, end_id, shown
 from rondel.text.tokenizers import Tokenizer
 
 KEPT = 4
-"""Sentences whose means are gone on from, and fillings of a gap that are kept at the next."""
+"""How many sentences' means the next search starts from, and how many fillings of a gap it keeps
+at the next gap."""
 SAMPLES = 16
 LARGEST_LOGITS = 4_000_000
 
@@ -37,10 +39,10 @@ Fillings = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class Imputed:
-    """A sentence without gaps: `fillings` are what was put into them, in order.
+    """A sentence with its gaps filled; `fillings` has the text of each, in order.
 
-    `log_probability` is an importance-weighted bound on ln p of the whole sentence, in nats, by the
-    same draws for every sentence.
+    `log_probability` is an importance-weighted lower bound on ln p of the whole sentence, in nats,
+    with the same draws for every sentence.
     """
 
     text: str
@@ -49,7 +51,7 @@ class Imputed:
 
 
 class _Beam(NamedTuple):
-    """A sentence up to some place: fillings so far, and what the decoder makes of it."""
+    """A sentence filled up to some gap, and the decoder's logits and state there."""
 
     fillings: Fillings
     score: float
@@ -65,17 +67,17 @@ def impute(
     longest: int | None = None,
     watch: Callable[[float], None] = lambda fraction: None,
 ) -> list[Imputed]:
-    """The best ways to fill the gaps of a sentence, best first; all else stays as it is.
+    """Return the best ways to fill the gaps of a sentence, best first; the rest stays unchanged.
 
-    Raises `InputError` if it has no gap or is more than one line, if a gap runs into a word, or if
-    what is known is more than `longest` tokens.
+    Raises `InputError` if it has no gap or is more than one line, if a gap touches a word, or if
+    its known words are more than `longest` tokens.
     """
     line = sentence.strip()
     if END in line:
         raise InputError(f"{shown(line)} is more than one line, and a sentence is one; split it")
-    # Between line breaks, as sentences stood in the text that the model was trained on.
-    parts = split_at_gaps(tokenizer, END + line + END, settings.gap)
-    search = _Search(engine, tokenizer, parts, settings, longest)
+    # Between line breaks, as the sentences of the training text were.
+    segments = split_at_gaps(tokenizer, END + line + END, settings.gap)
+    search = _Search(engine, tokenizer, segments, settings, longest)
     found: dict[Fillings, float] = {}
     points = search.first_points()
     for number in range(settings.sweeps + 1):
@@ -88,7 +90,7 @@ def impute(
     best = sorted(found.items(), key=lambda item: -item[1])[: settings.best]
     return [
         Imputed(
-            put_together(tokenizer, parts, fillings).strip(END),
+            put_together(tokenizer, segments, fillings).strip(END),
             tuple(tokenizer.decode(filling) for filling in fillings),
             bound,
         )
@@ -97,25 +99,25 @@ def impute(
 
 
 class _Search:
-    """The search for what fills the gaps of one sentence."""
+    """The search for the fillings of one sentence."""
 
     def __init__(
         self,
         engine: SentenceVAEEngine,
         tokenizer: Tokenizer,
-        parts: Sequence[Part],
+        segments: Sequence[Segment],
         settings: FillSettings,
         longest: int | None,
     ) -> None:
-        self.engine, self.parts, self.settings = engine, parts, settings
+        self.engine, self.segments, self.settings = engine, segments, settings
         self.tokenizer = tokenizer
         self.lengths = settings.lengths(tokenizer)
         self.barred_V = barred_tokens(tokenizer)
         self.barred_V[end_id(tokenizer)] = True
-        known = sum(len(part.ids) for part in parts) - 2
-        gaps = len(parts) - 1
+        known = sum(len(segment.ids) for segment in segments) - 2
+        gaps = len(segments) - 1
         self.room = (longest or known + gaps * self.lengths[-1]) - known
-        """Tokens that all gaps may have together."""
+        """The most tokens that all gaps may have together."""
         if gaps <= self.room < gaps * self.lengths[0]:
             raise InputError(
                 f"beside the {known} {tokenizer.token_noun}s of the sentence, its gaps may have "
@@ -130,72 +132,72 @@ class _Search:
         self.noise_SZ = draw_latents(settings.seed, SAMPLES, engine.latent_size)
 
     def first_points(self) -> Floats:
-        """The origin, and the mean of the known words."""
-        known = np.concatenate([part.ids for part in self.parts])[1:]
+        """Return the origin, and the mean of q(z|x) for the known words."""
+        known = np.concatenate([segment.ids for segment in self.segments])[1:]
         means, _ = self.engine.encode([known])
         return np.concatenate([np.zeros_like(means), means])
 
     def means(self, found: Sequence[Fillings]) -> Floats:
-        """The mean of q(z|x) of each sentence."""
+        """Return the mean of q(z|x) for each sentence."""
         return self.engine.encode([self.ids(fillings)[1:] for fillings in found])[0]
 
     def ids(self, fillings: Fillings) -> Ids:
-        """A whole sentence, with the line breaks around it."""
-        pieces: list[Any] = [self.parts[0].ids]
-        for filling, part in zip(fillings, self.parts[1:], strict=True):
-            pieces += [filling, part.ids]
+        """Return the token ids of a whole sentence, including the line breaks around it."""
+        pieces: list[Any] = [self.segments[0].ids]
+        for filling, segment in zip(fillings, self.segments[1:], strict=True):
+            pieces += [filling, segment.ids]
         return np.concatenate(pieces).astype(np.int64)
 
     def complete(self, points: Floats) -> list[Fillings]:
-        """What best fills the gaps at each of some points, each once."""
+        """Return the best fillings of all gaps at each of the points, each once."""
         found: dict[Fillings, None] = {}
         for z_Z in points:
             state = self.engine.initial_state(z_Z[None])
-            first = self.parts[0].ids.astype(np.int64)
+            first = self.segments[0].ids.astype(np.int64)
             logits_TBV, state = self.engine.decoder.sequence(first[:, None], state)
             beams = [_Beam((), 0.0, logits_TBV[-1, 0], state)]
-            for number, part in enumerate(self.parts[1:], 1):
-                later = (len(self.parts) - 1 - number) * self.lengths[0]
-                grown = [child for beam in beams for child in self.fill_one(beam, part, later)]
-                grown.sort(key=lambda beam: -beam.score)
-                beams = grown[: self.settings.width if later == 0 else KEPT]
+            for number, segment in enumerate(self.segments[1:], 1):
+                later = (len(self.segments) - 1 - number) * self.lengths[0]
+                filled = [child for beam in beams for child in self.fill_one(beam, segment, later)]
+                filled.sort(key=lambda beam: -beam.score)
+                beams = filled[: self.settings.width if later == 0 else KEPT]
             found.update(dict.fromkeys(beam.fillings for beam in beams))
         return list(found)
 
-    def fill_one(self, parent: _Beam, part: Part, later: int) -> list[_Beam]:
-        """Fillings of the gap before a part, with what they make of it."""
+    def fill_one(self, parent: _Beam, segment: Segment, later: int) -> list[_Beam]:
+        """Return beams with the gap before a segment filled, ranked by that segment too.
+
+        At least `later` tokens are left for the gaps after it.
+        """
         used = sum(map(len, parent.fillings))
-        tokens_TB = np.zeros((0, 1), np.int64)
+        tokens_TB: Ids = np.zeros((0, 1), np.int64)
         scores_B, logits_BV, state = np.zeros(1), parent.logits_V[None], parent.state
-        grown: list[_Beam] = []
+        filled: list[_Beam] = []
         for length in range(1, min(self.lengths[-1], self.room - used - later) + 1):
             logprobs_BV = log_softmax(logits_BV)
             logprobs_BV[:, self.barred_V] = -np.inf
-            totals_BV = scores_B[:, None] + logprobs_BV
-            best = largest(totals_BV.ravel(), self.settings.width)
-            rows, tokens = np.divmod(best, totals_BV.shape[1])
-            scores_B = totals_BV.ravel()[best]
-            tokens_TB = np.concatenate([tokens_TB[:, rows], tokens[None]])
-            kept = tuple(np.ascontiguousarray(layer[:, rows]) for layer in state)
-            logits_BV, state = self.engine.decoder.step(tokens, kept)
+            tokens_TB, scores_B, rows = extend_beams(
+                tokens_TB, scores_B, logprobs_BV, self.settings.width
+            )
+            logits_BV, state = self.engine.decoder.step(tokens_TB[-1], state_of_rows(state, rows))
             if length in self.lengths:
-                grown += self._judged(parent, tokens_TB, scores_B, logits_BV, state, part)
-        return grown
+                filled += self._scored(parent, tokens_TB, scores_B, logits_BV, state, segment)
+        return filled
 
-    def _judged(
+    def _scored(
         self,
         parent: _Beam,
         tokens_TB: Ids,
         scores_B: Doubles,
         logits_BV: Floats,
         state: EngineState,
-        part: Part,
+        segment: Segment,
     ) -> list[_Beam]:
-        """Beams at the end of the part that follows: ln p of it is added to their scores."""
-        rows = tokens_TB.shape[1]
+        """Return beams at the end of the segment, their scores with ln p of the segment."""
+        count = tokens_TB.shape[1]
         scores_B = scores_B.copy()
-        if len(part.ids):
-            after_TB = np.repeat(part.ids.astype(np.int64)[:, None], rows, axis=1)
+        if len(segment.ids):
+            after_TB = np.repeat(segment.ids.astype(np.int64)[:, None], count, axis=1)
             logits_TBV, state = self.engine.decoder.sequence(after_TB, state)
             predicting = [logits_BV, *logits_TBV[:-1]]
             for logits, tokens_B in zip(predicting, after_TB, strict=True):
@@ -206,13 +208,13 @@ class _Search:
                 (*parent.fillings, tuple(tokens_TB[:, row].tolist())),
                 parent.score + float(scores_B[row]),
                 logits_BV[row],
-                tuple(np.ascontiguousarray(layer[:, row : row + 1]) for layer in state),
+                state_of_rows(state, np.array([row])),
             )
-            for row in range(rows)
+            for row in range(count)
         ]
 
     def bounds(self, found: Sequence[Fillings]) -> list[float]:
-        """The importance-weighted bound on ln p of each sentence (Burda et al. 2016)."""
+        """Return the importance-weighted bound on ln p of each sentence (Burda et al. 2016)."""
         return [self._bound(self.ids(fillings)) for fillings in found]
 
     def _bound(self, ids: Ids) -> float:

@@ -1,4 +1,4 @@
-"""What watches a run: each callback in a file, told of the events it listens to."""
+"""Callbacks, one a file: each listens to events of a run."""
 
 from __future__ import annotations
 

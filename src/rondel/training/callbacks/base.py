@@ -1,4 +1,4 @@
-"""The events of a run."""
+"""The base class of callbacks, and the events of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Listens to a run. Override the events of interest; none may change what is learnt.
+    """Listens to a run. Override the events of interest; a callback must not change the training.
 
     ::
 
@@ -24,28 +24,28 @@ class Callback:
     """
 
     shows: ClassVar[bool] = False
-    """Whether it shows the run to somebody. It is told of events after those that record them, as
-    nobody may be there any more."""
+    """Whether it writes to the terminal. Such callbacks are called last: if the terminal is closed,
+    the others have recorded the event already."""
 
     @classmethod
     def standard(cls, console: Console | None) -> Callback | None:
-        """The one that every run has; None, as here, for one that has to be asked for.
+        """Return the instance that every run has, or None for a callback that must be requested.
 
-        `console` is where the run is shown, if it is.
+        `console` is where the run is shown, or None.
         """
         return None
 
     def started(self, run: Run) -> None:
-        """The run begins, or goes on after a resume."""
+        """The run begins or is resumed."""
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
-        """One update was made."""
+        """A training step was made."""
 
     def validated(self, run: Run, is_best: bool) -> None:
-        """The model was measured: see `run.progress`. It is saved after this."""
+        """The model was validated: see `run.progress`. It is saved after this call."""
 
     def moving(self, run: Run) -> None:
-        """The run's folder is about to be renamed: close the files in it; see `run.folder` anew."""
+        """The run's folder is about to be renamed: close files in it; `run.folder` will change."""
 
     def closed(self, run: Run) -> None:
-        """The run is over, whether in order or by an error: let go of files and terminals."""
+        """The run is over, in order or by an error: close files and restore the terminal."""

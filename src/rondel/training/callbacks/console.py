@@ -1,4 +1,4 @@
-"""The run in a terminal: one line that moves, or a plain line a validation where there is none."""
+"""Progress on the console: a line that is redrawn, and a line for each validation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ConsoleProgress(Callback):
         return cls(console) if console else None
 
     def started(self, run: Run) -> None:
-        """Draw the line, on a terminal."""
+        """Draw the progress line, on a terminal."""
         self._last = self._printed = (run.progress.tokens, run.progress.seconds)
         if not self.console.is_terminal:
             return
@@ -54,7 +54,7 @@ class ConsoleProgress(Callback):
         self._bar.start()
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
-        """Move the line, a few times a second."""
+        """Update the progress line, a few times a second."""
         previous = result.loss if math.isnan(self._loss) else self._loss
         self._loss = SMOOTHING * previous + (1 - SMOOTHING) * result.loss
         tokens, seconds = self._last
@@ -69,7 +69,7 @@ class ConsoleProgress(Callback):
             )
 
     def validated(self, run: Run, is_best: bool) -> None:
-        """Print how the model did."""
+        """Print a line about the validation."""
         at, kind = run.progress, kind_of(run.config.model)
         token = kind.loss_unit(run.tokenizer.token_noun)
         of = "" if kind.loss_name == "loss" else f"{kind.loss_name}: "
@@ -91,7 +91,7 @@ class ConsoleProgress(Callback):
         )
 
     def closed(self, run: Run) -> None:
-        """Take the line away."""
+        """Remove the progress line."""
         if self._bar is not None:
             self._bar.stop()
 

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: the run's curve, a row at a time."""
+"""`metrics.jsonl`: the run's figures, one row of JSON at a time."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ STEPS_A_ROW = 10
 class MetricsFile(Callback):
     """Writes step, epoch, tokens, seconds, train_loss, val_loss, learning_rate, tokens_per_second.
 
-    A row every tenth step and with each validation: `train_loss` is the mean since the row before;
-    `val_loss` is null where nothing was validated. What else a validation finds stands there too.
+    There is a row for every tenth step and every validation: `train_loss` is the mean since the
+    previous row; `val_loss` is null if the row is not of a validation. A validation's row also has
+    the other figures that it found.
     """
 
     def __init__(self) -> None:
@@ -40,14 +41,14 @@ class MetricsFile(Callback):
         return cls()
 
     def started(self, run: Run) -> None:
-        """Begin the file; a resumed run drops the rows that it is about to write again."""
+        """Start the file; in a resumed run, drop the rows of steps that will be made again."""
         path, step = run.folder / METRICS, run.progress.step
         rows = [row for row in read_metrics(path) if row["step"] <= step]
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
         self._last = (run.progress.tokens, run.progress.seconds)
 
     def stepped(self, run: Run, result: StepResult, learning_rate: float) -> None:
-        """Add a row if it is time for one (a validation at this step writes it instead)."""
+        """Add a row every tenth step, unless a validation at this step is about to."""
         self._learning_rate = learning_rate
         self._losses.append(result.loss)
         to_validate = run.validation_is_due() or run.reason_to_stop()
@@ -60,7 +61,7 @@ class MetricsFile(Callback):
 
     def _write(self, run: Run, val_loss: float | None) -> None:
         tokens, seconds = run.progress.tokens, run.progress.seconds
-        # A validation just after a row adds nothing to the training loss, but has its own to say.
+        # Right after another row there are no new training losses, only the validation's.
         losses = self._losses
         train_loss = sum(losses) / len(losses) if losses else run.progress.train_loss
         elapsed = max(seconds - self._last[1], 1e-9)
@@ -81,7 +82,7 @@ class MetricsFile(Callback):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics file; lines that are none, such as one cut short, are left out."""
+    """Return the rows of a metrics file, without invalid lines, such as one cut short."""
     rows: list[dict[str, Any]] = []
     if path.is_file():
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -93,12 +94,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _is_row(row: dict[str, Any]) -> bool:
-    """Whether values are those of a row: a step, losses, and other numbers or None."""
+    """Return whether these are the values of a row: a step, losses, and other numbers or None."""
     return (
         row.keys() >= {"step", "train_loss", "val_loss"}
         and is_count(row["step"])
         and is_number(row["train_loss"])
         and (row["val_loss"] is None or is_number(row["val_loss"]))
-        # Other figures may be infinite, or be no number.
+        # Other figures may be infinite or NaN.
         and all(v is None or type(v) is float or is_number(v) for v in row.values())
     )

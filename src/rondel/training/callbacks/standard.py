@@ -1,4 +1,4 @@
-"""The callbacks of an ordinary run."""
+"""The callbacks that every run has."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def standard_callbacks(console: Console | None = None, *, quiet: bool = False) -> list[Callback]:
-    """What every run has of the registered callbacks; those that show it after the others.
+    """Make the registered callbacks that every run has; those that write to the console come last.
 
-    `console` is where they write, standard output if left out; if `quiet`, they write nowhere.
+    `console` is by default standard output. If `quiet`, nothing is written to it.
     """
     if quiet:
         console = None

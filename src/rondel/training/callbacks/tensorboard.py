@@ -1,4 +1,4 @@
-"""The run's curves for TensorBoard."""
+"""The run's figures for TensorBoard."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class TensorBoard(Callback):
         return cls() if find_spec("tensorboard") else None
 
     def started(self, run: Run) -> None:
-        """Warn if nothing can be written there: TensorBoard opens names that are UTF-8 only."""
+        """Warn if nothing can be written: TensorBoard needs a folder whose name is UTF-8."""
         try:
             str(run.folder).encode()
         except UnicodeEncodeError:
@@ -53,7 +53,7 @@ class TensorBoard(Callback):
             writer.add_scalar("learning_rate", learning_rate, step)
 
     def validated(self, run: Run, is_best: bool) -> None:
-        """Write the validation loss, and what else was found."""
+        """Write the validation loss and the other figures of the validation."""
         if self._usable and run.progress.val_loss is not None:
             writer = self._open(run)
             writer.add_scalar("validation/loss", run.progress.val_loss, run.progress.step)
@@ -62,7 +62,7 @@ class TensorBoard(Callback):
             writer.flush()
 
     def moving(self, run: Run) -> None:
-        """Close the event file; the next scalar opens another beside it."""
+        """Close the event file; the next scalar opens a new one in the same folder."""
         self.closed(run)
 
     def closed(self, run: Run) -> None:
@@ -72,7 +72,7 @@ class TensorBoard(Callback):
             writer.close()
 
     def _open(self, run: Run) -> Any:
-        """The writer of the event file, which is opened as the first scalar comes."""
+        """Return the writer of the event file, which is opened for the first scalar."""
         if self._writer is None:
             summary = require("tensorboard.summary", "train")
             self._writer = summary.Writer(str(run.folder / FOLDER))

@@ -1,4 +1,4 @@
-"""Optimisers, one a file: a frozen record of settings that builds one over PyTorch's parameters."""
+"""Optimisers, one a file: a frozen record of settings that builds PyTorch's optimiser."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ optimizers: Registry[type[Optimizer]] = Registry("optimizer", "rondel.training.o
 def build_optimizer(
     parameters: Iterable[torch.nn.Parameter], config: TrainingConfig
 ) -> torch.optim.Optimizer:
-    """The optimiser that `config` names, over the parameters that are to be trained."""
+    """Build the optimiser that `config` names, over the parameters that require gradients."""
     optimizer = _of(config)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     return _without_compiler(lambda: optimizer.build(trained, config.weight_decay))
@@ -41,8 +41,8 @@ def _of(config: TrainingConfig) -> Optimizer:
 def _without_compiler(build: Callable[[], torch.optim.Optimizer]) -> torch.optim.Optimizer:
     """Build an optimiser that does not import `torch._dynamo`, which takes seconds.
 
-    PyTorch's do at their first calls, to tell the compiler where to stop. Where it has not been
-    imported, nothing is compiled, and their methods do the same unwrapped.
+    PyTorch's optimisers import it at their first call, to exclude their methods from compilation.
+    If it has not been imported, nothing is compiled, and the unwrapped methods do the same.
     """
     import torch
 
@@ -59,7 +59,7 @@ def _without_compiler(build: Callable[[], torch.optim.Optimizer]) -> torch.optim
 
 
 def state_of_optimizer(config: TrainingConfig) -> dict[str, torch.Tensor]:
-    """What the optimiser of `config` keeps for one parameter of one number, after a step."""
+    """Return what the optimiser of `config` stores for a parameter of one number, after a step."""
     import torch
 
     parameter = torch.nn.Parameter(torch.zeros(1))

@@ -1,4 +1,4 @@
-"""What an optimiser is here."""
+"""The base class of optimisers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 class Optimizer(ABC):
-    """A subclass is a frozen dataclass; its fields are the optimiser's settings."""
+    """An optimiser. A subclass is a frozen dataclass; its fields are the optimiser's settings."""
 
     learning_rate: ClassVar[float]
-    """The rate at its highest, where none is given."""
+    """The default of the highest learning rate."""
 
     is_like_adam: ClassVar[bool] = False
-    """Whether the rates that are best with Adam for a model's size are so with it: see `sizing`."""
+    """Whether Adam's best learning rates for a model's size suit it too: see `sizing`."""
 
     @classmethod
     def settings_types(cls) -> Mapping[str, type]:
@@ -28,9 +28,9 @@ class Optimizer(ABC):
     def build(
         self, parameters: list[torch.nn.Parameter], weight_decay: float
     ) -> torch.optim.Optimizer:
-        """Make it over the parameters. Its rate is set before each step.
+        """Build PyTorch's optimiser. Its learning rate is set before each step.
 
-        PyTorch is imported here and not above, so that a list of settings does without it.
+        PyTorch is imported here, so that listing the settings does not import it.
         """
 
     def updates_rows(self, weight_decay: float) -> bool:

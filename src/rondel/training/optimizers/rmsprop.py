@@ -1,4 +1,4 @@
-"""RMSprop (Tieleman & Hinton 2012), which char-rnn trains with."""
+"""RMSprop (Tieleman & Hinton 2012), the optimiser of char-rnn."""
 
 from __future__ import annotations
 

@@ -11,13 +11,13 @@ schedules: Registry[type[Schedule]] = Registry("schedule", "rondel.training.sche
 
 
 def build_schedule(config: TrainingConfig) -> Schedule:
-    """The schedule that `config` names, with its settings."""
+    """Build the schedule that `config` names, with its settings."""
     cls = schedules[config.schedule]
     return cls(**{name: config.own[name] for name in settings_of(cls) if name in config.own})
 
 
 def learning_rate(config: TrainingConfig, at: Standing) -> float:
-    """The learning rate that the next step uses."""
+    """Return the learning rate of the next step."""
     return config.learning_rate * build_schedule(config).factor(at)
 
 

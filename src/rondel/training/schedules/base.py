@@ -1,4 +1,4 @@
-"""What a schedule is here."""
+"""The base class of learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 
 class Standing(NamedTuple):
-    """Where a run stands: `fraction` of the way to its end (0-1), passes over the text so far,
-    and how often a plateau has made the rate decay.
+    """How far a run has come: the `fraction` of it that is done (0-1), the passes over the text,
+    and how often a plateau has decayed the rate.
     """
 
     fraction: float
@@ -19,10 +19,10 @@ class Standing(NamedTuple):
 
 
 class Schedule(ABC):
-    """A subclass is a frozen dataclass; its fields are the schedule's settings."""
+    """A schedule. A subclass is a frozen dataclass; its fields are the schedule's settings."""
 
     plateau_patience: int | None = None
-    """Validations without progress after which `Standing.decays` counts one more; None: never."""
+    """Validations without progress after which `Standing.decays` increases by 1; None: never."""
 
     @classmethod
     def settings_types(cls) -> Mapping[str, type]:
@@ -31,9 +31,9 @@ class Schedule(ABC):
 
     @abstractmethod
     def factor(self, at: Standing) -> float:
-        """What the highest learning rate is multiplied by, from where a run stands alone."""
+        """Return the factor of the highest learning rate; a pure function of `at`."""
 
 
 def half_cosine(begin: float, end: float, fraction: float) -> float:
-    """From `begin` to `end` along half a cosine; `fraction` (0-1) of the way."""
+    """Interpolate from `begin` to `end` along half a cosine; `fraction` is 0 to 1."""
     return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))

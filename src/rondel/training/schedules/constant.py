@@ -1,4 +1,4 @@
-"""A rate that stays."""
+"""A constant rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rondel.training.schedules.base import Schedule, Standing
 @schedules.register("constant")
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The rate as given, throughout."""
+    """The highest rate throughout."""
 
     def factor(self, at: Standing) -> float:
         """See `Schedule.factor`."""

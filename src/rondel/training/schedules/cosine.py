@@ -1,4 +1,4 @@
-"""Half a cosine down, after a short rise (Loshchilov & Hutter 2017)."""
+"""Cosine decay after a short warm-up (Loshchilov & Hutter 2017)."""
 
 from __future__ import annotations
 

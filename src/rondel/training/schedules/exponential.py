@@ -1,4 +1,4 @@
-"""A rate that decays with each pass, as in char-rnn."""
+"""A rate that decays with each epoch, as in char-rnn."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rondel.training.schedules.base import Schedule, Standing
 @schedules.register("exponential")
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """Times `decay` for each epoch after the first `decay_after` (char-rnn's 0.97 after 10)."""
+    """Multiplied by `decay` for each epoch after the first `decay_after` (char-rnn: 0.97, 10)."""
 
     decay: float = setting(0.97, "factor of the decay, after each epoch or plateau", above=0)
     decay_after: int = setting(10, "epochs at the full rate, before the decay", at_least=1)

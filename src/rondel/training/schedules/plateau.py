@@ -1,4 +1,4 @@
-"""A rate that decays when the model no longer improves."""
+"""A rate that decays when the validation loss no longer improves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rondel.training.schedules.base import Schedule, Standing
 @schedules.register("plateau")
 @dataclass(frozen=True)
 class Plateau(Schedule):
-    """Times `decay` each time that `plateau_patience` validations brought no progress."""
+    """Multiplied by `decay` after every `plateau_patience` validations without progress."""
 
     decay: float = setting(0.97, "factor of the decay, after each epoch or plateau", above=0)
     plateau_patience: int = setting(2, "validations without progress before a decay", at_least=1)

@@ -1,10 +1,9 @@
-"""What a sampling rule is: a few parameters, and a function from logits to logits."""
+"""The base class of sampling rules: a few parameters, and a function from logits to logits."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +24,9 @@ def parameter(
     above: float | None = None,
     at_most: float | None = None,
 ) -> Any:
-    """A rule's parameter; its default must leave the distribution as it is.
+    """Declare a rule's parameter; its default must leave the distribution unchanged.
 
-    An `int` as the default makes it a whole number.
+    An `int` default makes it a whole number.
     """
     metadata = {"help": help, "at_least": at_least, "above": above, "at_most": at_most}
     return dataclasses.field(default=default, metadata=metadata)
@@ -36,27 +35,27 @@ def parameter(
 class Rule(ABC):
     """A sampling rule. A subclass is a frozen dataclass whose fields are made by `parameter`.
 
-    No two rules may name a parameter alike: command line, HTTP schema and `Model.sample` know a
-    parameter by its name alone. At their defaults, the parameters leave the distribution as it is.
+    A parameter's name must be unique among all rules: command line, HTTP schema and `Model.sample`
+    know it by name alone. With the default parameters, a rule leaves the distribution unchanged.
     """
 
     order: ClassVar[int]
     """Rules apply from the lowest to the highest."""
 
     keeps_likeliest: ClassVar[bool] = False
-    """The likeliest token stays the likeliest: no effect where that one is always taken."""
+    """Whether the likeliest token stays the likeliest, so that greedy decoding ignores the rule."""
 
     def __post_init__(self) -> None:
-        """Refuse a parameter outside its limits, with an `InputError` that names it."""
+        """Raise `InputError` for a parameter outside its limits."""
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             _check(field, getattr(self, field.name))
 
     @abstractmethod
     def apply(self, logits: Logits, history: History) -> Logits:
-        """New logits (V,) from logits (V,) and the token ids so far, prime included (N,).
+        """Return new logits (V,) from logits (V,) and the token ids so far, prime included (N,).
 
-        A token that must not be drawn gets -inf; at least one token keeps a finite logit. Some
-        logits may be -inf already. The array given is left as it is.
+        A token that must not be drawn gets -inf; at least one token must keep a finite logit. Some
+        logits may be -inf already. Do not change the given array.
         """
 
     @property
@@ -66,28 +65,6 @@ class Rule(ABC):
             getattr(self, field.name) != field.default
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
         )
-
-
-def active_rules(parameters: Mapping[str, Any]) -> list[Rule]:
-    """The rules that `parameters` (by name, from any of the registered rules) switch on, in order.
-
-    Raises `InputError` for a name that no rule has or a value outside its limits.
-    """
-    from rondel.generation.sampling.rules import rules
-
-    left = dict(parameters)
-    chosen, known = [], []
-    for cls in rules.values():
-        names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-        rule = cls(**{name: left.pop(name) for name in names if name in left})
-        known += names
-        if rule.active:
-            chosen.append(rule)
-    if left:
-        raise InputError(
-            f"no sampling rule has a parameter called {min(left)!r}; there are: {', '.join(known)}"
-        )
-    return sorted(chosen, key=lambda rule: rule.order)
 
 
 def _check(field: dataclasses.Field[Any], value: Any) -> None:

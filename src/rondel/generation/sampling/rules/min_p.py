@@ -35,7 +35,7 @@ class MinP(Rule):
         """See `Rule.apply`."""
         if self.min_p == 0:
             return logits
-        # A ratio of probabilities is a difference of logits: nothing need be normalised.
+        # A ratio of probabilities is a difference of logits, so no softmax is needed.
         kept = logits >= logits.max() + math.log(self.min_p)
         result: Logits = np.where(kept, logits, -np.inf)
         return result

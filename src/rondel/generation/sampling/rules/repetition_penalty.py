@@ -1,7 +1,7 @@
-"""Repetition penalty: make what was said already less likely.
+"""Repetition penalty: make tokens that came before less likely.
 
-Keskar, McCann, Varshney, Xiong & Socher 2019, "CTRL", section 4.1; with a negative logit multiplied
-rather than divided, so that the penalty never makes a token likelier.
+Keskar, McCann, Varshney, Xiong & Socher 2019, "CTRL", section 4.1; but negative logits are
+multiplied, not divided, so that a penalty above 1 never makes a token likelier.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rondel.generation.sampling.rules.base import History, Logits
 @rules.register("repetition_penalty")
 @dataclass(frozen=True)
 class RepetitionPenalty(Rule):
-    """Divides the positive logits of tokens in the history, prime included, multiplies the others.
+    """Divides positive logits of tokens in the history, prime included; multiplies negative ones.
 
-    It depends on where a model's logits have their zero, so it comes before what moves them.
+    It depends on the sign of the logits, so it applies before the rules that shift them.
     """
 
     # The limits keep every finite float32 logit finite in float64.
@@ -38,6 +38,6 @@ class RepetitionPenalty(Rule):
         seen = logits[history]
         penalty = self.repetition_penalty
         result: Logits = logits.copy()
-        # A token that came twice is written twice, with the same value.
+        # A token that occurs twice is assigned twice, the same value.
         result[history] = np.where(seen > 0, seen / penalty, seen * penalty)
         return result

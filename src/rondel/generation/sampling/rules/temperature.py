@@ -1,4 +1,4 @@
-"""Temperature: how bold the draw is (Ackley, Hinton & Sejnowski 1985)."""
+"""Temperature: how random the draw is (Ackley, Hinton & Sejnowski 1985)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rondel.generation.sampling.rules.base import History, Logits
 @rules.register("temperature")
 @dataclass(frozen=True)
 class Temperature(Rule):
-    """Divides the logits; 0 is the limit of that, where only the likeliest token is left.
+    """Divides the logits; at 0, the limit, only the likeliest token is left.
 
-    Of several that are equally the likeliest, 0 leaves the one of the lowest id.
+    Of equally likely ones, that is the one with the lowest id.
     """
 
     temperature: float = parameter(
@@ -34,7 +34,7 @@ class Temperature(Rule):
             best = argmax(logits)
             result[best] = logits[best]
             return result
-        # With the largest at 0, a temperature near 0 can overflow to -inf alone, as it should.
+        # With the largest logit at 0, a temperature near 0 can overflow to -inf only, as it should.
         with np.errstate(over="ignore"):
             scaled: Logits = (logits - largest_logit(logits)) / self.temperature
         return scaled

@@ -15,7 +15,7 @@ from rondel.generation.sampling.rules.base import History, Logits
 @rules.register("top_k")
 @dataclass(frozen=True)
 class TopK(Rule):
-    """Keeps the k largest logits; where some are equal, those of the lowest ids."""
+    """Keeps the k largest logits; among equal ones, those with the lowest ids."""
 
     top_k: int = parameter(0, "draw from this many of the likeliest tokens; 0 for all", at_least=0)
 

@@ -1,4 +1,4 @@
-"""Top-p, or nucleus: draw from the likeliest tokens that have most of the probability.
+"""Top-p, or nucleus sampling: draw from the likeliest tokens that together have probability p.
 
 Holtzman, Buys, Du, Forbes & Choi 2020, "The Curious Case of Neural Text Degeneration".
 """
@@ -22,9 +22,9 @@ FIRST_SORTED = 256
 @rules.register("top_p")
 @dataclass(frozen=True)
 class TopP(Rule):
-    """Keeps the likeliest tokens, up to and with the one that brings their sum to p.
+    """Keeps the fewest likeliest tokens whose probabilities sum to at least p.
 
-    Of tokens as likely, that of the lowest id comes first.
+    Of equally likely tokens, the one with the lowest id comes first.
     """
 
     top_p: float = parameter(
