@@ -82,7 +82,7 @@ def test_it_takes_no_more_texts_than_there_is_room_for() -> None:
         with pytest.raises(Busy) as refused:
             submit(handoff)
         assert refused.value.retry_after >= 1
-        handoff.count_out(1)
+        handoff.count_finished(1)
         submit(handoff)
         assert handoff.load == 5
 

@@ -51,11 +51,11 @@ class WritingModel(Model):
 
     @functools.cached_property
     def _checksum(self) -> str:
-        """The checksum of the arrays and vocabulary, by which a `State` is known to be this model's."""
+        """The checksum of the arrays and the vocabulary, which a `State` of this model has."""
         return artifact.digest(self.weights, checksum(tokenizer_to_json(self.tokenizer)))
 
     def read(self, text: str) -> State:
-        """Return the state after a text, which `stream` and others can continue in place of a prime.
+        """Return the state after a text, which can be continued in place of a prime.
 
         It can be saved, so that a long text need not be read again. The text that continues it is
         the one that continues the prime. Raises `InputError` for an empty text.
@@ -85,8 +85,8 @@ class WritingModel(Model):
     ) -> str:
         """Write a text that begins with `prime`, or continues a state; see `stream`.
 
-        Without either, it begins after a line break, which is not shown; or, if the training text had
-        no lines, with a few of that text's characters or words: see `choose_opening`.
+        Without either, it begins after a line break, which is not shown; or, if the training text
+        had no lines, with a few of that text's characters or words: see `choose_opening`.
         """
         shown = prime or ""
         if prime is None and state is None:
@@ -145,8 +145,8 @@ class WritingModel(Model):
 
         Of an output, `number` is the index of its prime, `text` the next piece, which may be empty,
         and `finished` whether it is the last one. Settings and errors are those of `stream`. Primes
-        may also be an iterator of any length, of primes or states, from which the next is taken when
-        there is room.
+        may also be an iterator of any length, of primes or states, from which the next is taken
+        when there is room.
         """
         chosen = generation_settings(length, mode, seed, stop, beam_width, rules)
         if not isinstance(primes, Iterator):

@@ -1,1 +1,1 @@
-"""The service: models behind HTTP, many texts at a time."""
+"""The HTTP service: models that write many texts at a time, scores, traces and the page."""

@@ -1,4 +1,4 @@
-"""Answers that end with their client: one that is gone frees what it had at once."""
+"""Responses that are cancelled as soon as their client disconnects, and JSON written in parts."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 T = TypeVar("T")
-AT_A_TIME, MOST_INSIDE = 1_000, 64
-"""Elements of a list that are written as JSON at a time, and values within each, at the most."""
+VALUES_AT_A_TIME, MOST_INSIDE = 1_000, 64
+"""The most elements of a list encoded as JSON at a time, and the most values in each."""
 PART = 65_536
-"""Bytes of JSON that are sent at a time, or somewhat more."""
+"""Bytes of JSON after which a part ends."""
 
 
 class ClientGone(Exception):
-    """Whoever asked has closed the connection."""
+    """The client has closed the connection."""
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
-    """What the work gives. Raises `ClientGone`, the work cancelled, if its client leaves."""
-    doing = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_gone(request.receive))
+    """Return the result of `work`; if the client disconnects, cancel it and raise `ClientGone`."""
+    working = asyncio.ensure_future(work)
+    disconnect = asyncio.ensure_future(_disconnected(request.receive))
     try:
-        await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
+        await asyncio.wait({working, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             raise ClientGone
-        return doing.result()
+        return working.result()
     finally:
-        for task in (doing, leaving):
+        for task in (working, disconnect):
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
-            await doing
+            await working
 
 
 class Json(Response):
-    """JSON that was made into bytes already (by `json_parts`), and is sent part by part."""
+    """A response of JSON that `json_parts` has encoded, sent part by part."""
 
     media_type = "application/json"
 
@@ -50,7 +50,7 @@ class Json(Response):
         self.init_headers({"content-length": str(sum(map(len, parts)))})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the response."""
         headers = self.raw_headers
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         for part in self._parts:
@@ -58,43 +58,43 @@ class Json(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def json_parts(told: Any) -> list[bytes]:
-    """JSON in parts of no great size, where what is not a finite number is null.
+def json_parts(value: Any) -> list[bytes]:
+    """Encode a value as JSON, in parts of limited size; a number that is not finite is null.
 
-    Whoever makes much of it does so in a thread; and has to let other threads run, which orjson
-    does not before it has written what it is given.
+    A large value is encoded in a thread, and orjson blocks all other threads until it returns: so
+    it is called for a few values at a time.
     """
-    parts, waiting, size = [], [], 0
-    for piece in _json_pieces(told):
-        waiting.append(piece)
+    parts, pieces, size = [], [], 0
+    for piece in _json_pieces(value):
+        pieces.append(piece)
         size += len(piece)
         if size > PART:
-            parts.append(b"".join(waiting))
-            waiting, size = [], 0
-    return [*parts, b"".join(waiting)]
+            parts.append(b"".join(pieces))
+            pieces, size = [], 0
+    return [*parts, b"".join(pieces)]
 
 
-def _json_pieces(told: Any) -> Iterator[bytes]:
-    if isinstance(told, dict) and not _is_small(told):
-        for number, (name, value) in enumerate(told.items()):
+def _json_pieces(value: Any) -> Iterator[bytes]:
+    if isinstance(value, dict) and not _is_small(value):
+        for number, (name, each) in enumerate(value.items()):
             yield b"%b%b:" % (b"," if number else b"{", dumps(name))
-            yield from _json_pieces(value)
+            yield from _json_pieces(each)
         yield b"}"
-    elif isinstance(told, list) and not all(map(_is_small, told)):
-        for number, value in enumerate(told):
+    elif isinstance(value, list) and not all(map(_is_small, value)):
+        for number, each in enumerate(value):
             yield b"," if number else b"["
-            yield from _json_pieces(value)
+            yield from _json_pieces(each)
         yield b"]"
-    elif isinstance(told, list) and len(told) > AT_A_TIME:
-        for begin in range(0, len(told), AT_A_TIME):
-            yield (b"," if begin else b"[") + dumps(told[begin : begin + AT_A_TIME])[1:-1]
+    elif isinstance(value, list) and len(value) > VALUES_AT_A_TIME:
+        for begin in range(0, len(value), VALUES_AT_A_TIME):
+            yield (b"," if begin else b"[") + dumps(value[begin : begin + VALUES_AT_A_TIME])[1:-1]
         yield b"]"
     else:
-        yield dumps(told)
+        yield dumps(value)
 
 
 def _is_small(value: Any) -> bool:
-    """Whether a value is no object or list, or one of a few that are none."""
+    """Return whether a value is neither object nor list, or one of few values without any."""
     if not isinstance(value, (dict, list)):
         return True
     if len(value) > MOST_INSIDE:
@@ -103,37 +103,37 @@ def _is_small(value: Any) -> bool:
     return not any(isinstance(each, (dict, list)) for each in values)
 
 
-def dumps(told: Any) -> bytes:
-    """JSON of what is not large."""
-    return orjson.dumps(told)
+def dumps(value: Any) -> bytes:
+    """Encode a small value as JSON."""
+    return orjson.dumps(value)
 
 
 class Streaming(Response):
-    """A body that is sent piece by piece, each as it comes; whatever happens, `close` is called."""
+    """A response whose body is sent piece by piece as it is made; `close` is always called."""
 
     def __init__(
         self, pieces: AsyncGenerator[bytes, None], media_type: str, close: Callable[[], None]
     ) -> None:
         self._pieces, self._close = pieces, close
         self.status_code, self.media_type, self.background = 200, media_type, None
-        # Proxies are to pass it on as it comes.
+        # Tell proxies not to buffer it.
         self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, until it ends or its client leaves."""
+        """Send the response, until it ends or the client disconnects."""
         sending = asyncio.ensure_future(self._send(send, head=scope["state"]["head"]))
-        leaving = asyncio.ensure_future(_gone(receive))
+        disconnect = asyncio.ensure_future(_disconnected(receive))
         try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, disconnect}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
                 sending.result()
         except OSError:
-            pass  # the client is gone
+            pass  # the client has disconnected
         finally:
             self._close()
-            for task in (sending, leaving):
+            for task in (sending, disconnect):
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await asyncio.gather(sending, disconnect, return_exceptions=True)
 
     async def _send(self, send: Send, *, head: bool) -> None:
         headers = self.raw_headers
@@ -144,6 +144,6 @@ class Streaming(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _gone(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""The application: routes, errors and what every request passes."""
+"""The ASGI application: routes, error handlers, middleware and the OpenAPI schema."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from rondel.serving.service import Service
 from rondel.serving.service_settings import ServiceSettings
 
 SETTINGS, KEY = "RONDEL_SERVE", "RONDEL_API_KEY"
-"""Environment variables: what a worker is to serve, and the key."""
+"""Environment variables for a worker: the settings and the API key."""
 TURN_SECONDS = 0.001
-"""A fifth of Python's own: the event loop waits for so long, for each thread that is busy."""
+"""The longest that the event loop waits for each busy thread: a fifth of Python's default."""
 
 ERROR = {
     "description": "What is wrong, and what to do.",
@@ -53,23 +53,23 @@ ERROR = {
 
 
 def create_app(service: Service, key: str = "") -> FastAPI:
-    """The application that serves these models, to those who have the key if there is one."""
+    """Create the application that serves a service's models; an empty `key` asks for none."""
     app = FastAPI(
         title="rondel",
         version=__version__,
         description="Recurrent language models: write, score and look inside.",
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # redirections name the host that the client claims to ask
+        redirect_slashes=False,  # a redirect would repeat the client's Host header
         responses={"4XX": ERROR},
     )
     app.state.service = service
     handle_errors(app)
-    for part in (completions, lists, insight, classic, status):
-        app.include_router(part.router)
+    for module in (completions, lists, insight, classic, status):
+        app.include_router(module.router)
     app.mount("/page", StaticFiles(directory=classic.PAGE), name="page")
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
-    _schema(app)  # now, and not while others wait for their answers
+    _schema(app)  # computed now, so that no request has to wait for it
     app.add_middleware(Gate, service=service, key=key)
     if service.settings.cors_origins:
         app.add_middleware(
@@ -82,19 +82,19 @@ def create_app(service: Service, key: str = "") -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """The application of a worker, which its parent tells of by the environment."""
+    """Create the application of a worker process, from its environment variables."""
     _end_with_parent()
     settings = ServiceSettings.from_json(os.environ[SETTINGS])
     app = create_app(Service(settings), os.environ.get(KEY, ""))
-    settle()
+    prepare_process()
     return app
 
 
-def settle() -> None:
-    """Have the garbage collector leave alone what is loaded, and threads take short turns.
+def prepare_process() -> None:
+    """Exclude all that is loaded from garbage collection, and make threads take short turns.
 
-    Nothing of it is ever garbage, and looking through all of it holds everybody up. A thread that
-    computes in Python lets the event loop have its turn after `TURN_SECONDS`.
+    Both would delay requests: a pause for a collection, and threads that compute in Python, which
+    now let the event loop run after `TURN_SECONDS`.
     """
     sys.setswitchinterval(TURN_SECONDS)
     gc.collect()
@@ -102,10 +102,7 @@ def settle() -> None:
 
 
 def _end_with_parent() -> None:
-    """End, as after a signal, when the process that started this one is gone.
-
-    It may be killed, and then tells nobody.
-    """
+    """Send this process a SIGTERM when its parent ends, which happens without notice if killed."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -118,7 +115,7 @@ def _end_with_parent() -> None:
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:
-    """The schema, where errors are as they are here and not FastAPI's own."""
+    """Return the OpenAPI schema, with this service's error responses instead of FastAPI's."""
     if app.openapi_schema is None:
         schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes

@@ -1,4 +1,4 @@
-"""The bodies of requests: JSON that is read beside the event loop where it is long, and checked."""
+"""Request bodies: parsed and checked, outside the event loop if they are long."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ KINDS: tuple[type[Body], ...] = (
 )  # fmt: skip
 REFERENCE = "#/components/schemas/{model}"
 MOST_VALUES = 250_000
-"""Of JSON: `json.loads` lets no other thread have its turn before it is through."""
+"""The most values in a body: `json.loads` blocks all other threads until it returns."""
 BYTES_A_PIECE = 10
-"""Bytes of JSON that take no longer than a piece of text does (see `Service.off_loop`)."""
+"""Bytes of JSON that take as long to read as a piece of text (see `Service.off_loop`)."""
 
 
 def body_of(kind: type[B]) -> Any:
-    """What FastAPI is to give to a route's parameter: the request's body, as one of these.
+    """Declare a route's parameter as the request's body, of class `kind`.
 
-    FastAPI's own reading parses and checks a body in the event loop, whatever its size.
+    Used instead of FastAPI's way, which parses and checks any body in the event loop.
     """
 
     async def read(request: Request) -> B:
@@ -48,20 +48,20 @@ def body_of(kind: type[B]) -> Any:
         raw = await request.body()
         return await service.off_loop(len(raw) // BYTES_A_PIECE, partial(parse, kind, raw))
 
-    # FastAPI looks names up in the module, where there is no `B` to be found.
+    # FastAPI evaluates annotations in the module, where `B` is not a type.
     reading: Callable[..., Coroutine[Any, Any, B]] = read
     reading.__annotations__ = {"request": Request}
     return Depends(reading)
 
 
 def in_schema(kind: type[Body]) -> dict[str, Any]:
-    """What is told of that body in the schema of a route."""
+    """Return the OpenAPI schema of a route's body."""
     content = {"application/json": {"schema": {"$ref": REFERENCE.format(model=kind.__name__)}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def schemas() -> dict[str, Any]:
-    """The schemas of all bodies, by name."""
+    """Return the schemas of all bodies, by name."""
     described = models_json_schema(
         [(kind, "validation") for kind in KINDS], ref_template=REFERENCE
     )[1]
@@ -70,7 +70,7 @@ def schemas() -> dict[str, Any]:
 
 
 def parse(kind: type[B], raw: bytes) -> B:
-    """A body, checked. Raises `Refusal`."""
+    """Parse and check a body. Raises `Refusal`."""
     if not raw:
         raise Refusal("the body is empty; send a JSON object")
     if raw.count(b",") > MOST_VALUES:
@@ -78,28 +78,28 @@ def parse(kind: type[B], raw: bytes) -> B:
             f"the body has more than {MOST_VALUES} values, or commas; send less at a time"
         )
     try:
-        told = json.loads(raw.decode("utf-8-sig"))
+        value = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Refusal(f"the body is not UTF-8, from byte {error.start} on; send UTF-8") from None
     except json.JSONDecodeError as error:
         raise Refusal(
-            f"the body is no JSON: {error.msg[:1].lower()}{error.msg[1:]}, at line {error.lineno}, "
-            f"column {error.colno}"
+            f"the body is not JSON: {error.msg[:1].lower()}{error.msg[1:]}, at line "
+            f"{error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
         raise Refusal("the body is nested too deeply; send a flat JSON object") from None
     except ValueError:
         raise Refusal("the body has a number of too many digits") from None
-    if not isinstance(told, dict):
-        raise Refusal('the body is no JSON object, which has fields: {"name": value, …}')
+    if not isinstance(value, dict):
+        raise Refusal('the body is not a JSON object: send {"name": value, …}')
     try:
-        return kind.model_validate(told)
+        return kind.model_validate(value)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False)[0]) from None
+        raise invalid(error.errors(include_url=False, include_context=False)) from None
 
 
 def _check_type(request: Request) -> None:
-    # Any page may send other types to any address, but for JSON a browser asks this server first.
+    # A web page may send other types to any server; for JSON, a browser asks this server first.
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (
         kind.startswith("application/") and kind.endswith("+json")

@@ -1,4 +1,4 @@
-"""`GET /`: text as the web services around char-rnn gave it, or in a browser the page."""
+"""`GET /`: the interface of char-rnn's web services, or in a browser the page."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ router = APIRouter(tags=["char-rnn"])
 
 PAGE = WRITING
 MODES = {"0": "argmax", "1": "sample", "2": "spaces"}
-Whole = Annotated[int, Query(ge=0, le=LARGEST_INT)]
 
 
 @router.get("/", response_model=None)
 async def write(
     request: Request,
-    prime: Annotated[str | None, Query(description="Text to go on from.")] = None,
+    prime: Annotated[str | None, Query(description="Text to continue.")] = None,
     n: Annotated[int, Query(ge=1, le=LARGEST_INT, description="Tokens to write.")] = 200,
     sample_mode: Annotated[
         Literal["0", "1", "2"],
         Query(description="0: the likeliest token; 1: draw; 2: draw where a word begins."),
     ] = "1",
     temperature: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 1.0,
-    seed: Whole | None = None,
+    seed: Annotated[int, Query(ge=0)] | None = None,
     model: str | None = None,
 ) -> Response:
-    """Write text, prime and all, as plain text; a browser that asks for nothing gets the page."""
+    """Write plain text, including the prime; a browser that sends no parameters gets the page."""
     if not request.query_params and "text/html" in request.headers.get("accept", ""):
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
     service: Service = request.app.state.service

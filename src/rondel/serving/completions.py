@@ -1,4 +1,4 @@
-"""`POST /v1/completions`, as OpenAI's clients speak it."""
+"""`POST /v1/completions`, as in OpenAI's API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rondel.serving.answers import Json, Streaming, dumps, json_parts, unless_go
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.error_responses import refusal_of
 from rondel.serving.handoff import Ticket
-from rondel.serving.requests import Asked, read_request
+from rondel.serving.requests import CompletionPlan, read_request
 from rondel.serving.service import SHORT, Served, Service
 from rondel.serving.wire import CompletionRequest
 
@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 CompletionBody = Annotated[CompletionRequest, body_of(CompletionRequest)]
 SURROGATES = re.compile("[\ud800-\udfff]")
-"""What stands for bytes that are no UTF-8, which JSON has no place for."""
+"""Lone surrogates represent invalid UTF-8 in a text; JSON cannot have them."""
 
 
 @router.post("/v1/completions", response_model=None, openapi_extra=in_schema(CompletionRequest))
 async def complete(body: CompletionBody, request: Request) -> Response:
-    """Write texts that go on from prompts, or tell how likely the prompts are."""
+    """Write texts that continue prompts, or return how likely the prompts are."""
     answer = await begin_answer(request, body, whole=not body.stream)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
@@ -45,25 +45,25 @@ async def complete(body: CompletionBody, request: Request) -> Response:
 
 
 async def begin_answer(request: Request, body: CompletionRequest, *, whole: bool) -> Answer:
-    """Have written what a body asks for. Raises `Refusal`, `InputError` or `Busy`."""
+    """Submit the texts that a body requests. Raises `Refusal`, `InputError` or `Busy`."""
     arrived = time.perf_counter()
     service: Service = request.app.state.service
     served = service.find(body.model)
-    asked = await read_request(service, served, body)
-    ticket = served.thread.submit(asked.requests, whole=whole)
-    answer = Answer(service, served, asked, ticket, arrived)
+    plan = await read_request(service, served, body)
+    ticket = served.thread.submit(plan.requests, whole=whole)
+    answer = Answer(service, served, plan, ticket, arrived)
     request.state.log = answer.log
     return answer
 
 
 class Answer:
-    """A ticket's outputs as an answer."""
+    """Formats a ticket's outputs as an OpenAI response."""
 
     def __init__(
-        self, service: Service, served: Served, asked: Asked, ticket: Ticket, arrived: float
+        self, service: Service, served: Served, plan: CompletionPlan, ticket: Ticket, arrived: float
     ) -> None:
         self._service, self._served = service, served
-        self._asked, self._ticket, self.cancel = asked, ticket, ticket.cancel
+        self._plan, self._ticket, self.cancel = plan, ticket, ticket.cancel
         self._arrived = arrived
         self._head = {
             "id": f"cmpl-{uuid.uuid4().hex}",
@@ -73,31 +73,31 @@ class Answer:
         }
         self._prime_tokens = self._tokens = 0
         self._offsets = [0] * len(ticket.requests)
-        self.log: dict[str, Any] = {"model": served.name, "prompts": asked.prompts}
+        self.log: dict[str, Any] = {"model": served.name, "prompts": plan.prompts}
 
     async def whole(self) -> list[bytes]:
-        """The answer as JSON, when all of it is there."""
+        """Wait for all outputs, and return the answer as JSON in parts."""
         outputs: list[Output] = []
-        async for found in self._arrivals():
-            outputs += found
+        async for arrived in self._arrivals():
+            outputs += arrived
         pieces = len(outputs) + sum(map(self._pieces, outputs))
         return await self._service.off_loop(pieces, partial(self._whole, outputs))
 
     def _whole(self, outputs: Sequence[Output]) -> list[bytes]:
         choices = [self._choice(output) for output in self._merged(outputs)]
-        told = {**self._head, "choices": choices, "usage": self._usage()}
-        if self._asked.warnings:
-            told["warnings"] = self._asked.warnings
-        return json_parts(told)
+        answer = {**self._head, "choices": choices, "usage": self._usage()}
+        if self._plan.warnings:
+            answer["warnings"] = self._plan.warnings
+        return json_parts(answer)
 
     async def events(self, *, usage: bool) -> AsyncGenerator[bytes, None]:
-        """The answer as it comes: server-sent events."""
+        """Yield the answer as server-sent events, as outputs arrive."""
         head = {**self._head, "usage": None} if usage else self._head
         try:
             async for output in self.outputs():
                 if output.text or output.logprobs or output.finished:
-                    made = partial(self._event, head, output)
-                    for part in await self._service.off_loop(self._pieces(output), made):
+                    make = partial(self._event, head, output)
+                    for part in await self._service.off_loop(self._pieces(output), make):
                         yield part
             if usage:
                 yield b"".join(event({**head, "choices": [], "usage": self._usage()}))
@@ -107,37 +107,38 @@ class Answer:
         yield b"data: [DONE]\n\n"
 
     async def outputs(self) -> AsyncGenerator[Output, None]:
-        """What comes of each choice, merged as far as it is there."""
-        async for found in self._arrivals():
-            for output in await self._service.off_loop(len(found), partial(self._merged, found)):
+        """Yield outputs as they arrive, those of a choice that arrive together merged."""
+        async for arrived in self._arrivals():
+            merge = partial(self._merged, arrived)
+            for output in await self._service.off_loop(len(arrived), merge):
                 yield output
 
     async def _arrivals(self) -> AsyncGenerator[list[Output], None]:
         left = len(self._ticket.requests)
         while left:
-            found = await self._ticket.outputs()
-            left -= sum(output.finished for output in found)
-            yield found
+            arrived = await self._ticket.outputs()
+            left -= sum(output.finished for output in arrived)
+            yield arrived
 
     def _event(self, head: dict[str, Any], output: Output) -> list[bytes]:
         short = self._pieces(output) <= SHORT
         return event({**head, "choices": [self._choice(output)]}, short=short)
 
     def _pieces(self, output: Output) -> int:
-        return len(output.logprobs) * (2 + (self._asked.logprobs or 0))
+        return len(output.logprobs) * (2 + (self._plan.logprobs or 0))
 
     def _merged(self, outputs: Sequence[Output]) -> list[Output]:
         for output in outputs:
-            self._note(output)
+            self._count(output)
         self.log.update(self._usage())
         return [
             output
             if output.prime_tokens is None
-            else output._replace(text=self._asked.echoes[output.number] + output.text)
+            else output._replace(text=self._plan.echoes[output.number] + output.text)
             for output in merged(outputs)
         ]
 
-    def _note(self, output: Output) -> None:
+    def _count(self, output: Output) -> None:
         if output.tokens and not self._tokens:
             seconds = time.perf_counter() - self._arrived
             self._served.metrics.first_token.observe(seconds)
@@ -147,7 +148,7 @@ class Answer:
 
     def _choice(self, output: Output) -> dict[str, Any]:
         logprobs = None
-        if self._asked.logprobs is not None:
+        if self._plan.logprobs is not None:
             logprobs = self._logprobs(output.number, output.logprobs)
         return {
             "text": clean(output.text),
@@ -177,37 +178,37 @@ class Answer:
 
 
 def _top(token: TokenLogprob) -> dict[str, float] | None:
-    """The likeliest tokens, and beside them the one that came, as OpenAI tells them."""
+    """Return the likeliest tokens and the chosen one, as in OpenAI's `top_logprobs`."""
     if token.logprob is None:
         return None
     return {clean(text): value for text, value in {token.text: token.logprob, **token.top}.items()}
 
 
 def merged(outputs: Iterable[Output]) -> list[Output]:
-    """What there is of each choice, as one, in the order of the choices."""
-    parts: dict[int, list[Output]] = {}
+    """Merge the outputs of each choice into one, in the order of the choices."""
+    by_choice: dict[int, list[Output]] = {}
     for output in outputs:
-        parts.setdefault(output.number, []).append(output)
+        by_choice.setdefault(output.number, []).append(output)
     return [
         Output(
             choice,
-            "".join(output.text for output in own),
-            own[-1].finish_reason,
-            logprobs=tuple(token for output in own for token in output.logprobs),
-            prime_tokens=own[0].prime_tokens,
+            "".join(output.text for output in of_choice),
+            of_choice[-1].finish_reason,
+            logprobs=tuple(token for output in of_choice for token in output.logprobs),
+            prime_tokens=of_choice[0].prime_tokens,
         )
-        for choice, own in sorted(parts.items())
+        for choice, of_choice in sorted(by_choice.items())
     ]
 
 
-def event(told: dict[str, Any], *, short: bool = True) -> list[bytes]:
-    """A server-sent event, in parts of no great size; in one, if it is short."""
-    first, *others = [dumps(told)] if short else json_parts(told)
+def event(value: dict[str, Any], *, short: bool = True) -> list[bytes]:
+    """Encode a server-sent event: in one part if it is short, else in parts of limited size."""
+    first, *others = [dumps(value)] if short else json_parts(value)
     parts = [b"data: " + first, *others]
     parts[-1] += b"\n\n"
     return parts
 
 
 def clean(text: str) -> str:
-    """Text that JSON can hold: what is no UTF-8 becomes U+FFFD."""
+    """Replace invalid UTF-8 in a text by U+FFFD, so that JSON can hold it."""
     return text if text.isascii() else SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,8 +1,8 @@
-"""What goes wrong, in the shape that OpenAI's clients know."""
+"""Error responses, in the format of OpenAI's API."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,13 +23,13 @@ TYPES = {
 
 
 CLIENT_GONE = 499
-"""The status that the log has, as nginx's has it, where a client left before an answer."""
+"""The status in the log, as in nginx's, if a client disconnected before the response."""
 LONGEST_SHOWN = 100
-"""Characters of what a client sent that it is told again."""
+"""Characters of a client's input that an error message repeats."""
 
 
 class Refusal(Exception):
-    """A request that is not answered, and why: in one line that says what to do."""
+    """An error response; the message is one line and says what to do."""
 
     def __init__(
         self,
@@ -45,20 +45,20 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
-        """The error as JSON has it."""
+        """Return the body of the response."""
         return error_body(str(self), self.status, self.param, self.code)
 
 
 def error_body(
     message: str, status: int, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """An error in OpenAI's shape."""
+    """Return an error in OpenAI's format."""
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """What a client is told of an error."""
+    """Return the response to an exception."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, Busy):
@@ -73,18 +73,28 @@ def refusal_of(error: Exception) -> Refusal:
     return Refusal("the server failed at this; its log says why", status=500)
 
 
-def invalid(error: Mapping[str, Any]) -> Refusal:
-    """What a client is told of something that Pydantic found wrong."""
-    where = [str(part) for part in error["loc"] if part not in ("body", "query")]
-    param = where[0][:LONGEST_SHOWN] if where else None
-    told = str(error["msg"]).removeprefix("Value error, ")
+def invalid(errors: Sequence[Mapping[str, Any]]) -> Refusal:
+    """Return the response to a field that Pydantic found invalid: the first, if there are several.
+
+    A field of one of several types has an error for each of them: the one that tells most is of the
+    type that the value has.
+    """
+    field = _field_of(errors[0])
+    of_field = [error for error in errors if _field_of(error) == field]
+    error = max(of_field, key=lambda e: (not e["type"].endswith("_type"), len(e["loc"])))
+    param = None if field is None else field[:LONGEST_SHOWN]
+    message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        told = "there is no such field; /docs lists what there is"
-    return Refusal(f"{param}: {told}" if param else told, param=param)
+        message = "there is no such field; /docs lists what there is"
+    return Refusal(f"{param}: {message}" if param else message, param=param)
+
+
+def _field_of(error: Mapping[str, Any]) -> str | None:
+    return next((str(part) for part in error["loc"] if part not in ("body", "query")), None)
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer every error of an app in that shape."""
+    """Answer every error of an app in that format."""
 
     async def refuse(request: Request, error: Exception) -> JSONResponse:
         refusal = refusal_of(error)
@@ -92,7 +102,7 @@ def handle_errors(app: FastAPI) -> None:
 
     async def refuse_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
-        refusal = invalid(error.errors()[0])
+        refusal = invalid(error.errors())
         return JSONResponse(refusal.body(), refusal.status)
 
     async def refuse_http(request: Request, error: Exception) -> JSONResponse:
@@ -104,7 +114,7 @@ def handle_errors(app: FastAPI) -> None:
         return JSONResponse(error_body(message, error.status_code), error.status_code, headers)
 
     async def leave(request: Request, error: Exception) -> Response:
-        # It goes to nobody; that a client leaves is no error, to be logged with a trace.
+        # Nobody receives it; without it, a disconnect would be logged as an error with a traceback.
         return Response(status_code=CLIENT_GONE)
 
     app.add_exception_handler(ClientGone, leave)

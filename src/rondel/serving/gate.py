@@ -1,7 +1,7 @@
-"""What every request passes: its host, the key, the size of its body, the log and the counters.
+"""Middleware for every request: checks of host, key and body size, the access log and metrics.
 
-A path is always `scope["path"]`, the one that routes are chosen by. `Request.url` is not: Starlette
-builds that from the Host header, which is the client's to write.
+Paths are taken from `scope["path"]`, by which routes are chosen; `Request.url` is built from the
+Host header, which a client can forge.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rondel.serving.service import Service
 access = logging.getLogger("rondel.access")
 
 OPEN = re.compile(r"/(healthz|readyz|docs|openapi\.json|page/.*)")
-"""What needs no key: it tells nothing of the models."""
+"""Paths that need no key: they reveal nothing about the models."""
 BODY_SECONDS = 30
 LONGEST_HEAD, LONGEST_NAME = 32_768, 100
 SECURITY = [
@@ -35,20 +35,20 @@ SECURITY = [
 
 
 class Gate:
-    """An ASGI application around another; `key` is asked for if it is not empty."""
+    """ASGI middleware; requests need the `key`, unless it is empty."""
 
     def __init__(self, app: ASGIApp, service: Service, key: str) -> None:
         self._app, self._service, self._key = app, service, key.encode()
         self._hosts = service.settings.hosts(with_key=bool(key))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         arrived, status, head = time.perf_counter(), 0, scope["method"] == "HEAD"
         scope.setdefault("state", {})["head"] = head
-        # HEAD is answered as GET is, without the body.
+        # HEAD is handled as GET, without the body.
         routed = {**scope, "method": "GET"} if head else scope
 
         async def sent(message: Message) -> None:
@@ -72,15 +72,15 @@ class Gate:
             else:
                 await self._app(routed, _replayed(body, receive), sent)
         except asyncio.CancelledError:
-            # The time to drain is over.
+            # The time for open requests at shutdown is over.
             if not status:
                 ending = error_body("the server is shutting down", 503, code="shutting_down")
                 await JSONResponse(ending, 503)(routed, receive, sent)
         finally:
-            self._note(scope, routed.get("route"), status, time.perf_counter() - arrived)
+            self._log(scope, routed.get("route"), status, time.perf_counter() - arrived)
 
     def _check_host(self, request: Request) -> None:
-        # Of what a browser sends, only this tells that a page has had its own name point here.
+        # Against DNS rebinding: a web page whose host name was made to resolve to this server.
         given = request.headers.get("host", "")
         if self._hosts and given and _name_of(given) not in self._hosts:
             raise Refusal(
@@ -94,10 +94,10 @@ class Gate:
         if not self._key or OPEN.fullmatch(request.scope["path"]) or _asks_for_page(request):
             return
         kind, _, given = request.headers.get("authorization", "").partition(" ")
-        # In constant time, so that how long it takes says nothing of the key; by its bytes, which
-        # Starlette gives as Latin-1.
-        right = hmac.compare_digest(given.strip().encode("latin-1"), self._key)
-        if not (right and kind.lower() == "bearer"):
+        # In constant time, so that the duration does not reveal the key; as bytes, which Starlette
+        # decodes as Latin-1.
+        is_right = hmac.compare_digest(given.strip().encode("latin-1"), self._key)
+        if not (is_right and kind.lower() == "bearer"):
             raise Refusal(
                 "this server asks for an API key: send it as Authorization: Bearer KEY",
                 status=401,
@@ -107,7 +107,7 @@ class Gate:
 
     async def _body(self, request: Request, receive: Receive) -> bytes:
         most = self._service.settings.max_body
-        # h11 let through nothing but up to 20 digits.
+        # h11 has checked that it is at most 20 digits.
         if int(request.headers.get("content-length", "0")) > most:
             raise _too_large(most)
         try:
@@ -115,26 +115,26 @@ class Gate:
         except asyncio.TimeoutError:
             raise Refusal("the body did not come in time", status=408) from None
 
-    def _note(self, scope: Scope, route: object, status: int, seconds: float) -> None:
+    def _log(self, scope: Scope, route: object, status: int, seconds: float) -> None:
         path = getattr(route, "path", "other")
         self._service.metrics.requests.labels(_method(scope), path, str(status)).inc()
         self._service.metrics.seconds.labels(path).observe(seconds)
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "method": _method(scope),
             "path": path,
-            "status": status or None,  # None: the client left before an answer
+            "status": status or None,  # None: the client disconnected before the response
             "seconds": round(seconds, 4),
             "client": (scope.get("client") or ("",))[0],
             **(scope["state"].get("log") or {}),
         }
         if not self._service.settings.log_prompts:
-            told.pop("prompts", None)
-        access.info(json.dumps(told))
+            entry.pop("prompts", None)
+        access.info(json.dumps(entry))
 
 
 def _name_of(host: str) -> str:
-    """The name in a Host header, without the port."""
+    """Return the name in a Host header, without the port."""
     name = host if host.endswith("]") else re.sub(r":\d*$", "", host)
     return name.strip("[]").rstrip(".").lower()
 
@@ -163,7 +163,7 @@ async def _whole(receive: Receive, most: int) -> bytes:
 
 
 def _method(scope: Scope) -> str:
-    """The method, if it is one that there is: anything else would make a figure of its own."""
+    """Return the method, or "other": each label of a metric is kept in memory."""
     known = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH")
     return scope["method"] if scope["method"] in known else "other"
 
@@ -186,7 +186,7 @@ def _too_large(most: int) -> Refusal:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Give what was read already, and then what comes."""
+    """Return a `receive` that gives the body, which was read already, and then what follows."""
     given = False
 
     async def replay() -> Message:

@@ -1,7 +1,7 @@
-"""Requests to a model's thread, and outputs back to the event loop: all that crosses threads.
+"""All that passes between the event loop and a model's thread: requests there, outputs back.
 
-Nothing else is shared. A `Ticket` is the event loop's: the thread hands its outputs to the loop and
-touches nothing of it but what never changes.
+Nothing else is shared. A `Ticket` belongs to the event loop: the thread sends outputs to the loop,
+and reads only those fields of a ticket that never change.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Busy(RondelError):
 
 @dataclass(eq=False)
 class Ticket:
-    """What a client asked for, as it waits for it: the text of each request is a choice."""
+    """A client's requests and the outputs that it waits for; the text of each is a choice."""
 
     requests: Sequence[Request]
     whole: bool
-    """Whether it waits for all of it, so that it need not hear of pieces."""
+    """Whether the client waits for whole texts, so that pieces need not be delivered."""
     deadline: float
     _handoff: Handoff
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -43,7 +43,7 @@ class Ticket:
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def outputs(self) -> list[Output]:
-        """Wait for more of it; the choice is an output's number. Raises what the thread raised."""
+        """Wait for outputs; an output's number is its choice. Raises what the thread raised."""
         while not self._outputs:
             if self._failure is not None:
                 raise self._failure
@@ -53,7 +53,7 @@ class Ticket:
         return outputs
 
     def cancel(self) -> None:
-        """Say that nobody waits for it any more."""
+        """Cancel what is not finished."""
         self._handoff.cancel(self)
 
     def _receive(self, outputs: Sequence[Output], failure: BaseException | None) -> None:
@@ -63,9 +63,9 @@ class Ticket:
 
 
 class Handoff:
-    """Between the event loop, which submits, and a thread that writes: up to `most` texts.
+    """Queues between the event loop, which submits requests, and the thread that writes.
 
-    They are to be written within so many `seconds`.
+    There are at most `most` unfinished texts; each has `seconds` from its submission on.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
@@ -75,13 +75,13 @@ class Handoff:
         self._cancelled: set[Ticket] = set()
         self._stopping = False
         self.load = 0
-        """Texts that were asked for and are not finished."""
+        """The number of unfinished texts."""
         self._pause_between, self._last_end = 1.0, time.monotonic()
 
-    # The event loop's side.
+    # Called by the event loop.
 
     def submit(self, requests: Sequence[Request], *, whole: bool) -> Ticket:
-        """Have texts written. Raises `Busy` if there is no room for them."""
+        """Submit texts to write. Raises `Busy` if there is no room for them."""
         ticket = Ticket(requests, whole, time.monotonic() + self._seconds, self)
         with self._changed:
             if self.load + len(requests) > self._most:
@@ -92,22 +92,22 @@ class Handoff:
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
-        """Say that nobody waits for a ticket; it may be finished already."""
+        """Cancel a ticket, which may be finished already."""
         with self._changed:
             self._cancelled.add(ticket)
 
     def stop(self) -> None:
-        """Have the thread end; what is under way is not finished."""
+        """Make the thread end without finishing its texts."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
 
-    # The thread's side.
+    # Called by the thread.
 
     def receive(self, *, wait: bool) -> tuple[list[Ticket], set[Ticket]] | None:
-        """What was submitted and what cancelled since the last time; `None` if it is to end.
+        """Return the tickets submitted and cancelled since the last call; `None` if it is to end.
 
-        It waits for something to be submitted if it is told to.
+        With `wait`, it blocks until a ticket is submitted.
         """
         with self._changed:
             while wait and not (self._submitted or self._stopping):
@@ -116,24 +116,24 @@ class Handoff:
             cancelled, self._cancelled = self._cancelled, set()
             return None if self._stopping else (submitted, cancelled)
 
-    def count_out(self, texts: int) -> None:
-        """Note that so many texts are over, and how long that takes for one these days."""
+    def count_finished(self, texts: int) -> None:
+        """Record that so many texts ended, and the average time between such ends."""
         now = time.monotonic()
         with self._changed:
             self.load -= texts
-            lately = min(now - self._last_end, LONGEST_RETRY)
-            self._pause_between += 0.2 * (lately - self._pause_between)
+            latest = min(now - self._last_end, LONGEST_RETRY)
+            self._pause_between += 0.2 * (latest - self._pause_between)
             self._last_end = now
 
     def deliver(
         self, deliveries: Mapping[Ticket, Sequence[Output]], failure: BaseException | None = None
     ) -> None:
-        """Hand outputs to the event loop, and why there will be no more, if something failed."""
-        # A loop is woken once for all of them.
+        """Send outputs to the event loop, and the exception if the thread failed."""
+        # Each loop is woken once for all its outputs.
         for loop in {ticket._loop for ticket in deliveries}:
-            own = [(t, outputs) for t, outputs in deliveries.items() if t._loop is loop]
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_receive, own, failure)
+            of_loop = [(t, outputs) for t, outputs in deliveries.items() if t._loop is loop]
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no client waits
+                loop.call_soon_threadsafe(_receive, of_loop, failure)
 
 
 def _receive(

@@ -1,4 +1,4 @@
-"""`/v1/score`, `/v1/trace` and what a sentence VAE can do, beside the texts that are written."""
+"""`/v1/score`, `/v1/trace`, and for sentence VAEs `/v1/reconstruct` and `/v1/interpolate`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
 from rondel.evaluation.scoring import Columns, ScoringSettings
 from rondel.inspection.trace import LONGEST_NAME
-from rondel.serving.aside import answer_aside, served_of
+from rondel.serving.background import answer_in_background, served_of
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
 from rondel.serving.error_responses import Refusal
@@ -37,7 +37,7 @@ InterpolateBody = Annotated[InterpolateRequest, body_of(InterpolateRequest)]
 
 @router.post("/v1/score", response_model=None, openapi_extra=in_schema(ScoreRequest))
 async def score(body: ScoreBody, request: Request) -> Response:
-    """How likely a model finds each part of one text, or of several: tables, column by column."""
+    """Return how likely a model finds each part of one or several texts: tables by column."""
     served = served_of(request, body.model)
     texts = [body.input] if isinstance(body.input, str) else body.input
     _check_length(sum(map(len, texts)) + len(body.context), MOST_SCORED)
@@ -49,12 +49,12 @@ async def score(body: ScoreBody, request: Request) -> Response:
         data = [{"index": n, "columns": _jsonable(table)} for n, table in enumerate(tables)]
         return {"object": "score", "model": served.name, "data": data}
 
-    return await answer_aside(request, scored)
+    return await answer_in_background(request, scored)
 
 
 @router.post("/v1/trace", response_model=None, openapi_extra=in_schema(TraceRequest))
 async def trace(body: TraceBody, request: Request) -> Response:
-    """What units do over a text: a value after each of its tokens."""
+    """Return the values of units over a text: one after each token."""
     served = served_of(request, body.model)
     _check_length(len(body.input), MOST_TRACED)
 
@@ -65,41 +65,43 @@ async def trace(body: TraceBody, request: Request) -> Response:
             tokens = list(map(clean, found.tokens))
         return {"object": "trace", "model": served.name, "tokens": tokens, "units": units}
 
-    return await answer_aside(request, traced)
+    return await answer_in_background(request, traced)
 
 
 @router.post("/v1/reconstruct", response_model=None, openapi_extra=in_schema(ReconstructRequest))
 async def reconstruct(body: ReconstructBody, request: Request) -> Response:
-    """Read a sentence and write it back: from its mean, and from points drawn around it."""
+    """Encode a sentence, and decode its mean and points drawn from its posterior."""
     served = served_of(request, body.model)
     model = cast(SentenceVAE, served.model)
     _check_length(len(body.input), MOST_TRACED)
 
-    def written_back(_: Callable[[float], None]) -> dict[str, Any]:
+    def reconstructed(_: Callable[[float], None]) -> dict[str, Any]:
         texts = model.reconstruct(body.input, body.samples + 1, seed=seed_of(body.seed))
         first, *samples = map(clean, texts)
-        told = {"object": "reconstruction", "model": served.name}
-        return {**told, "sentence": first, "samples": samples}
+        head = {"object": "reconstruction", "model": served.name}
+        return {**head, "sentence": first, "samples": samples}
 
-    return await answer_aside(request, written_back)
+    return await answer_in_background(request, reconstructed)
 
 
 @router.post("/v1/interpolate", response_model=None, openapi_extra=in_schema(InterpolateRequest))
 async def interpolate(body: InterpolateBody, request: Request) -> Response:
-    """Sentences at even steps from one to another."""
+    """Return sentences at even steps from one to another."""
     served = served_of(request, body.model)
     model = cast(SentenceVAE, served.model)
     _check_length(len(body.start or "") + len(body.end or ""), MOST_TRACED)
 
-    def walked(_: Callable[[float], None]) -> dict[str, Any]:
+    def interpolated(_: Callable[[float], None]) -> dict[str, Any]:
         steps = model.interpolate(
             body.start, body.end, steps=body.steps, spherical=body.spherical,
             seed=seed_of(body.seed),
         )  # fmt: skip
-        told = [{"fraction": s.share, "sentence": clean(s.text), "repeats": s.again} for s in steps]
-        return {"object": "interpolation", "model": served.name, "steps": told}
+        listed = [
+            {"fraction": s.share, "sentence": clean(s.text), "repeats": s.again} for s in steps
+        ]
+        return {"object": "interpolation", "model": served.name, "steps": listed}
 
-    return await answer_aside(request, walked)
+    return await answer_in_background(request, interpolated)
 
 
 def _check_length(length: int, most: int) -> None:
@@ -110,12 +112,12 @@ def _check_length(length: int, most: int) -> None:
 def _track_of(unit: str) -> str:
     parts = unit.rsplit(":", 2)
     if len(parts) < 2:
-        raise InputError(f"unit {unit[:LONGEST_NAME]!r} is no LAYER:UNIT, such as 1:1")
+        raise InputError(f"unit {unit[:LONGEST_NAME]!r} is not LAYER:UNIT, such as 1:1")
     return parts[0] if len(parts) == 3 else "hidden"
 
 
 def _jsonable(table: Columns) -> dict[str, list[Any]]:
-    """Columns as lists, where what is not there is null."""
+    """Return columns as lists, with missing values as null."""
     return {name: [_value(value) for value in column.tolist()] for name, column in table.items()}
 
 

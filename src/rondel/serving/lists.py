@@ -1,4 +1,4 @@
-"""`POST /v1/samples`: lists of texts, each once, and none that the model was trained on."""
+"""`POST /v1/samples`: lists of texts, optionally without repetitions or training text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from rondel.api.base import TRAINING
 from rondel.data.store import TokenStore
-from rondel.serving.aside import answer_aside, served_of
+from rondel.serving.background import answer_in_background, served_of
 from rondel.serving.bodies import body_of, in_schema
 from rondel.serving.completions import clean
 from rondel.serving.error_responses import Refusal
@@ -26,7 +26,7 @@ SamplesBody = Annotated[SamplesRequest, body_of(SamplesRequest)]
 
 @router.post("/v1/samples", response_model=None, openapi_extra=in_schema(SamplesRequest))
 async def samples(body: SamplesBody, request: Request) -> Response:
-    """Write a list of texts, as `Model.samples` gives it; `left_out` counts those it lacks."""
+    """Write a list of texts as `Model.samples` does; `left_out` counts the discarded ones."""
     served = served_of(request, body.model)
     check_tokens(request.app.state.service, body.count, body.max_tokens)
     if body.prompt is not None and len(body.prompt) > MOST_TRACED:
@@ -37,7 +37,7 @@ async def samples(body: SamplesBody, request: Request) -> Response:
         warnings = unknowns_in(served, body, body.prompt) if body.prompt else []
         if body.not_in_training_text:
             _check_training_text(served)
-        found = served.model.samples(
+        listed = served.model.samples(
             body.count,
             body.prompt,
             unique=body.unique,
@@ -49,18 +49,19 @@ async def samples(body: SamplesBody, request: Request) -> Response:
             **settings.rules,
         )
         texts = []
-        for text in found:
+        for text in listed:
             texts.append(clean(text))
             watch(len(texts) / body.count)
-        told = {"object": "samples", "model": served.name, "texts": texts}
         return {
-            **told,
-            "left_out": found.left_out,
-            "missing": found.missing,
+            "object": "samples",
+            "model": served.name,
+            "texts": texts,
+            "left_out": listed.left_out,
+            "missing": listed.missing,
             **({"warnings": warnings} if warnings else {}),
         }
 
-    return await answer_aside(request, written)
+    return await answer_in_background(request, written)
 
 
 def _check_training_text(served: Served) -> None:

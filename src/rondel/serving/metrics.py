@@ -1,6 +1,6 @@
-"""What the service counts, as Prometheus reads it.
+"""Metrics of the service, for Prometheus.
 
-With several workers, `PROMETHEUS_MULTIPROC_DIR` names a folder that they share their figures in.
+With several workers, `PROMETHEUS_MULTIPROC_DIR` names a folder in which they share their figures.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """The figures of one process."""
+    """The metrics of one process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        own = self.registry
+        own = self.registry = CollectorRegistry()
         self.requests = Counter(
             "rondel_requests", "Requests answered.", ("method", "path", "status"), registry=own
         )
@@ -81,7 +80,7 @@ class Metrics:
         )
         self.under_way = Gauge(
             "rondel_texts_under_way",
-            "Texts asked for and not finished, those that wait included.",
+            "Texts requested and not finished, including those that wait.",
             ("model",),
             multiprocess_mode="livesum",
             registry=own,
@@ -98,7 +97,7 @@ class Metrics:
         )
 
     def page(self) -> bytes:
-        """All figures, of all workers if there are several, in Prometheus' text format."""
+        """Return all metrics, of all workers, in Prometheus' text format."""
         if SHARED_FOLDER not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
@@ -107,7 +106,7 @@ class Metrics:
 
 
 class ModelMetrics:
-    """The figures of one model, for its scheduler and those who ask it."""
+    """The metrics of one model."""
 
     def __init__(self, metrics: Metrics, name: str) -> None:
         self._written = metrics.written.labels(name)
@@ -123,12 +122,12 @@ class ModelMetrics:
         self.refused = metrics.refused.labels(name)
 
     def wrote(self, tokens: int, streams: int) -> None:
-        """A step wrote so many tokens, of so many texts."""
+        """Record a step that wrote so many tokens, of so many texts."""
         self._written.inc(tokens)
         self._batch.observe(streams)
 
     def read(self, tokens: int) -> None:
-        """A prime of so many tokens was read."""
+        """Record that so many tokens of primes were read."""
         self._read.inc(tokens)
 
     def cached(self, prefixes: PrefixCache) -> None:
@@ -140,6 +139,6 @@ class ModelMetrics:
         self._prefix_bytes.set(prefixes.bytes)
 
     def load(self, under_way: int, queue: int) -> None:
-        """How many texts there are at present, and how many of them wait."""
+        """Record the number of unfinished texts, and how many of them wait."""
         self._under_way.set(under_way)
         self._queue.set(queue)

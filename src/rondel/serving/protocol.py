@@ -1,4 +1,4 @@
-"""HTTP as Uvicorn speaks it, with refusals in the error shape, and no patience without end."""
+"""Uvicorn's HTTP protocol, with timeouts, bounded parsing, and errors in this service's format."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rondel.serving.error_responses import error_body
 
 HEADER_SECONDS = 20
-"""How long a connection may be open before its request is there."""
+"""How long a connection may be open before the headers of its request have arrived."""
 PART = 2_048
-"""Bytes that are parsed at a time: of a body in chunks of one byte, they take some 5 ms."""
+"""Bytes that are parsed at a time: about 5 ms for a body in chunks of one byte."""
 
 
 class Protocol(H11Protocol):
-    """Uvicorn's, but for what is no HTTP, does not come, or comes all at once."""
+    """Uvicorn's protocol, hardened against invalid, slow and very large input."""
 
-    _patience: asyncio.TimerHandle | None = None
+    _timeout: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start the timeout of the first request."""
         super().connection_made(transport)
         self._unread = bytearray()
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came: a part now, and the rest as others have had their turn."""
+        """Parse the first part of the data now, and the rest after other work in the loop."""
         waiting = bool(self._unread)
         self._unread += data
         if waiting:
@@ -39,7 +39,7 @@ class Protocol(H11Protocol):
             self._parse()
 
     def _parse(self) -> None:
-        """Parse a part, and wait anew where it is the beginning of a request."""
+        """Parse one part, and start or stop the timeout of the next request."""
         part = bytes(self._unread[:PART])
         del self._unread[:PART]
         if part:
@@ -47,7 +47,7 @@ class Protocol(H11Protocol):
         if self.transport.is_closing():
             self._unread.clear()
         if self._is_idle() and not self.transport.is_closing():
-            if self._patience is None:
+            if self._timeout is None:
                 self._wait()
         else:
             self._stop_waiting()
@@ -58,13 +58,13 @@ class Protocol(H11Protocol):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Drop unread data and stop the timeout."""
         self._unread.clear()
         self._stop_waiting()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in the error shape."""
+        """Refuse invalid HTTP, in this service's error format."""
         body = json.dumps(error_body("this is no valid HTTP request", 400)).encode()
         headers = [
             (b"content-type", b"application/json"),
@@ -76,7 +76,7 @@ class Protocol(H11Protocol):
             h11.Data(data=body),
             h11.EndOfMessage(),
         ]
-        # In the midst of an answer there is no place for another.
+        # If a response is being sent, no other can be.
         with contextlib.suppress(h11.LocalProtocolError):
             for part in parts:
                 self.transport.write(self.conn.send(part) or b"")
@@ -86,9 +86,9 @@ class Protocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _wait(self) -> None:
-        self._patience = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        self._timeout = self.loop.call_later(HEADER_SECONDS, self.transport.close)
 
     def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._timeout is not None:
+            self._timeout.cancel()
+            self._timeout = None

@@ -1,7 +1,7 @@
-"""What a client asks to have written: checked, and made into requests for a model's thread.
+"""From the body of a request for text to the requests for a model's thread.
 
-What a field may be is in `wire.py`. What this server and this model can do with all of them is
-checked here, before anything is submitted: what is submitted is not refused any more.
+`wire.py` checks each field by itself. The checks that depend on several fields, on the server's
+limits and on the model are here, before anything is submitted.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from rondel.generation.stream import Request
 from rondel.kinds import kind_of
 from rondel.serving.error_responses import LONGEST_SHOWN, Refusal
 from rondel.serving.service import Served, Service
-from rondel.serving.service_settings import MOST_ECHOED, MOST_TEXTS, MOST_TOLD
+from rondel.serving.service_settings import MOST_ECHOED, MOST_LOGPROB_TOKENS, MOST_TEXTS
 from rondel.serving.wire import CompletionRequest, Ids, WritingRequest, seed_of
 
 PIECES_A_PROMPT, PIECES_A_SENTENCE = 20, 100
-"""What a prompt or a sentence's point costs, however short, as pieces of text do."""
+"""The fixed cost of a prompt and of a sentence's point, in pieces (see `Service.off_loop`)."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What can be answered: a request for the text of each choice, and how to report of them."""
+class CompletionPlan:
+    """The requests to submit for a completion, one a choice, and how to report their outputs."""
 
     requests: list[Request]
     prompts: list[str]
-    """The prompts that were given, for the log."""
+    """The given prompts, for the log."""
     echoes: list[str]
-    """What stands before the text of each choice, as part of it; often nothing."""
+    """What the text of each choice begins with; often nothing."""
     logprobs: int | None
     warnings: list[str]
 
 
-async def read_request(service: Service, served: Served, body: CompletionRequest) -> Asked:
-    """What a request asks for. Raises `Refusal` or `InputError` for what cannot be done."""
+async def read_request(service: Service, served: Served, body: CompletionRequest) -> CompletionPlan:
+    """Check a request for completions and plan it. Raises `Refusal` or `InputError`."""
     texts = len(body.prompt or [""]) * body.n
     if texts > MOST_TEXTS:
         raise Refusal(f"{texts} texts are asked for; at most {MOST_TEXTS} at a time", param="n")
     check_tokens(service, texts, body.max_tokens)
     if body.best_of not in (None, body.n):
         raise Refusal("best_of can only be n, since texts are not ranked", param="best_of")
-    # Made in any case, so that what is wrong in it is told.
+    # Built even if no token is requested, so that invalid settings are refused.
     settings = settings_of(body, body.max_tokens)
     read = kind_of(served.model.config).read_request
-    asked: Asked = await read(service, served, body, settings if body.max_tokens else None)
-    return asked
+    plan: CompletionPlan = await read(service, served, body, settings if body.max_tokens else None)
+    return plan
 
 
 async def read_prompts(
     service: Service, served: Served, body: CompletionRequest, settings: GenerationSettings | None
-) -> Asked:
-    """What is asked of a model that writes on from prompts."""
+) -> CompletionPlan:
+    """Plan a completion by a model that continues prompts."""
     prompts: list[str | Ids] = body.prompt or [""]
     pieces = sum(map(len, prompts)) + PIECES_A_PROMPT * len(prompts)
     return await service.off_loop(pieces, partial(_read, served, body, settings, prompts))
@@ -70,8 +70,8 @@ async def read_prompts(
 
 async def read_sentences(
     service: Service, served: Served, body: CompletionRequest, settings: GenerationSettings | None
-) -> Asked:
-    """What is asked of a sentence VAE, which writes sentences from points of its own."""
+) -> CompletionPlan:
+    """Plan a completion by a sentence VAE, which writes sentences from random points."""
     vae = cast(SentenceVAE, served.model)
     read = partial(_sentences, vae, body, settings)
     return await service.off_loop(body.n * PIECES_A_SENTENCE, read)
@@ -82,38 +82,41 @@ def _read(
     body: CompletionRequest,
     settings: GenerationSettings | None,
     prompts: Sequence[str | Ids],
-) -> Asked:
-    """Prompts as tokens, and what is to be written after each. Choice K is sample K of the seed."""
-    requests, echoes, warnings, told = [], [], [], 0
+) -> CompletionPlan:
+    """Encode prompts and make the requests. Choice K is sample K of the seed."""
+    requests, echoes, warnings, scored = [], [], [], 0
     for prompt, index, count in _beginnings(prompts, body.n):
         if prompt:
             prime = _prime(served, prompt, body.logprobs if body.echo else None)
             shown = prime.text if body.echo else ""
         else:
-            # What the client cannot know of is a part of the text, if it is to be shown at all.
+            # The client does not know the opening, so it is part of the text, if it is shown.
             opening = served.model.choose_opening(seed_of(body.seed), index)
             shown = opening.shown
             prime = _prime(served, opening.prime, body.logprobs if shown else None)
         requests += [Request(prime, settings, index + k, body.logprobs) for k in range(count)]
         echoes += [shown] * count
         warnings += unknowns_in(served, body, prime.text)
-        told += count * ((settings.length if settings else 0) + (prime.left if shown else 0))
-    if body.logprobs is not None and told > MOST_TOLD:
+        scored += count * ((settings.length if settings else 0) + (prime.left if shown else 0))
+    if body.logprobs is not None and scored > MOST_LOGPROB_TOKENS:
         raise Refusal(
-            f"log-probabilities of {told} tokens are asked for; at most {MOST_TOLD} at a time",
+            f"log-probabilities of {scored} tokens are asked for; at most {MOST_LOGPROB_TOKENS} "
+            "at a time",
             param="logprobs",
         )
     if sum(map(len, echoes)) > MOST_ECHOED:
         raise Refusal(
             f"the prompts would be echoed as more than {MOST_ECHOED} characters", param="echo"
         )
-    return Asked(requests, _texts_of(prompts), echoes, body.logprobs, list(dict.fromkeys(warnings)))
+    return CompletionPlan(
+        requests, _texts_of(prompts), echoes, body.logprobs, list(dict.fromkeys(warnings))
+    )
 
 
 def _beginnings(prompts: Sequence[str | Ids], n: int) -> Iterator[tuple[str | Ids, int, int]]:
-    """Each prompt, the number of its first choice, and how many there are of it.
+    """Yield each prompt, the number of its first choice, and the number of its choices.
 
-    An empty one stands for a beginning of the model's own, another for each choice.
+    An empty prompt is yielded for each of its choices: each has a different opening.
     """
     for number, prompt in enumerate(prompts):
         if prompt:
@@ -123,12 +126,12 @@ def _beginnings(prompts: Sequence[str | Ids], n: int) -> Iterator[tuple[str | Id
 
 
 def _texts_of(prompts: Sequence[str | Ids]) -> list[str]:
-    """Prompts for the log, each different one once."""
+    """Return the prompts for the log, each different one once."""
     return list(dict.fromkeys(p if isinstance(p, str) else str(p) for p in prompts))
 
 
 def check_tokens(service: Service, texts: int, length: int) -> None:
-    """Raise `Refusal` if more is to be written than the server writes for a request."""
+    """Raise `Refusal` if the tokens of a request exceed the server's limit."""
     most = service.settings.max_tokens
     if texts * length > most:
         raise Refusal(
@@ -139,7 +142,7 @@ def check_tokens(service: Service, texts: int, length: int) -> None:
 
 
 def settings_of(body: WritingRequest, length: int) -> GenerationSettings:
-    """How to write so many tokens, or one if there are none to be written."""
+    """Return the settings to write so many tokens (1 if `length` is 0)."""
     rules = body.rules()
     mode = "argmax" if rules.get("temperature") == 0 and body.mode == "sample" else body.mode
     return generation_settings(max(1, length), mode, seed_of(body.seed), body.stop, 1, rules)
@@ -147,10 +150,10 @@ def settings_of(body: WritingRequest, length: int) -> GenerationSettings:
 
 def _sentences(
     model: SentenceVAE, body: CompletionRequest, settings: GenerationSettings | None
-) -> Asked:
-    """Sentences at points drawn from the prior, as `SentenceVAE.sample_sentences` draws them."""
+) -> CompletionPlan:
+    """Plan sentences at points drawn from the prior, as in `SentenceVAE.sample_sentences`."""
     if any(body.prompt or ()):
-        raise Refusal("a sentence VAE goes on from no prompt; leave it out", param="prompt")
+        raise Refusal("a sentence VAE does not continue a prompt; leave it out", param="prompt")
     if settings is None:
         raise Refusal("max_tokens must be at least 1 for a sentence VAE", param="max_tokens")
     check_can_write(model.tokenizer)
@@ -163,7 +166,7 @@ def _sentences(
         dataclasses.replace(settings, length=length),
         logprobs=body.logprobs,
     )
-    return Asked(list(requests), [], [""] * body.n, body.logprobs, [])
+    return CompletionPlan(list(requests), [], [""] * body.n, body.logprobs, [])
 
 
 def _prime(served: Served, prompt: str | Ids, logprobs: int | None) -> Prime:
@@ -176,15 +179,15 @@ def _prime(served: Served, prompt: str | Ids, logprobs: int | None) -> Prime:
 
 
 def unknowns_in(served: Served, body: WritingRequest, text: str) -> list[str]:
-    """What is told of a prompt that the model does not know all of, if it is read at all."""
+    """Return a warning if a prompt has unknown tokens, or raise `Refusal` if they are refused."""
     names = [name[:LONGEST_SHOWN] for name in served.model.unknowns(text)]
     if not names:
         return []
-    told = f"the model does not know {' '.join(map(repr, names))}"
+    unknown = f"the model does not know {' '.join(map(repr, names))}"
     if body.unknown == "refuse" and not served.model.tokenizer.open_vocabulary:
         raise Refusal(
-            f'{told}; leave it out, or ask for "unknown": "read" to have it read as unknown',
+            f'{unknown}; leave it out, or ask for "unknown": "read" to have it read as unknown',
             param="prompt",
             code="unknown_characters",
         )
-    return [f"{told}; read as unknown"]
+    return [f"{unknown}; read as unknown"]

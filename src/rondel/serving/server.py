@@ -1,4 +1,4 @@
-"""The processes: one, or a few workers that share a port; they end when they are told to."""
+"""The server's processes: one, or several workers that share a port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from uvicorn.supervisors import Multiprocess
 from rondel.api.load import load
 from rondel.data.store import tokens_of
 from rondel.errors import InputError, RondelError
-from rondel.serving.app import KEY, SETTINGS, create_app, settle
+from rondel.serving.app import KEY, SETTINGS, create_app, prepare_process
 from rondel.serving.gate import LONGEST_HEAD
 from rondel.serving.metrics import SHARED_FOLDER
 from rondel.serving.protocol import Protocol
@@ -33,36 +33,36 @@ from rondel.serving.service import MODEL_FILES, Service
 from rondel.serving.service_settings import ServiceSettings
 
 BACKLOG = 2048
-"""Connections that wait to be accepted."""
+"""The most connections that wait to be accepted."""
 SILENT_SECONDS = 60
-"""After which a worker that does not answer its parent is killed: it has to start meanwhile."""
+"""A worker that does not answer its parent for so long, start-up included, is killed."""
 STALL_SECONDS = 60
-"""After which a client that takes nothing of what it was sent is cut off, where the system can."""
+"""A client that receives nothing for so long is disconnected, if the system supports it."""
 
 
-class Lines(logging.Formatter):
-    """A line of JSON for each thing that is logged."""
+class JsonFormatter(logging.Formatter):
+    """Formats each log record as a line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line: as it is, if it is JSON already."""
+        """Return the line; the access log's messages are JSON already."""
         if record.name == "rondel.access":
             return record.getMessage()
-        told: dict[str, Any] = {
+        entry: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
         if record.exc_info:
-            told["trace"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            entry["trace"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket at an address. Raises `InputError` if it cannot be had."""
+    """Bind a socket to an address. Raises `InputError` if that fails."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
-        # Only of a socket that is known to be TCP does asyncio send what is written at once.
+        # asyncio sets TCP_NODELAY only if the socket's protocol is TCP.
         opened = socket.socket(family, kind, protocol)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,12 +73,12 @@ def listen(host: str, port: int) -> socket.socket:
             opened.close()
             raise
     except (OSError, UnicodeError) as error:
-        # A name of labels too long, or of bytes that are no text, is no UnicodeError to a person.
-        reason = error.strerror if isinstance(error, OSError) else "that is no name of a host"
+        # UnicodeError: the name has a label that is too long, or bytes that are not text.
+        reason = error.strerror if isinstance(error, OSError) else "that is not a host's name"
         raise InputError(
             f"cannot listen at {host}, port {port}: {reason}; name others with --host and --port"
         ) from None
-    # Workers that are started anew get it by inheritance.
+    # Restarted workers inherit it.
     opened.set_inheritable(True)
     return opened
 
@@ -86,41 +86,24 @@ def listen(host: str, port: int) -> socket.socket:
 def run(
     settings: ServiceSettings, opened: socket.socket, key: str, ready: Callable[[], None]
 ) -> None:
-    """Serve until a signal ends it, having answered what was under way.
+    """Serve until a signal ends it, after open requests were answered.
 
-    `ready` is called when models are loaded, and requests about to be taken. Raises
-    `ModelFolderError` for a folder that is no model.
+    `ready` is called when the models are loaded and requests can come. Raises `ModelFolderError`
+    for a folder that is not a model.
     """
-    log_config = _log_config()
-    logging.config.dictConfig(log_config)
-    options: dict[str, Any] = {
-        "http": Protocol,
-        "ws": "none",
-        "lifespan": "off",
-        "log_config": log_config,
-        "access_log": False,
-        "server_header": False,
-        "timeout_graceful_shutdown": max(1, round(settings.drain_seconds)),
-        "h11_max_incomplete_event_size": LONGEST_HEAD,
-    }
-    if settings.workers == 1:
-        _run_one(settings, options, opened, key, ready)
-    else:
-        _run_several(settings, options, opened, key, ready)
+    logging.config.dictConfig(_log_config())
+    serve = _serve_in_this_process if settings.workers == 1 else _serve_in_workers
+    serve(settings, opened, key, ready)
 
 
-def _run_one(
-    settings: ServiceSettings,
-    options: dict[str, Any],
-    opened: socket.socket,
-    key: str,
-    ready: Callable[[], None],
+def _serve_in_this_process(
+    settings: ServiceSettings, opened: socket.socket, key: str, ready: Callable[[], None]
 ) -> None:
     _on_signals(lambda number, frame: sys.exit(0))
     service = Service(settings)
-    server = uvicorn.Server(uvicorn.Config(create_app(service, key), **options))
-    settle()
-    # Uvicorn raises the signal again once all is answered; nothing more is to come of it.
+    server = uvicorn.Server(_uvicorn_config(create_app(service, key), settings))
+    prepare_process()
+    # Uvicorn raises the signal again after the shutdown; it has no effect then.
     _on_signals(lambda number, frame: None)
     opened.listen(BACKLOG)
     ready()
@@ -128,26 +111,22 @@ def _run_one(
     service.stop()
 
 
-def _run_several(
-    settings: ServiceSettings,
-    options: dict[str, Any],
-    opened: socket.socket,
-    key: str,
-    ready: Callable[[], None],
+def _serve_in_workers(
+    settings: ServiceSettings, opened: socket.socket, key: str, ready: Callable[[], None]
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="rondel-serve-") as shared:
-        copies = _copied(settings, Path(shared))
+        copies = _copy_models(settings, Path(shared))
         opened.listen(BACKLOG)
         ready()
         os.environ[SHARED_FOLDER] = shared
         os.environ[SETTINGS] = dataclasses.replace(settings, copies=copies).to_json()
         os.environ[KEY] = key
-        config = uvicorn.Config(
+        config = _uvicorn_config(
             "rondel.serving.app:from_environment",
+            settings,
             factory=True,
             workers=settings.workers,
             timeout_worker_healthcheck=SILENT_SECONDS,
-            **options,
         )
         supervisor = Multiprocess(config, [opened])
         supervisor.run()
@@ -155,21 +134,36 @@ def _run_several(
             raise RondelError("a worker failed; what it logged says why")
 
 
-def _copied(settings: ServiceSettings, where: Path) -> tuple[tuple[str, str], ...]:
-    """Copies of all models, by name: what every worker serves, whenever it is started.
+def _uvicorn_config(app: Any, settings: ServiceSettings, **others: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=_log_config(),
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        **others,
+    )
 
-    A folder may be replaced meanwhile. Raises `ModelFolderError` for one that is no model.
+
+def _copy_models(settings: ServiceSettings, where: Path) -> tuple[tuple[str, str], ...]:
+    """Copy all models, so that a worker restarted later serves the same; return names and copies.
+
+    Raises `ModelFolderError` for a folder that is not a model.
     """
     copies = []
     for number, (name, folder) in enumerate(settings.models):
-        load(folder, precision=settings.precision)  # what is wrong with it is told here, once
+        load(folder, precision=settings.precision)  # reports a damaged folder here, once
         copy = where / f"model-{number}"
         copy.mkdir()
         for file in MODEL_FILES:
             shutil.copy2(Path(folder) / file, copy / file)
         shutil.copystat(folder, copy)
         if tokens := tokens_of(Path(folder)):
-            # Large, and looked at only if a list is to have nothing of it.
+            # Large, and read only for lists without training text.
             (copy / "tokens").symlink_to(tokens.resolve())
         copies.append((name, str(copy)))
     return tuple(copies)
@@ -184,7 +178,7 @@ def _log_config() -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"lines": {"()": "rondel.serving.server.Lines"}},
+        "formatters": {"lines": {"()": "rondel.serving.server.JsonFormatter"}},
         "handlers": {
             "out": {
                 "class": "logging.StreamHandler",

@@ -1,4 +1,4 @@
-"""The models that are served, each with its thread."""
+"""The served models, each with its thread, and threads for other work."""
 
 from __future__ import annotations
 
@@ -29,17 +29,16 @@ from rondel.serving.service_settings import ServiceSettings
 T = TypeVar("T")
 Stamps = tuple[tuple[int, int], ...]
 MODEL_FILES = (MODEL, TOKENIZER, WEIGHTS)
-ASIDE, OFF_LOOP = 2, 2
-"""Requests that are answered at a time beside the texts that are written; and threads that read
-and write for the event loop."""
+BACKGROUND, OFF_LOOP = 2, 2
+"""Threads that compute whole responses, and threads that encode and decode for the event loop."""
 MEGABYTE = 1_000_000
 SHORT = 500
-"""Pieces (characters, tokens, values) that the event loop itself reads or writes: some 5 ms."""
+"""Pieces (characters, tokens, values) that are handled in the event loop itself: about 5 ms."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model, its name, and what writes with it."""
+    """A model, its name, and the thread that writes with it."""
 
     name: str
     model: LanguageModel
@@ -49,15 +48,15 @@ class Served:
     created: int
     folder: Path
     stamps: Stamps
-    """Of the files that were read."""
+    """Sizes and times of the files that were loaded."""
 
     @property
     def changed(self) -> bool:
-        """Whether the folder holds another model by now than the one that is served."""
+        """Whether the folder's model was replaced after it was loaded."""
         return _stamps(self.folder) != self.stamps
 
     def facts(self, settings: ServiceSettings) -> dict[str, Any]:
-        """What `/v1/models` says of it."""
+        """Return its entry in `/v1/models`."""
         config = self.model.config
         return {
             "id": self.name,
@@ -78,13 +77,13 @@ class Served:
 
 
 class Service:
-    """All of them, by name."""
+    """The served models by name, and the service's threads."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self._executors = {
-            "aside": ThreadPoolExecutor(ASIDE, "aside"),
+            "background": ThreadPoolExecutor(BACKGROUND, "background"),
             "off-loop": ThreadPoolExecutor(OFF_LOOP, "off-loop"),
         }
         self._waiting = dict.fromkeys(self._executors, 0)
@@ -93,7 +92,7 @@ class Service:
         }
 
     def find(self, name: str | None) -> Served:
-        """The model of that name, or the first. Raises `Refusal` if there is none."""
+        """Return the model of that name; the first if `None`. Raises `Refusal` if unknown."""
         chosen = next(iter(self.models)) if name is None else name
         if chosen not in self.models:
             known = ", ".join(self.models)
@@ -105,33 +104,32 @@ class Service:
             )
         return self.models[chosen]
 
-    def aside(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Do something beside the texts that are written. Raises `Busy` if too much waits."""
-        return self._in_thread("aside", work)
+    def in_background(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do long work in a thread. Raises `Busy` if too much work waits."""
+        return self._in_thread("background", work)
 
     async def off_loop(self, pieces: int, work: Callable[[], T]) -> T:
-        """Read or write so many pieces: in a thread, unless they are few.
+        """Encode or decode so many pieces: in a thread, unless they are few.
 
-        The event loop answers everybody else, so nothing may hold it for long. Raises `Busy` if
-        too much waits.
+        Nothing may block the event loop for long. Raises `Busy` if too much work waits.
         """
         return work() if pieces <= SHORT else await self._in_thread("off-loop", work)
 
     def _in_thread(self, kind: str, work: Callable[[], T]) -> asyncio.Future[T]:
-        if self._waiting[kind] >= ASIDE + self.settings.max_queue:
+        if self._waiting[kind] >= BACKGROUND + self.settings.max_queue:
             raise Busy(1)
         self._waiting[kind] += 1
-        doing = asyncio.get_running_loop().run_in_executor(self._executors[kind], work)
-        doing.add_done_callback(partial(self._done, kind))
-        return doing
+        working = asyncio.get_running_loop().run_in_executor(self._executors[kind], work)
+        working.add_done_callback(partial(self._done, kind))
+        return working
 
-    def _done(self, kind: str, doing: asyncio.Future[Any]) -> None:
+    def _done(self, kind: str, working: asyncio.Future[Any]) -> None:
         self._waiting[kind] -= 1
-        if not doing.cancelled():
-            doing.exception()  # looked at, whether anybody still waits for it or not
+        if not working.cancelled():
+            working.exception()  # retrieved, so that asyncio does not log it if nobody waits
 
     def stop(self) -> None:
-        """End the threads."""
+        """End all threads."""
         for executor in self._executors.values():
             executor.shutdown(cancel_futures=True)
         for served in self.models.values():
@@ -163,7 +161,7 @@ class Service:
 
 
 def _stamps(folder: Path) -> Stamps:
-    """Sizes and times of a model's files; a copy has those of what it was made from."""
+    """Return sizes and times of a model's files; a copy has those of the original."""
     try:
         found = [(folder / name).stat() for name in MODEL_FILES]
     except OSError:
@@ -172,7 +170,7 @@ def _stamps(folder: Path) -> Stamps:
 
 
 def _warm_up(model: LanguageModel, capacity: int) -> None:
-    """Write a little, so that kernels are loaded and their ways of working are tried."""
+    """Write a little, so that kernels are loaded and the autotuner has chosen."""
     text = model.tokenizer.token(model.config.vocab_size - 1)
     settings = GenerationSettings(length=16, seed=0)
     for texts in sorted({1, capacity}):

@@ -1,4 +1,4 @@
-"""What is served, and how it is: `/v1/models`, health, metrics, and the page of the interface."""
+"""`/v1/models`, health, metrics, and the page of the interface's documentation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from rondel.serving.classic import PAGE
 from rondel.serving.service import Service
 
-# What looks at files is no coroutine, so that it is run in a thread and not in the event loop.
+# Routes that read files are plain functions, so that FastAPI runs them in a thread.
 router = APIRouter(tags=["status"])
 
 
 @router.get("/v1/models", tags=["OpenAI"])
 def list_models(request: Request) -> dict[str, Any]:
-    """What is served, and of what kind and size it is."""
+    """Return the served models, their kinds and sizes."""
     service: Service = request.app.state.service
     data = [served.facts(service.settings) for served in service.models.values()]
     return {"object": "list", "data": data}
@@ -25,23 +25,22 @@ def list_models(request: Request) -> dict[str, Any]:
 
 @router.get("/v1/models/{name}", tags=["OpenAI"])
 def show_model(name: str, request: Request) -> dict[str, Any]:
-    """One of the models."""
+    """Return one of the models."""
     service: Service = request.app.state.service
     return service.find(name).facts(service.settings)
 
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Whether the process lives."""
+    """Report that the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
 def readyz(request: Request) -> dict[str, Any]:
-    """Whether it takes requests: there is no connection before it does, or once it is to end.
+    """Report that requests are accepted: before start-up and after shutdown nothing connects.
 
-    `changed_on_disk` names the models whose folders hold others by now; what is served is what was
-    loaded.
+    `changed_on_disk` names the models whose folders were replaced after they were loaded.
     """
     service: Service = request.app.state.service
     changed = [served.name for served in service.models.values() if served.changed]
@@ -50,12 +49,12 @@ def readyz(request: Request) -> dict[str, Any]:
 
 @router.get("/metrics", response_model=None)
 def metrics(request: Request) -> Response:
-    """Figures for Prometheus."""
+    """Return metrics for Prometheus."""
     service: Service = request.app.state.service
     return Response(service.metrics.page(), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs() -> FileResponse:
-    """The page of the interface, from `/openapi.json`."""
+    """Return the page that documents the interface, from `/openapi.json`."""
     return FileResponse(PAGE / "docs.html", headers={"cache-control": "no-cache"})

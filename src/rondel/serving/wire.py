@@ -1,4 +1,4 @@
-"""What comes in: the bodies of requests, and what each field may be."""
+"""The fields of request bodies, and their limits."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ Name = Annotated[str, Field(max_length=1000)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Sentence = Annotated[str, Field(min_length=1)]
 Ids = list[int]
+Seed = Annotated[int, Field(ge=-(2**63))]
+"""Any seed of rondel's, which are not negative, or of OpenAI's, which have 64 bits and a sign."""
 
 
 def _prompts(given: Any) -> list[str | Ids]:
-    """A prompt, or a list of several, as a list; what is wrong with it is a `ValueError`.
+    """Return a prompt or a list of prompts as a list; `ValueError` if it is invalid.
 
-    In one pass: a union of types is tried type by type, and for each element of a list.
+    In one pass: Pydantic would try each type of a union for every element of a list.
     """
     prompts = given if isinstance(given, list) and not _are_ids(given) else [given]
     if len(prompts) > MOST_TEXTS:
@@ -78,7 +80,7 @@ Prompts = Annotated[
 
 
 def _nullable(schema: dict[str, Any]) -> None:
-    """Say in a schema that what need not be given may be null."""
+    """Mark in a schema that optional fields may be null."""
     beside = ("default", "description", "title", "x-sampling-rule")
     for name, field in schema["properties"].items():
         if name not in schema.get("required", ()):
@@ -90,10 +92,7 @@ def _nullable(schema: dict[str, Any]) -> None:
 
 
 class Fields(BaseModel):
-    """Fields of a JSON object. One that is null is as if left out.
-
-    A field that is none is refused, so that no typing error passes.
-    """
+    """A JSON object. A field that is null counts as left out; an unknown field is refused."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_nullable
@@ -101,18 +100,18 @@ class Fields(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _given(cls, told: Any) -> Any:
-        if not isinstance(told, dict):
-            return told
+    def _given(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
         known = {field.alias or name for name, field in cls.model_fields.items()}
-        given = {name: told[name] for name in known & told.keys() if told[name] is not None}
-        # One that is none is enough to refuse it all, where there may be some hundred thousand.
-        unknown = next((name for name in told if name not in known), None)
+        given = {name: value[name] for name in known & value.keys() if value[name] is not None}
+        # Of unknown fields, of which there may be 100,000, one is kept: enough for the error.
+        unknown = next((name for name in value if name not in known), None)
         return given if unknown is None else {**given, unknown: None}
 
 
 class Body(Fields):
-    """What every request has."""
+    """The field of every request."""
 
     model: Name | None = Field(
         None, description="A model's name, as `/v1/models` lists it; the first, if left out."
@@ -126,7 +125,7 @@ class StreamOptions(Fields):
 
 
 def _rule_fields() -> dict[str, Any]:
-    """A field for each parameter of the registered sampling rules."""
+    """Return a field for each parameter of the registered sampling rules."""
     fields: dict[str, Any] = {}
     for rule in rules.values():
         for parameter in dataclasses.fields(rule):  # type: ignore[arg-type]
@@ -152,13 +151,10 @@ WithRules: Any = create_model("WithRules", __base__=Body, **_RULES)
 
 
 class WritingRequest(WithRules):  # type: ignore[misc]  # its fields are the rules'
-    """How to write: what every request for text has."""
+    """The fields of every request for text."""
 
-    seed: int | None = Field(
-        None,
-        ge=-(2**63),
-        le=LARGEST_INT,
-        description="The same seed gives the same text, alone or in a crowd.",
+    seed: Seed | None = Field(
+        None, description="The same seed gives the same text, whatever else is being written."
     )
     stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = Field(
         None, description="A text ends before any of these."
@@ -174,20 +170,20 @@ class WritingRequest(WithRules):  # type: ignore[misc]  # its fields are the rul
     )
 
     def rules(self) -> dict[str, float]:
-        """The parameters of the sampling rules."""
+        """Return the parameters of the sampling rules."""
         return {name: value for name in _RULES if (value := getattr(self, name)) is not None}
 
 
 class CompletionRequest(WritingRequest):
-    """OpenAI's completions, and the sampling rules.
+    """The fields of OpenAI's completions, and the parameters of the sampling rules.
 
-    What a recurrent model has no use for may be given with the value that does nothing.
+    Fields of OpenAI's that have no meaning here are accepted with their neutral value only.
     """
 
     prompt: Prompts | None = Field(
         None,
-        description="Text to go on from, or its token ids, or several of either. Left out or "
-        "empty: the model begins as its own text does.",
+        description="Text to continue, or its token ids, or several of either. Left out or empty: "
+        "the model begins as its training text does.",
     )
     max_tokens: int = Field(16, ge=0, le=LARGEST_INT, description="Tokens to write.")
     n: int = Field(1, ge=1, le=MOST_TEXTS, description="Texts to write for each prompt.")
@@ -195,14 +191,14 @@ class CompletionRequest(WritingRequest):
         None,
         ge=0,
         le=MOST_LOGPROBS,
-        description="Tell each token's log-probability in nats, the model's own before any "
-        "sampling rule, and of so many likeliest ones.",
+        description="Report each token's log-probability in nats, before any sampling rule, and "
+        "those of so many likeliest tokens.",
     )
     echo: bool = Field(False, description="Begin with the prompt.")
     stream: bool = Field(False, description="Send the text as it is made: server-sent events.")
     stream_options: StreamOptions | None = None
-    user: str | None = Field(None, description="Not looked at.")
-    best_of: int | None = Field(None, ge=1, description="Only as many as `n`.")
+    user: str | None = Field(None, description="Ignored.")
+    best_of: int | None = Field(None, ge=1, description="Must equal `n`.")
     presence_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     frequency_penalty: Annotated[float, Field(ge=0, le=0)] | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
@@ -210,21 +206,23 @@ class CompletionRequest(WritingRequest):
 
 
 class SamplesRequest(WritingRequest):
-    """What `/v1/samples` takes; see `rondel sample --unique` and `--not-in`."""
+    """The fields of `/v1/samples`; see `rondel sample --unique` and `--not-in`."""
 
     prompt: Sentence | None = Field(
-        None, description="Text that each goes on from, which is not part of it."
+        None, description="Text that each continues; it is not part of them."
     )
-    count: int = Field(10, ge=1, le=MOST_LISTED, description="Texts to write; blank ones are none.")
+    count: int = Field(
+        10, ge=1, le=MOST_LISTED, description="Texts to write, blank ones not counted."
+    )
     max_tokens: int = Field(200, ge=1, le=LARGEST_INT, description="Tokens to write of each.")
     unique: bool = Field(False, description="Each text once.")
     not_in_training_text: bool = Field(
-        False, description="None that stands in the text that the model was trained on."
+        False, description="Leave out texts that the training text contains."
     )
 
 
 class ScoreRequest(Body):
-    """What `/v1/score` takes; see `rondel score` for what the settings mean."""
+    """The fields of `/v1/score`; see `rondel score` for their meaning."""
 
     input: Sentence | Annotated[list[Sentence], Field(min_length=1, max_length=1000)]
     by: Literal["token", "character", "word", "line", "document"] = "token"
@@ -239,7 +237,7 @@ class ScoreRequest(Body):
 
 
 class TraceRequest(Body):
-    """What `/v1/trace` takes."""
+    """The fields of `/v1/trace`."""
 
     input: Sentence
     units: list[str] = Field(
@@ -250,25 +248,25 @@ class TraceRequest(Body):
 
 
 class ReconstructRequest(Body):
-    """What `/v1/reconstruct` takes."""
+    """The fields of `/v1/reconstruct`."""
 
     input: Sentence = Field(description="One sentence.")
     samples: int = Field(
-        0, ge=0, le=MOST_STEPS, description="Sentences at points drawn around its mean."
+        0, ge=0, le=MOST_STEPS, description="Sentences at points drawn from its posterior."
     )
-    seed: int | None = Field(None, ge=-(2**63), le=LARGEST_INT)
+    seed: Seed | None = None
 
 
 class InterpolateRequest(Body):
-    """What `/v1/interpolate` takes; without sentences, its ends are random points."""
+    """The fields of `/v1/interpolate`; without sentences, the ends are random points."""
 
     start: Sentence | None = Field(None, alias="from")
     end: Sentence | None = Field(None, alias="to")
     steps: int = Field(8, ge=2, le=MOST_STEPS)
-    spherical: bool = Field(False, description="Along an arc, and not a line.")
-    seed: int | None = Field(None, ge=-(2**63), le=LARGEST_INT)
+    spherical: bool = Field(False, description="Along an arc instead of a line.")
+    seed: Seed | None = None
 
 
 def seed_of(given: int | None) -> int | None:
-    """A seed as rondel takes it: OpenAI's may be below 0."""
-    return None if given is None else given % 2**64
+    """Map a seed of OpenAI's, which may be negative, to a seed of rondel's."""
+    return None if given is None else given % 2**64 if given < 0 else given

@@ -1,4 +1,4 @@
-"""Answers that are worked out in a thread, beside the texts that are written."""
+"""Responses computed in a thread, while the models go on writing texts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from rondel.serving.service import Served, Service
 
 
 def served_of(request: Request, name: str | None) -> Served:
-    """The model of that name, which is named in the log."""
+    """Find the model of a request, and log its name."""
     service: Service = request.app.state.service
     served = service.find(name)
     request.state.log = {"model": served.name}
     return served
 
 
-async def answer_aside(
+async def answer_in_background(
     request: Request, work: Callable[[Callable[[float], None]], dict[str, Any]]
 ) -> Response:
-    """Answer what it gives, from a thread.
+    """Run `work` in a thread, and answer with its result as JSON.
 
-    Whoever leaves, or takes too long, has it stopped at the next chance.
+    `work` is given a function to call now and then; it stops `work` by an exception if the client
+    has disconnected or the time is over.
     """
     service: Service = request.app.state.service
     stopped = False
@@ -36,9 +37,9 @@ async def answer_aside(
         if stopped:
             raise _StoppedError
 
-    doing = service.aside(lambda: json_parts(work(watch)))
+    working = service.in_background(lambda: json_parts(work(watch)))
     try:
-        limited = asyncio.wait_for(asyncio.shield(doing), service.settings.request_seconds)
+        limited = asyncio.wait_for(asyncio.shield(working), service.settings.request_seconds)
         return Json(await unless_gone(request, limited))
     except asyncio.TimeoutError:
         raise Refusal(
@@ -51,4 +52,4 @@ async def answer_aside(
 
 
 class _StoppedError(Exception):
-    """Nobody waits for this any more."""
+    """Raised in the work if its result is no longer wanted."""
