@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from rondel.cli import cli
 from rondel.cli.commands import summaries
+from rondel.errors import RondelError
 
 # What `rondel` does, with the modules that it left behind printed as the last line.
 RONDEL = """
@@ -51,6 +53,22 @@ def test_it_is_listed_with_a_one_line_summary(name: str) -> None:
     assert summary.endswith(".")
     width = max(map(len, summaries())) + 2
     assert f"{name:<{width}}{summary}" in CliRunner().invoke(cli, ["--help"]).output
+
+
+@every_command
+def test_an_output_is_replaced_only_if_asked(name: str, tmp_path: Path) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    if "out" not in {option.name for option in command.params}:
+        return
+    taken = tmp_path / "taken.html"
+    taken.write_text("mine", encoding="utf-8")
+    arguments = ["no-such-model"] * sum(isinstance(p, click.Argument) for p in command.params)
+    done = CliRunner().invoke(cli, [name, *arguments, "--out", str(taken)])
+    assert isinstance(done.exception, RondelError)
+    assert str(taken) in str(done.exception)
+    assert "--overwrite" in CliRunner().invoke(cli, [name, "--help"]).output
+    assert taken.read_text(encoding="utf-8") == "mine"
 
 
 @every_command

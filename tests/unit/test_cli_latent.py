@@ -94,7 +94,9 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
     assert (data["model"], data["source"]) == ("model", "text.txt")
     assert len(data["ends"]) == len(data["landmarks"]) == 3
     assert [len(inner) for inner in data["paths"]] == [2, 2, 2]
-    fewer = rondel("latent", folder, text, "--out", out, "--most", 3, "--projection", "tsne")
+    fewer = rondel(
+        "latent", folder, text, "--out", out, "--overwrite", "--most", 3, "--projection", "tsne"
+    )
     assert fewer.stdout.startswith("3 sentences in ")
 
 

@@ -128,7 +128,7 @@ def test_the_command_writes_and_lists(tmp_path: Path, words: Path) -> None:
     path = tmp_path / "v.txt"
     assert "vectors of 8 numbers in " in rondel("vectors", words, "--out", path).stderr
     assert path.read_bytes() == printed.stdout_bytes
-    rondel("vectors", words, "--out", path, "--binary")
+    rondel("vectors", words, "--out", path, "--overwrite", "--binary")
     np.testing.assert_array_equal(load_word_vectors(path).array, vectors.array)
     listed = rondel("vectors", words, "--neighbors", "zebra", "--neighbors", "<U+000A><U+000A>",
                     "--count", 2)  # fmt: skip

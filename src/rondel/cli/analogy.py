@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rondel.cli.options import SectionedCommand, refuse_without_effect
+from rondel.cli.options import SectionedCommand, refuse_idle_seed, refuse_without_effect
 from rondel.cli.printing import printable
 from rondel.cli.sentence_vae_options import (
     given_flags,
@@ -26,6 +26,7 @@ from rondel.cli.sentence_vae_options import (
 def command(model: Path, a: str, b: str, c: str, **settings: Any) -> None:
     """Write the sentence that relates to C as B relates to A: that at z(B) - z(A) + z(C)."""
     refuse_without_effect(settings["mode"])
+    refuse_idle_seed(settings["mode"])
     vae = load_sentence_vae(model)
     report_unknowns_in(vae, a, b, c)
     click.echo(printable(vae.analogy(a, b, c, **given_flags(settings))))

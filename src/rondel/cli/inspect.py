@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rondel.cli.options import DependentOption
+from rondel.cli.options import DependentOption, check_out, overwrite_option
 from rondel.cli.run_text import open_store
 from rondel.errors import InputError
 from rondel.files import refuse_device
@@ -62,6 +62,7 @@ PAGE, FIGURES = (".html",), (".png", ".svg")
     type=click.Path(path_type=Path),
     help="Write a page (.html), or a figure (.png, .svg) of the units or of a layer.",
 )
+@overwrite_option
 @click.option(
     "--heatmap",
     cls=DependentOption,
@@ -89,7 +90,7 @@ PAGE, FIGURES = (".html",), (".png", ".svg")
     "--seed",
     cls=DependentOption,
     goes_with=("watch",),
-    type=int,
+    type=click.IntRange(min=0),
     help="With --watch: the same seed gives the same text.",
 )
 @click.option(
@@ -157,6 +158,7 @@ def _units(model: LanguageModel, names: tuple[str, ...]) -> list[Unit]:
 
 def _check(flags: dict[str, Any]) -> None:
     out = flags["out"]
+    check_out(out, flags["overwrite"])
     if out is not None and out.suffix.lower() not in PAGE + FIGURES:
         raise InputError(f"{out}: --out must be a page (.html) or a figure (.png, .svg)")
     is_figure = out is not None and out.suffix.lower() in FIGURES

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rondel.cli.options import SectionedCommand, refuse_without_effect
+from rondel.cli.options import SectionedCommand, refuse_idle_seed, refuse_without_effect
 from rondel.cli.printing import printable
 from rondel.cli.sentence_vae_options import (
     given_flags,
@@ -50,6 +50,8 @@ def command(
       rondel interpolate runs/vae "a dog on a beach" "two men at a table" --steps 8
     """
     refuse_without_effect(settings["mode"])
+    if a is not None:
+        refuse_idle_seed(settings["mode"])
     vae = load_sentence_vae(model)
     report_unknowns_in(vae, *(end for end in (a, b) if end is not None))
     path = vae.interpolate(a, b, steps=steps, spherical=spherical, **given_flags(settings))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rondel.cli.options import check_out, overwrite_option
 from rondel.cli.sentence_vae_options import load_sentence_vae, readable_lines
 from rondel.errors import InputError
 from rondel.generation.landscape import PROJECTIONS
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The page to write.")
+@overwrite_option
 @click.option(
     "--projection",
     type=click.Choice(list(PROJECTIONS)),
@@ -55,6 +57,7 @@ def command(
     model: Path,
     text: tuple[str, ...],
     out: Path,
+    overwrite: bool,
     projection: str,
     most: int,
     landmarks: int,
@@ -76,6 +79,7 @@ def command(
     if out.is_dir() or not out.parent.is_dir():
         what = "is a folder" if out.is_dir() else "is in a folder that does not exist"
         raise InputError(f"{out} {what}; name a file that can be written, such as latent.html")
+    check_out(out, overwrite)
     vae = load_sentence_vae(model)
     lines = read_text(text, encoding, as_bytes=vae.tokenizer.reads_bytes).splitlines()
     sentences = _choose_sentences(vae, lines, most, seed)

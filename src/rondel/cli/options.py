@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -157,15 +158,41 @@ def refuse_without_effect(mode: str, *others: str) -> None:
     """
     from rondel.generation.sampling.rules import rules
 
-    idle = list(others)
-    if mode != "beam":
-        idle.append("beam_width")
-    if mode == "argmax":
-        likeliest = [rule for rule in rules.values() if rule.keeps_likeliest]
-        idle += [field.name for rule in likeliest for field in dataclasses.fields(rule)]  # type: ignore[arg-type]
-    for name in idle:
+    likeliest = [rule for rule in rules.values() if rule.keeps_likeliest]
+    shaping = [field.name for rule in likeliest for field in dataclasses.fields(rule)]  # type: ignore[arg-type]
+    idle = list(others) if mode == "beam" else [*others, "beam_width"]
+    _refuse_given([*idle, *shaping] if mode == "argmax" else idle, f"--mode {mode}")
+    if click.get_current_context().params.get("temperature") == 0:
+        _refuse_given([name for name in shaping if name != "temperature"], "--temperature 0")
+
+
+def refuse_idle_seed(mode: str) -> None:
+    """Raise `InputError` for a seed if no token is drawn, in a text whose start is fixed."""
+    if mode in ("argmax", "beam"):
+        _refuse_given(["seed"], f"--mode {mode}")
+    elif click.get_current_context().params.get("temperature") == 0:
+        _refuse_given(["seed"], "--temperature 0")
+
+
+def _refuse_given(names: Iterable[str], other: str) -> None:
+    for name in names:
         if is_given(name):
-            raise InputError(f"{flag_name(name)} has no effect with --mode {mode}; leave it out")
+            raise InputError(f"{flag_name(name)} has no effect with {other}; leave it out")
+
+
+def overwrite_option(command: F) -> F:
+    """Add the flag `--overwrite` to a command that writes the file `--out`."""
+    return click.option(
+        "--overwrite", cls=DependentOption, goes_with=("out",), is_flag=True, help="Replace --out."
+    )(command)
+
+
+def check_out(out: Path | None, overwrite: bool) -> None:
+    """Raise `InputError` if the file `out` exists and is not to be replaced."""
+    if out is not None and out.is_file() and not overwrite:
+        raise InputError(
+            f"{out} is there already; name another --out, or replace it with --overwrite"
+        )
 
 
 def is_given(name: str) -> bool:

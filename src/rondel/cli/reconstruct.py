@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from rondel.cli.options import SectionedCommand, refuse_without_effect
+from rondel.cli.options import SectionedCommand, refuse_idle_seed, refuse_without_effect
 from rondel.cli.printing import printable
 from rondel.cli.sentence_vae_options import (
     given_flags,
@@ -31,6 +31,8 @@ def command(model: Path, sentence: str, count: int, **settings: Any) -> None:
     it.
     """
     refuse_without_effect(settings["mode"])
+    if count == 1:
+        refuse_idle_seed(settings["mode"])
     vae = load_sentence_vae(model)
     report_unknowns_in(vae, sentence)
     for text in vae.reconstruct(sentence, count, **given_flags(settings)):

@@ -13,6 +13,7 @@ import click
 from rondel.cli.options import (
     DependentOption,
     SectionedCommand,
+    refuse_idle_seed,
     refuse_without_effect,
     rule_options,
 )
@@ -246,6 +247,8 @@ def write_texts(writer: LanguageModel, request: SampleRequest) -> None:
     if mode == GIBBS:
         _redraw(writer, request)
         return
+    if writer.starts_alike(prime):
+        refuse_idle_seed(mode)
     width = beam_width if mode == "beam" else 1
     writer._expect(width * request.count * (settings["length"] + len(prime or "")))
     with warnings.catch_warnings():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rondel.cli.options import DependentOption
+from rondel.cli.options import DependentOption, check_out, overwrite_option
 from rondel.cli.tables import FORMATS, write_table
 
 
@@ -15,6 +15,7 @@ from rondel.cli.tables import FORMATS, write_table
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The file to write, in word2vec's format."
 )
+@overwrite_option
 @click.option(
     "--binary",
     cls=DependentOption,
@@ -46,7 +47,13 @@ from rondel.cli.tables import FORMATS, write_table
     help="Format of the table of neighbours.",
 )
 def command(
-    model: Path, out: Path | None, binary: bool, neighbors: tuple[str, ...], count: int, how: str
+    model: Path,
+    out: Path | None,
+    overwrite: bool,
+    binary: bool,
+    neighbors: tuple[str, ...],
+    count: int,
+    how: str,
 ) -> None:
     """Write the embedding of the model in the folder MODEL as word vectors, or search it.
 
@@ -60,6 +67,7 @@ def command(
     from rondel.api.load import load
     from rondel.text.word2vec import word2vec_bytes
 
+    check_out(out, overwrite)
     vectors = load(model).vectors()
     found = [(word, *near) for word in neighbors for near in vectors.nearest(word, count)]
     if out is not None:
