@@ -158,7 +158,7 @@ def test_other_settings_than_the_corpus_has_are_refused(
 
 
 def test_a_corpus_stands_alone(corpus: Path, coffee_file: Path) -> None:
-    with pytest.raises(InputError, match="is a prepared corpus, which stands alone"):
+    with pytest.raises(InputError, match="is a prepared corpus, to be used alone"):
         package.train([corpus, coffee_file], steps=1)
 
 

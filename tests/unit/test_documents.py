@@ -60,7 +60,7 @@ def read_by(documents: Documents, batch_size: int, seq_length: int, seed: int | 
     return pairs
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(0, 40), min_size=1, max_size=30),
     batch_size=st.integers(1, 5),
@@ -205,7 +205,7 @@ def test_validation_reads_each_document_from_its_beginning(
         ({"documents": "file", "backend": "numpy"}, "--documents is for language models"),
         (
             {"documents": "file", "level": "word", "max_sentence_length": 9},
-            "--documents and --max-sentence-length: one at a time",
+            "--documents and --max-sentence-length cannot be combined",
         ),
         ({"documents": "page"}, "--documents"),
     ],

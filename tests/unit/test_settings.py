@@ -95,7 +95,7 @@ USELESS: list[tuple[dict[str, Any], str]] = [
         {"early_stopping": 3, "validation_fraction": 0.0},
         "--early-stopping has no effect with --validation-fraction 0",
     ),
-    ({"level": "byte", "encoding": "l1"}, "--encoding has no effect where bytes are read"),
+    ({"level": "byte", "encoding": "l1"}, "--encoding has no effect at a level that reads bytes"),
     ({"sentences": "prose"}, "--sentences has no effect without --max-sentence-length"),
     (
         {"model": "sentence-vae", "kl_annealing": "none", "kl_annealing_steps": 3},

@@ -155,7 +155,7 @@ def test_words_are_counted_across_files_of_counts(monkeypatch: pytest.MonkeyPatc
     assert not counts.is_empty
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.text(min_size=1), block=st.integers(4, 30))
 def test_places_of_a_stored_text(text: str, block: int) -> None:
     text = text.encode("utf-8", "surrogatepass").decode("utf-8", "surrogatepass")
@@ -170,7 +170,7 @@ def test_places_of_a_stored_text(text: str, block: int) -> None:
         assert stored.rfind(what, 0, middle) == text.rfind(what, 0, middle)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.binary(), block=st.integers(4, 9))
 def test_any_bytes_are_read_in_blocks(data: bytes, block: int) -> None:
     text = data.decode("utf-8", "surrogateescape")

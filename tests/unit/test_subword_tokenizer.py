@@ -62,7 +62,7 @@ def loaded(tmp_path: Path, hf: Tokenizer) -> SubwordTokenizer:
 
 @every_algorithm
 @given(text=st.text(st.characters(exclude_categories=["Cs"])))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_file_gives_the_same_ids_elsewhere(own: SubwordTokenizer, text: str) -> None:
     theirs = Tokenizer.from_str(json.dumps(own.state()))
     for one in (text, HARD + text, PROSE[:500] + text):
@@ -132,7 +132,7 @@ def test_counts_of_a_long_text_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @given(st.text(st.sampled_from("aZ .,'’\n\t\r\x1c\x85\u2028é1👩"), max_size=30))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_a_chunk_is_split_into_depends_on_nothing_around_it(text: str) -> None:
     theirs = Tokenizer.from_str(json.dumps(OWN["unigram"].state()))
     chunks = CHUNK.findall(text)

@@ -132,7 +132,7 @@ texts = st.one_of(st.text(), st.lists(hard, max_size=30).map("".join))
 @pytest.mark.parametrize("word_split", ["punctuation", "spaces"])
 @pytest.mark.parametrize("lowercase", [False, True])
 @given(text=texts)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_text_with_nothing_unknown_comes_back(
     word_split: str, lowercase: bool, text: str
 ) -> None:
@@ -158,7 +158,7 @@ ODD = [*"aé'’-(<>”“_1😀", "<unk>", "\uffed", "\u200d", "\u0301", "\U000
 
 
 @given(parts=st.lists(st.sampled_from(ODD) | st.characters(), max_size=20))
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=300, derandomize=True, database=None)
 def test_words_are_cut_as_they_are_described(parts: list[str]) -> None:
     chunk = "".join("".join(parts).split())
     found = [(match.span(), match.lastgroup) for match in PLAIN.finditer(chunk)]

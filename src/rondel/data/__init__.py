@@ -1,1 +1,1 @@
-"""Tokens on disk and batches of them."""
+"""Preparing a text: tokens on disk, and batches of them."""

@@ -1,4 +1,4 @@
-"""Batches of contiguous text: parallel streams, cut into chunks, with a cursor to go on from.
+"""Batches of contiguous text: parallel streams, cut into chunks, with a cursor to resume from.
 
 Shapes: T time (steps), B batch (streams).
 """
@@ -17,15 +17,14 @@ from rondel.settings import TrainingConfig
 from rondel.text.tokenizers import Tokenizer
 
 PADDING = -1
-"""A target that is not to be counted."""
+"""A target that does not count."""
 
 
 class Batch(NamedTuple):
     """A chunk of every stream: `targets` are the tokens that follow `inputs`, both (T, B) int64.
 
-    `fresh` says that the streams begin here, so that the carried state must start over; or of each
-    stream (B,), whether it does. The last `leftward` streams are walked through from their end to
-    their beginning.
+    `fresh` is true if the streams begin here, so that the carried state must be reset; or it says
+    so for each stream (B,). The last `leftward` streams are read from their end to their beginning.
 
     >>> import numpy as np
     >>> batch, _ = next(stream_batches(np.arange(9), 2, 2, Cursor()))
@@ -40,7 +39,7 @@ class Batch(NamedTuple):
 
 
 class Cursor(NamedTuple):
-    """What comes next: the chunk `chunk` of pass `epoch`.
+    """The next batch: chunk `chunk` of pass `epoch`.
 
     >>> import numpy as np
     >>> _, cursor = next(stream_batches(np.arange(9), 2, 2, Cursor()))
@@ -53,21 +52,21 @@ class Cursor(NamedTuple):
 
 
 def chunks_per_epoch(tokens: int, batch_size: int, seq_length: int) -> int:
-    """How many batches make one pass; the last may be shorter than `seq_length`."""
+    """Return how many batches one pass takes; the last may be shorter than `seq_length`."""
     return -(-((tokens - 1) // batch_size) // seq_length)
 
 
 def stream_batches(
     tokens: Ids, batch_size: int, seq_length: int, cursor: Cursor, leftward: int = 0
 ) -> Iterator[tuple[Batch, Cursor]]:
-    """Endless batches for truncated BPTT, each with the cursor of the one after it.
+    """Yield batches for truncated BPTT without end, each with the cursor after it.
 
-    The text is laid out as `batch_size` streams of equal length side by side; a batch is the next
-    `seq_length` steps of all of them, so that the state carries from each batch to the next.
+    The text is divided into `batch_size` streams of equal length; a batch is the next `seq_length`
+    steps of all of them, so that the state carries over from each batch to the next.
 
-    With `leftward`, so many streams are walked through from their end, chunk by chunk (each chunk
-    itself is in order), for a state that is carried against the text. Which pieces of the text go
-    that way changes with every pass.
+    With `leftward`, so many streams are read chunk by chunk from their end (each chunk itself is in
+    order), for a state that is carried backward. Which parts of the text these are changes with
+    every pass.
     """
     length = (len(tokens) - 1) // batch_size
     chunks = chunks_per_epoch(len(tokens), batch_size, seq_length)
@@ -93,31 +92,31 @@ def stream_batches(
 def text_batches(
     tokens: Ids, tokenizer: Tokenizer, config: TrainingConfig, cursor: Cursor
 ) -> Iterator[tuple[Batch, Cursor]]:
-    """Batches of a text for a model that reads it one way; see `stream_batches`."""
+    """Yield batches for a model that reads a text forward; see `stream_batches`."""
     return stream_batches(tokens, config.batch_size, config.seq_length, cursor)
 
 
 def two_way_batches(
     tokens: Ids, tokenizer: Tokenizer, config: TrainingConfig, cursor: Cursor
 ) -> Iterator[tuple[Batch, Cursor]]:
-    """The same for a model that reads both ways: half of the streams go leftward."""
+    """Yield batches for a bidirectional model: half of the streams are read backward."""
     leftward = config.batch_size // 2
     return stream_batches(tokens, config.batch_size, config.seq_length, cursor, leftward)
 
 
 def text_steps_per_epoch(facts: TextFacts, config: TrainingConfig) -> int:
-    """How many batches make one pass over the training part of a text."""
+    """Return how many batches one pass over the training split takes."""
     if facts.documents is not None:
         return -(-facts.documents.all_chunks(config.seq_length) // config.batch_size)
     return chunks_per_epoch(facts.train, config.batch_size, config.seq_length)
 
 
 def evaluation_streams(tokens: Ids, warm_up: int = 256, most: int = 64) -> tuple[Ids, Ids]:
-    """Lay a text out for one pass of parallel evaluation: inputs and targets (T, B).
+    """Divide a text into parallel streams for one evaluation pass: inputs and targets (T, B).
 
-    Every token after the first is a target exactly once. Each stream but the first begins
-    `warm_up` tokens early and those are `PADDING`, so that it is scored with its state warm, as if
-    the text had been read in order.
+    Every token after the first is a target exactly once. Each stream but the first begins `warm_up`
+    tokens early, with `PADDING` as targets, so that its state is warm when scoring begins, nearly
+    as if the text had been read in order.
     """
     count = len(tokens) - 1
     streams = max(1, min(most, count // (16 * warm_up)))

@@ -3,11 +3,11 @@
 ::
 
     corpus/
-      corpus.json       how the text was read, split and counted, with a sum of everything
+      corpus.json       how the text was read and split, counts, and a checksum of everything
       tokenizer.json
       tokens/           the token store
 
-A run links to the tokens where it can, and copies them where it cannot.
+A run makes hard links to the tokens, or copies them if it cannot.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from rondel.text.tokenizers import (
 PAGE, TOKENIZER, TOKENS = "corpus.json", "tokenizer.json", "tokens"
 FORMAT = 1
 COUNTS = ("unknown", "dropped_sentences", "blank_lines", "longest_sentence", "sentences")
-"""Fields of a `PreparedText` that the page has as they are."""
+"""Fields of a `PreparedText` that `corpus.json` has under the same names."""
 
 
 def is_corpus(path: str | Path) -> bool:
-    """Whether a folder is a prepared corpus, or was one before it was damaged."""
+    """Return whether a folder is a prepared corpus, perhaps damaged."""
     return os.path.lexists(Path(path) / PAGE)
 
 
 @dataclass(frozen=True)
 class PreparedCorpus(TextSource):
-    """A corpus in a folder; as a `TextSource`, it gives a run the tokens that it has."""
+    """A prepared corpus in a folder, which is a `TextSource` of runs."""
 
     folder: Path
     model: str
-    """The kind of model that it was prepared for; others that read a text alike take it too."""
+    """The kind of model it was prepared for; kinds that prepare a text alike can use it too."""
     settings: TextConfig
     prepared: PreparedText
 
@@ -75,9 +75,9 @@ class PreparedCorpus(TextSource):
         settings: TextConfig,
         make: Callable[[Path], PreparedText],
     ) -> PreparedCorpus:
-        """Make a corpus in a new folder; `make` writes the tokens to a folder that it is given.
+        """Make a corpus in a new folder; `make` writes the tokens to the folder that it is given.
 
-        If it fails, nothing is left. Raises `InputError` if there can be no such folder.
+        If it fails, nothing is left. Raises `InputError` if the folder cannot be made.
         """
         with new_folder(folder) as draft:
             prepared = make(draft / TOKENS)
@@ -96,9 +96,9 @@ class PreparedCorpus(TextSource):
 
     @classmethod
     def open(cls, folder: Path, *, check: bool = True) -> PreparedCorpus:
-        """Open a corpus; `ModelFolderError` if it is half-copied or damaged.
+        """Open a corpus; `ModelFolderError` if it is incomplete or damaged.
 
-        Its tokens are read through for that, unless `check` is false.
+        With `check`, all tokens are read to verify their checksums.
         """
         values = read_json(folder / PAGE)
         tokenizer = read_json(folder / TOKENIZER)
@@ -129,7 +129,7 @@ class PreparedCorpus(TextSource):
         return cls(folder, values["model"], settings, prepared)
 
     def fixed(self) -> dict[str, Any]:
-        """The settings of a run that it decides: all that have an effect on how text is read."""
+        """Return the settings of a run that it determines: all that affect how a text is read."""
         values = self.settings.flat()
         if tokenizers[self.settings.level].reads_bytes:
             del values["encoding"]
@@ -140,9 +140,9 @@ class PreparedCorpus(TextSource):
         return values
 
     def prepare(self, wanted: Preparation) -> PreparedText:
-        """See `TextSource`: the tokens are linked to, and the tokenizer is its own.
+        """See `TextSource`: links the tokens into its folder, and keeps the corpus's tokenizer.
 
-        Raises `InputError` for a kind of model that reads a text in another way.
+        Raises `InputError` for a kind of model that prepares a text in another way.
         """
         kind, folder = wanted.kind, wanted.folder
         if kinds[self.model].prepare is not kind.prepare:

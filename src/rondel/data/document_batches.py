@@ -1,9 +1,9 @@
-"""Batches of documents: windows and the carried state end where a document does.
+"""Batches of documents: neither windows nor the carried state cross their boundaries.
 
-A document of N tokens is read in chunks of `seq_length`, of which the last may be shorter; its
-first token comes after nothing and is not predicted. The chunks of all documents, one document
-after another, are shared out among the streams in equal stretches. So a pass has the same number
-of batches in every order, and any place in it is found by counting.
+A document of N tokens is read in chunks of `seq_length`, the last of which may be shorter; its
+first token is not predicted. The chunks of all documents, one document after another, are divided
+equally among the streams. So a pass has the same number of batches in every order, and any place in
+it can be found by counting.
 
 Shapes: T time (steps), B streams, D documents.
 """
@@ -26,7 +26,7 @@ EVALUATION_STREAMS, EVALUATION_STEPS = 64, 256
 
 
 def document_steps(documents: Documents, batch_size: int, seq_length: int) -> int:
-    """How many batches make one pass over some documents."""
+    """Return how many batches one pass over some documents takes."""
     return -(-documents.all_chunks(seq_length) // batch_size)
 
 
@@ -37,11 +37,11 @@ def document_batches(
     cursor: Cursor,
     seed: int | None = None,
 ) -> Iterator[tuple[Batch, Cursor]]:
-    """Endless batches of documents, each with the cursor of the one after it.
+    """Yield batches of documents without end, each with the cursor after it.
 
-    With a `seed`, each pass has an order of its own, which depends on that and the number of the
-    pass alone; nothing is kept of it but a few numbers. A batch's targets past the end of a
-    document are `PADDING`, and its `fresh` says of every stream whether a document begins.
+    With a `seed`, each pass has another order, which depends only on the seed and the number of the
+    pass; only a few numbers of it are stored. A batch's targets past the end of a document are
+    `PADDING`, and its `fresh` says of every stream whether a document begins.
     """
     steps = document_steps(documents, batch_size, seq_length)
     while True:
@@ -59,10 +59,10 @@ def document_batches(
 
 
 class Order:
-    """An order of the numbers below `count`: as they are, or shuffled by a key.
+    """A permutation of the numbers below `count`: the identity, or shuffled by a key.
 
-    The place of a number is computed, by a Feistel network over the next larger power of 4 that is
-    walked until it comes below `count` (Black & Rogaway 2002), so that no list is kept.
+    It is computed by a Feistel network over the next power of 4 with cycle walking (Black & Rogaway
+    2002), so that no list is stored.
     """
 
     def __init__(self, count: int, key: tuple[int, ...] | None = None) -> None:
@@ -73,7 +73,7 @@ class Order:
             self._keys = draw.integers(0, 2**63, ROUNDS, np.uint64) | np.uint64(1)
 
     def __call__(self, places: Numbers) -> Numbers:
-        """The numbers at some places."""
+        """Return the numbers at some places."""
         if self._keys is None:
             return places
         numbers = self._mixed(places.astype(np.uint64), self._keys)
@@ -95,9 +95,9 @@ class Order:
 
 
 def evaluation_batches(documents: Documents) -> Iterator[Batch]:
-    """One pass over some documents, many side by side, for evaluation.
+    """Yield the batches of one pass over some documents, in many streams, for evaluation.
 
-    The streams that begin within a document have nothing of it before that.
+    A stream that begins within a document has no state from the part before.
     """
     streams = min(EVALUATION_STREAMS, max(1, len(documents)))
     steps = document_steps(documents, streams, EVALUATION_STEPS)
@@ -108,7 +108,7 @@ def evaluation_batches(documents: Documents) -> Iterator[Batch]:
 def _places(
     documents: Documents, order: Order, batch_size: int, seq_length: int, steps: int, chunk: int
 ) -> list[tuple[int, int]]:
-    """The document (as a place in the order), and the chunk of it, that each stream is at."""
+    """Return where each stream is: the document, as a place in the order, and the chunk in it."""
     wanted = np.arange(batch_size) * steps + chunk
     found, before = [], 0
     for places in blocks_of(len(documents)):
@@ -118,14 +118,14 @@ def _places(
         begins = np.concatenate([[before], ends[:-1]])
         found += list(zip(places[at].tolist(), (here - begins[at]).tolist(), strict=True))
         before = int(ends[-1])
-    # The last streams may have nothing to read any more.
+    # The last streams may have nothing left to read.
     return found + [(len(documents), 0)] * (batch_size - len(found))
 
 
 def _stream(
     documents: Documents, order: Order, seq_length: int, place: int, chunk: int
 ) -> Iterator[tuple[int, int, bool]]:
-    """Chunks from a place on: where each begins, how many steps it has, whether it is a first."""
+    """Yield chunks from a place on: begin, number of steps, whether a document begins with it."""
     for at in range(place, len(documents)):
         begins, ends = documents.bounds(order(np.array([at])))
         for begin in range(int(begins[0]) + chunk * seq_length, int(ends[0]) - 1, seq_length):

@@ -1,4 +1,4 @@
-"""The tokens of documents, many short ones together and long ones in pieces."""
+"""Encoding documents: many short ones at a time, long ones in pieces."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from rondel.text.stored import StoredText
 from rondel.text.tokenizers import Tokenizer
 
 Group = list[tuple[bytes, bool]]
-"""Pieces of documents in UTF-8, each with whether a document begins with it."""
+"""Pieces of documents in UTF-8, and whether a document begins with each."""
 
 
 def begins_of_documents(text: StoredText) -> npt.NDArray[np.int64]:
-    """Where the documents of a text begin, in bytes (D,), as a read-only memory map."""
-    assert text.documents is not None
+    """Return where the documents of a text begin, in bytes (D,), as a read-only memory map."""
+    if text.documents is None:
+        raise ValueError("the text has no document boundaries")
     return np.memmap(text.documents, "<i8", "r")
 
 
 def encode_documents(
     text: StoredText, begin: int, end: int, tokenizer: Tokenizer
 ) -> Iterator[Encoded]:
-    """The tokens of the documents between two places in bytes; each is encoded by itself."""
+    """Yield the tokens of the documents between two places in bytes, each encoded separately."""
 
     def make() -> Callable[[Group], Encoded]:
         encode = tokenizer.block_encoder()
@@ -44,7 +45,7 @@ def encode_documents(
 
 
 def _groups(text: StoredText, begin: int, end: int, tokenizer: Tokenizer) -> Iterator[Group]:
-    """The documents between two places, about a block of them at a time."""
+    """Yield the documents between two places, about a block of bytes at a time."""
     begins = begins_of_documents(text)
     number, last = (int(i) for i in np.searchsorted(begins, [begin, end]))
     while number < last:

@@ -1,4 +1,4 @@
-"""What of a text decides the settings of a run."""
+"""The facts about a text on which the settings of a run depend."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rondel.text.tokenizers.base import Ids
 
 
 class TextFacts(NamedTuple):
-    """Tokens of the training, validation and test part of a text, and how many different ones.
+    """The number of tokens in the training, validation and test split, and the vocabulary's size.
 
-    `sentences` (of the training part) and `longest_sentence` (in tokens) are a text of sentences';
-    `documents` (of the training part) are a text's that has borders between some.
+    A text of sentences has `sentences` (in the training split) and `longest_sentence` (in tokens);
+    a text with document boundaries has `documents` (those of the training split).
 
     >>> TextFacts(vocab_size=65, train=1_000_000, validation=100_000).test
     0
@@ -29,5 +29,5 @@ class TextFacts(NamedTuple):
 
 
 def facts_of_text(tokens: Ids, tokenizer: Tokenizer) -> TextFacts:
-    """The facts of a stored training part (N,)."""
+    """Return the facts of a stored training split (N,)."""
     return TextFacts(tokenizer.vocab_size, len(tokens))

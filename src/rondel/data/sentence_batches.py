@@ -1,4 +1,4 @@
-"""Batches of whole sentences, of about the same length each.
+"""Batches of whole sentences of similar length.
 
 Shapes: T time (steps), B sentences, N tokens.
 """
@@ -20,15 +20,15 @@ from rondel.text.one_sentence import end_id
 from rondel.text.tokenizers import Tokenizer
 
 POOL = 64
-"""Batches whose sentences are sorted by length together: enough for little padding, and not so many
-that the same sentences would always meet."""
+"""Batches whose sentences are sorted by length together: enough for little padding, but few enough
+that the sentences of a batch differ from pass to pass."""
 
 
 class Sentences(Sequence[Ids]):
-    """The sentences of a stored text: each its tokens, and the symbol that ends it.
+    """The sentences of a stored text, each the tokens up to and including `end_id`.
 
-    That symbol (`end_id`) stands before the first sentence and after every one. Of a long text,
-    where each ends lies in a file without a name, beside that of the tokens.
+    `end_id` also comes before the first sentence. For a long text, the places where sentences end
+    are in an unnamed file next to that of the tokens.
     """
 
     def __init__(self, tokens: Ids, end_id: int) -> None:
@@ -41,7 +41,7 @@ class Sentences(Sequence[Ids]):
             written += len(ends)
 
     def lengths(self, numbers: Numbers) -> Numbers:
-        """Of sentences of these numbers (n,), the end counted."""
+        """Return the number of tokens of some sentences (n,), including their ends."""
         return self._ends[numbers].astype(np.int64) - self._begins(numbers)
 
     def _begins(self, numbers: Numbers) -> Numbers:
@@ -58,21 +58,20 @@ class Sentences(Sequence[Ids]):
         return self._tokens[begin : int(self._ends[number])]
 
     def batch(self, numbers: Sequence[int]) -> Batch:
-        """Some of the sentences side by side: the decoder's inputs, and what it is to write.
+        """Return a batch of these sentences: the decoder's inputs and targets.
 
-        Inputs begin with the symbol that ends a sentence, targets end with it; past that they are
-        padding, which no loss counts.
+        Inputs begin with `end_id`, targets end with it and are padded.
         """
-        own = [self[number] for number in numbers]
-        targets_TB = np.full((max(map(len, own)), len(own)), PADDING, np.int64)
+        chosen = [self[number] for number in numbers]
+        targets_TB = np.full((max(map(len, chosen)), len(chosen)), PADDING, np.int64)
         inputs_TB = np.full(targets_TB.shape, self.end_id, np.int64)
-        for b, sentence in enumerate(own):
+        for b, sentence in enumerate(chosen):
             targets_TB[: len(sentence), b] = sentence
             inputs_TB[1 : len(sentence), b] = sentence[:-1]
         return Batch(inputs_TB, targets_TB, fresh=True)
 
     def in_order_of_length(self, batch_size: int) -> Iterator[list[int]]:
-        """All sentences in batches, the shortest first."""
+        """Yield the numbers of all sentences in batches, shortest first."""
         blocks = list(blocks_of(len(self)))
         counts = np.zeros(1, np.int64)
         for numbers in blocks:
@@ -93,23 +92,23 @@ class Sentences(Sequence[Ids]):
 
 
 def count_sentences(tokens: Ids, end_id: int) -> int:
-    """How many sentences a stored text (N,) has."""
+    """Return the number of sentences of a stored text (N,)."""
     blocks = (tokens[begin : begin + BLOCK] for begin in range(0, len(tokens), BLOCK))
     return sum(int(np.count_nonzero(block == end_id)) for block in blocks)
 
 
 def batches_per_epoch(sentences: int, batch_size: int) -> int:
-    """How many batches make one pass; the last may be smaller."""
+    """Return how many batches one pass takes; the last may be smaller."""
     return -(-sentences // batch_size)
 
 
 def sentence_batches(
     sentences: Sentences, batch_size: int, seed: int, cursor: Cursor
 ) -> Iterator[tuple[Batch, Cursor]]:
-    """Endless batches, each with the cursor of the one after it; each pass in an order of its own.
+    """Yield batches without end, each with the cursor after it, in another order for each pass.
 
-    That order depends on the seed and the number of the pass alone. Raises `InputError` if there
-    is no sentence.
+    The order depends only on the seed and the number of the pass. Raises `InputError` if there is
+    no sentence.
     """
     if not len(sentences):
         raise InputError("there is no sentence to train on; give it a longer text")
@@ -125,19 +124,19 @@ def sentence_batches(
 def shuffled_batches(
     tokens: Ids, tokenizer: Tokenizer, config: TrainingConfig, cursor: Cursor
 ) -> Iterator[tuple[Batch, Cursor]]:
-    """Batches of the sentences of a stored text, each of which a line break ends."""
+    """Yield batches of the sentences of a stored text, which end with line breaks."""
     sentences = Sentences(tokens, end_id(tokenizer))
     return sentence_batches(sentences, config.batch_size, config.seed, cursor)
 
 
 def facts_of_sentences(tokens: Ids, tokenizer: Tokenizer) -> TextFacts:
-    """The facts of a stored training part (N,) of sentences."""
+    """Return the facts of a stored training split (N,) of sentences."""
     count = count_sentences(tokens, end_id(tokenizer))
     return TextFacts(tokenizer.vocab_size, len(tokens), sentences=count)
 
 
 def steps_per_epoch(facts: TextFacts, config: TrainingConfig) -> int:
-    """How many batches make one pass over the training part of a text of sentences."""
+    """Return how many batches one pass over a training split of sentences takes."""
     return batches_per_epoch(facts.sentences or 0, config.batch_size)
 
 

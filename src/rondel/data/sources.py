@@ -1,4 +1,4 @@
-"""Where the text of a run comes from: memory, files, or a corpus that was prepared before.
+"""The source of a run's text: memory, files, or a prepared corpus.
 
 ::
 
@@ -23,7 +23,7 @@ from rondel.text.tokenizers import tokenizers
 
 @dataclass(frozen=True)
 class MemoryText(TextSource):
-    """A text that is there already."""
+    """A text in memory."""
 
     text: str
 
@@ -59,15 +59,15 @@ class Files(TextSource):
 
 
 def source_of(paths: Sequence[str]) -> TextSource:
-    """What these paths name: a prepared corpus, or files.
+    """Return the source that these paths name: a prepared corpus, or files.
 
-    Raises `ModelFolderError` for a corpus that is not whole, `InputError` if it is not alone.
+    Raises `ModelFolderError` for a damaged corpus, `InputError` if it is not the only path.
     """
     corpora = [path for path in paths if is_corpus(path)]
     if not corpora:
         return Files(paths)
     if len(paths) > 1:
         raise InputError(
-            f"{corpora[0]} is a prepared corpus, which stands alone; prepare all the texts in one"
+            f"{corpora[0]} is a prepared corpus, to be used alone; prepare all the texts in one"
         )
     return PreparedCorpus.open(Path(corpora[0]))

@@ -1,4 +1,4 @@
-"""From a text to a tokenizer and the tokens of each split."""
+"""Preparing a text for training: its tokenizer, and the tokens of each split."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from rondel.text.storing import WatchReading, copy_beside, joined, unwatched_rea
 from rondel.text.tokenizers import Tokenizer, tokenizers
 
 LONGEST_SENTENCE = 400
-"""Characters of a sentence that is read character by character."""
+"""The default of the most characters of a sentence, at levels other than words."""
 LONGEST_LINE = 1 << 26
-"""Bytes after which a line is cut anywhere, as a vocabulary is made from it."""
+"""Bytes after which a line is cut anywhere when the vocabulary is made."""
 PARALLEL_FROM = 1 << 23
-"""Bytes of a part from which on several threads encode it."""
+"""The size in bytes from which a split is encoded by several threads."""
 EXCERPTS, EXCERPT_LENGTH, EXCERPT_TOKENS = 32, 100, 8
 LINES, LOOKED_AT = 8, 1_000_000
-"""A text has lines from so many line breaks on, among so many of its first characters."""
+"""A text has lines if there are so many line breaks among so many of its first characters."""
 REACH = 1_000
-"""Characters in which a sentence or a word has to begin to be an excerpt."""
+"""An excerpt is a sentence or word that begins within so many characters of a random place."""
 SHORTEST_REACH = 100
 LINE_BREAKS = re.compile(r"\n+(?=[^\n])")
 BOUNDARY = re.compile(r"\n+|(?<=[.!?]) +|(?<=[.!?][\"')]) +")
@@ -45,23 +45,23 @@ BOUNDARIES = (BOUNDARY, re.compile(r"\s+"))
 
 @dataclass(frozen=True)
 class PreparedText:
-    """A text ready to train on: the tokens of its parts lie in `store`."""
+    """A text ready for training; `store` has the tokens of its splits."""
 
     tokenizer: Tokenizer
     store: TokenStore
     excerpts: tuple[str, ...]
     unknown: dict[str, int]
-    """How many tokens of each part the vocabulary lacks."""
+    """How many tokens of each split are unknown."""
     dropped_sentences: int
     blank_lines: int = 0
     longest_sentence: int | None = None
-    """Of a text of sentences: how many tokens the longest may have, its end not counted."""
+    """In a text of sentences: the most tokens of one, not counting its end."""
     sentences: int | None = None
-    """Of a text of sentences: how many its training part has."""
+    """In a text of sentences: how many the training split has."""
 
     @property
     def facts(self) -> TextFacts:
-        """What of it decides settings."""
+        """The facts on which settings depend."""
         counts = {name: split.tokens for name, split in self.store.splits.items()}
         return TextFacts(
             self.tokenizer.vocab_size,
@@ -72,7 +72,7 @@ class PreparedText:
         )
 
     def notes(self, settings: TextConfig) -> list[str]:
-        """What the user should know of the text: what was dropped, and what became unknown."""
+        """Return notes for the user: what was dropped, and how much is unknown."""
         notes, token = [], self.tokenizer.token_noun
         if self.blank_lines:
             notes.append(f"empty lines left out: {self.blank_lines:,}")
@@ -100,11 +100,11 @@ def prepare_text(
     folder: Path,
     watch: WatchReading = unwatched_reading,
 ) -> PreparedText:
-    """Drop long sentences if told to, split the text, build the vocabulary, encode.
+    """Drop long sentences if requested, split the text, build the vocabulary, encode.
 
-    The tokens go to `folder`, which is made; a text without its long sentences is copied beside it
-    meanwhile. No more than some blocks of the text are in memory at a time. `seed` draws the
-    excerpts.
+    The tokens are written to the new folder `folder`; while it works, a text without its long
+    sentences is copied next to it. Only some blocks of the text are in memory at a time. `seed` is
+    that of the excerpts.
     """
     left_out = LeftOut()
     with copy_beside(folder, text) as copy:
@@ -122,7 +122,7 @@ def prepare_text(
         bounds = split_bounds(text, settings)
         blocks = _vocabulary_blocks(text, bounds["train"][1], settings, watch)
         tokenizer = make_tokenizer(blocks, settings)
-        store, unknown = encode_parts(text, bounds, tokenizer, folder, watch)
+        store, unknown = encode_splits(text, bounds, tokenizer, folder, watch)
         excerpts = choose_excerpts(text, tokenizer, seed, bounds["train"][1])
     return PreparedText(tokenizer, store, excerpts, unknown, left_out.too_long)
 
@@ -135,7 +135,7 @@ def prepare_sentences(
     folder: Path,
     watch: WatchReading = unwatched_reading,
 ) -> PreparedText:
-    """The same for a text of one sentence a line, which a line break ends and begins."""
+    """As `prepare_text`, for a text of sentences: one a line, ending with its line break."""
     at_word = tokenizers[settings.level].whole_words
     longest = settings.max_sentence_length or LONGEST_SENTENCE
     left_out = LeftOut()
@@ -158,10 +158,10 @@ def prepare_sentences(
         }
         blocks = _vocabulary_blocks(copy.text, bounds["train"][1], settings, watch)
         tokenizer = make_tokenizer(blocks, settings)
-        store, unknown = encode_parts(copy.text, bounds, tokenizer, folder, watch)
-    # Words and what is in one are not counted alike: "don't stop." has more tokens than two.
+        store, unknown = encode_splits(copy.text, bounds, tokenizer, folder, watch)
+    # Sentences were limited in words; "don't stop." is two words and more tokens.
     found = max(_longest_sentence(store.blocks(name), end_id(tokenizer)) for name in PARTS)
-    # Its texts begin at points of its space, and need no excerpt.
+    # Without excerpts: its texts begin at points of the latent space.
     return PreparedText(
         tokenizer,
         store,
@@ -174,14 +174,14 @@ def prepare_sentences(
     )
 
 
-def encode_parts(
+def encode_splits(
     text: StoredText,
     bounds: dict[str, tuple[int, int]],
     tokenizer: Tokenizer,
     folder: Path,
     watch: WatchReading = unwatched_reading,
 ) -> tuple[TokenStore, dict[str, int]]:
-    """Write the tokens of each part of a text to a new store, and count those that are unknown."""
+    """Write the tokens of each split of a text to a new store, and count the unknown ones."""
     has_documents = text.documents is not None
     writer = StoreWriter(folder, tokenizer.vocab_size, has_documents=has_documents)
     unknown = dict.fromkeys(bounds, 0)
@@ -209,7 +209,7 @@ def encode_parts(
 
 
 def _longest_sentence(blocks: Iterable[Ids], end: int) -> int:
-    """The tokens of the longest sentence of a part, its end not counted; 0 if there is none."""
+    """Return the most tokens of a sentence in a split, not counting its end; 0 if there is none."""
     longest = before = 0
     last = -1
     for ids in blocks:
@@ -222,9 +222,9 @@ def _longest_sentence(blocks: Iterable[Ids], end: int) -> int:
 
 
 def _line_bounds(count: int, settings: TextConfig) -> dict[str, tuple[int, int]]:
-    """Where train, validation and test begin and end, in sentences, of which there are `count`.
+    """Return where train, validation and test begin and end, in sentences out of `count`.
 
-    Raises `InputError` if a part that is asked for has none.
+    Raises `InputError` if a requested split has none.
     """
     train = round(round(1 - settings.validation_fraction - settings.test_fraction, 9) * count)
     validation = max(train, round(round(1 - settings.test_fraction, 9) * count))
@@ -247,7 +247,7 @@ def _line_bounds(count: int, settings: TextConfig) -> dict[str, tuple[int, int]]
 
 
 def _line_place(text: StoredText, counted: list[tuple[int, int]], line: int) -> int:
-    """Where a line begins, in characters, if so many lines and characters were `counted`."""
+    """Return where a line begins, in characters; `counted` has cumulative (lines, characters)."""
     number = bisect_right(counted, (line, text.characters)) - 1
     lines, place = counted[number]
     if lines == line:
@@ -260,10 +260,11 @@ def _line_place(text: StoredText, counted: list[tuple[int, int]], line: int) -> 
 def _vocabulary_blocks(
     text: StoredText, train: int, settings: TextConfig, watch: WatchReading
 ) -> Iterator[bytes]:
-    """The text a vocabulary is made from: all of it for characters, the training part for words.
+    """Yield the text that the vocabulary is made from.
 
-    A character that turns up only in validation still has to be writable; a word that does has to
-    be unknown, or perplexities would be measured with a vocabulary that has seen the answers.
+    For characters it is the whole text, so that a character that occurs only in validation can be
+    written. For words it is the training split: otherwise perplexity would be measured with a
+    vocabulary that has seen the validation text.
     """
     tokenizer = tokenizers[settings.level]
     end = text.place_in_bytes(train) if tokenizer.open_vocabulary else text.size
@@ -273,10 +274,11 @@ def _vocabulary_blocks(
 
 
 def split_bounds(text: StoredText, settings: TextConfig) -> dict[str, tuple[int, int]]:
-    """Where train, validation and test begin and end in the text, in characters.
+    """Return where train, validation and test begin and end in the text, in characters.
 
-    They follow one another. Characters are cut exactly at the fraction; words at a line end near
-    it, or a space where no line ends nearby, so that no word (of a sensible length) is cut in two.
+    They follow one another. At word level, the text is split at a line end near the fraction, or at
+    a space if no line ends nearby, so that no word of ordinary length is cut; otherwise exactly at
+    the fraction.
     """
     at_word = tokenizers[settings.level].whole_words
     place: Callable[[float], int] = lambda fraction: _cut(text, fraction, at_word)  # noqa: E731
@@ -292,7 +294,7 @@ def split_bounds(text: StoredText, settings: TextConfig) -> dict[str, tuple[int,
 
 
 def _border(text: StoredText, fraction: float) -> int:
-    """Where the first document begins at or after a fraction of a text, or the text ends."""
+    """Return where the first document at or after a fraction of a text begins, or the text ends."""
     position = text.place_in_bytes(int(round(fraction, 9) * text.characters))
     begins = begins_of_documents(text)
     number = int(np.searchsorted(begins, position))
@@ -302,7 +304,7 @@ def _border(text: StoredText, fraction: float) -> int:
 
 
 def _cut(text: StoredText, fraction: float, at_word: bool) -> int:
-    # Rounded first: 1 - 0.1 is a little over 0.9, and must not move the cut by one.
+    # Rounded first: 1 - 0.1 is a little more than 0.9, which would move the place by one.
     length = text.characters
     position = int(round(fraction, 9) * length)
     if not at_word or position in (0, length):
@@ -318,10 +320,10 @@ def _cut(text: StoredText, fraction: float, at_word: bool) -> int:
 
 
 def check_sizes(facts: TextFacts, config: RunConfig) -> None:
-    """Refuse a split that is asked for and does not hold one batch, saying what to change."""
+    """Raise `InputError`, saying what to change, if a requested split is too short for a batch."""
     training, text = config.training, config.text
     if facts.sentences is not None:
-        return  # whole sentences, of which every part has one
+        return  # every split has a sentence, which is enough
     if facts.documents is not None:
         if not facts.documents.all_chunks(training.seq_length):
             raise InputError("no document of this text has two tokens; give it more text")
@@ -347,10 +349,11 @@ def check_sizes(facts: TextFacts, config: RunConfig) -> None:
 
 
 def choose_excerpts(text: StoredText, tokenizer: Tokenizer, seed: int, end: int) -> tuple[str, ...]:
-    """What a text may begin with where no prime is given, out of its first `end` characters.
+    """Choose what samples may begin with if no prime is given, from the first `end` characters.
 
-    Of a text of lines, its usual line break alone. Of another, the first few tokens of sentences,
-    or of places drawn at random where it has none; never a whole one if there is any longer.
+    In a text with lines, that is only its most frequent run of line breaks. In another text, it is
+    the first few tokens of sentences, or of random places if there are none; whole sentences only
+    if all are short.
     """
     line_break = _usual_line_break(text.text(0, min(LOOKED_AT, end)))
     if line_break is not None and tokenizer.decode(tokenizer.encode(line_break)) == line_break:
@@ -360,19 +363,19 @@ def choose_excerpts(text: StoredText, tokenizer: Tokenizer, seed: int, end: int)
     windows = (text.text(place, min(place + REACH, end)) for place in places)
     found = dict.fromkeys(_excerpt(window, tokenizer) for window in windows)
     written = [excerpt for excerpt in found if excerpt.strip()]
-    # Those whose words are all known are better, where there are any.
+    # Prefer excerpts without unknown words.
     known = [excerpt for excerpt in written if not tokenizer.unknowns(excerpt, 1)]
     return tuple(known or written or text.text(0, 1))
 
 
 def _usual_line_break(text: str) -> str | None:
-    """The commonest run of line breaks that something follows; `None` if the text has no lines."""
+    """Return the most frequent run of line breaks before text; `None` if the text has no lines."""
     runs = Counter(match.group() for match in LINE_BREAKS.finditer(text))
     return max(runs, key=lambda run: (runs[run], -len(run))) if runs.total() >= LINES else None
 
 
 def _excerpt(window: str, tokenizer: Tokenizer) -> str:
-    """The first tokens of the sentence, or the word, that begins in a window, or of all of it."""
+    """Return the first tokens of the sentence or word that begins in a window, or of the window."""
     begins = (match.end() for pattern in BOUNDARIES if (match := pattern.search(window)))
     begin = next((begin for begin in begins if begin < len(window)), 0)
     passage = window[begin : begin + EXCERPT_LENGTH]

@@ -1,1 +1,1 @@
-"""Text: where it comes from, and how it becomes tokens and comes back."""
+"""Text: reading files, tokenizers, sentences, word vectors, corpora."""

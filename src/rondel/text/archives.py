@@ -1,4 +1,4 @@
-"""Archives of texts: the files in a zip or a tar, opened one after another as they lie there."""
+"""Archives of texts: the files in a zip or tar, opened one after another in their order."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ TARS = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tbz2", ".txz")
 
 @dataclass(frozen=True)
 class Member(SourceFile):
-    """A file in an archive that is being read; to be read before the next is."""
+    """A file in an archive, to be read before the next one is taken."""
 
     stream: Any = field(default=None, compare=False)
 
     @property
     def is_plain(self) -> bool:
-        """False: it has no place of its own."""
+        """False: it is not a file that can be read again at any place."""
         return False
 
     @property
     def size(self) -> int:
-        """0: what counts is the archive's."""
+        """0: progress is counted by the archive's size."""
         return 0
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Its bytes."""
+        """Give the stream of its bytes."""
         yield self.stream
 
 
 def is_archive(file: SourceFile) -> bool:
-    """Whether a file is an archive of others, by its name."""
+    """Return whether a file is an archive, by its name."""
     return (file.path or "").lower().endswith((*ZIPS, *TARS))
 
 
 def members(file: SourceFile) -> Iterator[Member]:
-    """The files of an archive that are not empty, nor hidden, in its order.
+    """Yield the files of an archive that are neither empty nor hidden, in its order.
 
-    Raises `InputError` if it cannot be read, or has none.
+    Raises `InputError` if it cannot be read, or has no such file.
     """
     found = False
     try:
@@ -77,7 +77,7 @@ def _zipped(raw: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _in_tar(raw: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
-    # Read once, from its beginning to its end, so that what is compressed is decompressed once.
+    # As a stream, from beginning to end, so that it is decompressed only once.
     with tarfile.open(fileobj=raw, mode="r|*") as archive:
         for info in archive:
             stream = archive.extractfile(info) if info.isreg() and info.size else None

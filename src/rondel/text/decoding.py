@@ -1,4 +1,4 @@
-"""From the bytes of a file to text, a block at a time, and what to say of bytes that are none."""
+"""Decoding the bytes of a file as text, block by block, with errors that suggest a remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rondel.errors import InputError
 
 MARK = "\ufeff"
 
-# What no text has, whatever its language: control characters other than white space and escape.
+# Control characters that texts do not have: all but white space and escape.
 _CONTROLS = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 EXCERPT = 65_536
 """Characters, or bytes, at the beginning of a file by which it is judged."""
@@ -28,7 +28,7 @@ _MARKS = {
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise `InputError` if there is no text encoding of this name."""
+    """Raise `InputError` for an unknown encoding."""
     try:
         "a".encode(encoding)
     except (LookupError, ValueError):
@@ -38,15 +38,15 @@ def check_encoding(encoding: str) -> None:
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether text in an encoding is UTF-8, with a mark before it or not."""
-    # utf-8-sig differs by the mark alone, and counts its offsets from after it.
+    """Return whether an encoding is UTF-8, with or without a byte order mark."""
+    # utf-8-sig differs only by the mark; its decoder counts offsets from after it.
     return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
 
 
 def decode(name: str, blocks: Iterable[bytes], encoding: str) -> Iterator[str]:
-    """The text of a file, block by block, its byte order mark and line ends as they are.
+    """Yield the text of a file, block by block, with its byte order mark and line ends.
 
-    Raises `InputError` if it is no text in this encoding.
+    Raises `InputError` if it is not text in this encoding.
     """
     return (text for text, _ in decode_to(name, blocks, encoding))
 
@@ -147,7 +147,7 @@ def _too_many(controls: int, characters: int) -> bool:
 
 
 def _other_encodings(head: bytes, data: bytes, encoding: str) -> list[str]:
-    """What `data`, which is not in `encoding`, may be in instead; nothing if none is likely."""
+    """Return the likely encodings of `data`, which is not in `encoding`."""
     wide = _wide_encoding(head)
     if wide is not None:
         return [] if _is_wide(encoding) else [wide]
@@ -167,11 +167,11 @@ def _is_wide(encoding: str) -> bool:
 
 
 def _wide_encoding(head: bytes) -> str | None:
-    """The encoding of two or four bytes a character that a file seems to be in, if it is one."""
+    """Return the encoding of two or four bytes a character that a file seems to have, if any."""
     for mark, encoding in _MARKS.items():
         if head.startswith(mark):
             return encoding
-    # Unmarked UTF-16 of a Latin text has a zero in every other byte, and in no other.
+    # UTF-16 of a Latin text without a mark has zeros in every other byte only.
     low, high = head[:EXCERPT:2], head[1:EXCERPT:2]
     for encoding, zeros, others in (("utf-16-le", high, low), ("utf-16-be", low, high)):
         if zeros.count(0) > 0.5 * len(zeros) and others.count(0) == 0:

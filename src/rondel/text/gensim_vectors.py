@@ -1,7 +1,7 @@
-"""What gensim's `KeyedVectors.save` writes: a pickle, read so that it can run no code.
+"""Files of gensim's `KeyedVectors.save`: pickles, read so that they cannot run code.
 
-A pickle could run any code as it is read; here it may name the few things that such a file is made
-of and nothing else, and what was checked as it was read is what is used.
+A pickle can run any code when it is loaded. Here it may only import the few classes and functions
+that such a file needs, and the file is read only once, so that what was checked is what is used.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from rondel.errors import InputError, require
 
-# Everything a pickle of gensim's vectors may import, beside NumPy's `ndarray` and `dtype`: the
-# names of gensim 4 and 3 and of NumPy 2 and 1, and how protocols 2 to 5 store an array's bytes.
-# None of these runs code of the file's choosing.
+# All that a pickle of gensim's vectors may import, besides NumPy's `ndarray` and `dtype`: names of
+# gensim 4 and 3, of NumPy 2 and 1, and those by which protocols 2 to 5 store an array's bytes. None
+# of these can run arbitrary code.
 _VECTORS = ("KeyedVectors", "Word2VecKeyedVectors", "EuclideanKeyedVectors", "Vocab", "CompatVocab")
 _ARRAYS = ("numpy._core", "numpy.core")
 HARMLESS = frozenset(
@@ -30,15 +30,15 @@ HARMLESS = frozenset(
 
 
 def is_pickle(head: bytes) -> bool:
-    """Whether a file that begins so is a pickle of protocol 2 or later, as gensim's all are."""
+    """Return whether a file that begins so is a pickle of protocol 2 or later, as gensim's are."""
     return head[:1] == pickle.PROTO and head[1:2] <= bytes([pickle.HIGHEST_PROTOCOL])
 
 
 def read_keyed_vectors(path: Path, file: BinaryIO) -> tuple[list[str], Any]:
-    """Words, and their vectors, from an open file and the `.npy` files that gensim wrote beside it.
+    """Read words and vectors from the open file at `path` and the `.npy` files that go with it.
 
-    Raises `InputError` if the file, which is that at `path`, would import anything that it has no
-    need for, or holds something else; and `MissingExtraError` without gensim.
+    Raises `InputError` if the file would import anything else or does not contain word vectors;
+    `MissingExtraError` without gensim.
     """
     keyed_vectors = require("gensim.models.keyedvectors", "vectors").KeyedVectors
     unpickler = _Unpickler(file, encoding="latin1")
@@ -55,12 +55,12 @@ def read_keyed_vectors(path: Path, file: BinaryIO) -> tuple[list[str], Any]:
     if not isinstance(checked, keyed_vectors):
         raise InputError(f"{path} holds no word vectors but a pickled {type(checked).__name__}")
     parts = vars(checked)
-    # These name further pickles beside this one.
+    # These attributes name further pickles, in other files.
     if any(parts.get(name) for name in ("__scipys", "__recursive_saveloads")):
         raise InputError(f"{path} was not read: it has parts in further pickles beside it")
-    # As gensim 4, 3 and earlier ones call them.
+    # The names in gensim 4, 3 and earlier.
     words = _first_of(parts, "index_to_key", "index2word", "index2entity")
-    # A large array is in a file beside the pickle.
+    # A large array is in a separate file.
     beside = {name: partial(_array_beside, path, name) for name in parts.get("__numpys", ())}
     matrix = _first_of({**parts, **beside}, "vectors", "syn0")
     return list(map(str, words)), matrix() if callable(matrix) else matrix
@@ -77,14 +77,14 @@ def _array_beside(path: Path, name: str) -> Any:
 
 
 class _Array(np.ndarray[Any, Any]):
-    """Stands for `ndarray`, which a pickle has to name, but not to call, as over forged memory."""
+    """Replaces `ndarray`, which a pickle names but need not call: that could forge its memory."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> _Array:
         raise pickle.UnpicklingError("it would make an array in a way that no pickle has need for")
 
 
 def _plain_dtype(kind: Any, *flags: Any) -> np.dtype[Any]:
-    """Stands for `dtype`: numbers alone, since an array of objects is an array of addresses."""
+    """Replaces `dtype`: only numbers, because an array of objects is an array of addresses."""
     dtype: np.dtype[Any] = np.dtype(kind, *flags)
     if dtype.kind not in "fiu":
         raise pickle.UnpicklingError(f"it has an array of {dtype}, not of numbers")
@@ -92,7 +92,7 @@ def _plain_dtype(kind: Any, *flags: Any) -> np.dtype[Any]:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads a pickle that imports nothing but what `HARMLESS` names."""
+    """An unpickler that imports only what `HARMLESS` names."""
 
     refused: str | None = None
 

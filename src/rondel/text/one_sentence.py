@@ -1,4 +1,4 @@
-"""One sentence as a sentence VAE reads it: the tokens of a line, and its line break."""
+"""Encoding a sentence for a sentence VAE: the tokens of a line, and its line break."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rondel.text.tokenizers import Tokenizer
 from rondel.values import check_text
 
 END = "\n"
-"""What a sentence begins after, and what ends it."""
+"""A sentence is preceded by a line break, and ends with one."""
 SHOWN = 40
 
 Ids = npt.NDArray[np.integer[Any]]
 
 
 def end_id(tokenizer: Tokenizer) -> int:
-    """The token that a sentence begins after and ends with. Raises `InputError` without one."""
+    """Return the id of the line break, which ends a sentence. Raises `InputError` without one."""
     ids = tokenizer.encode(END)
     if len(ids) != 1 or int(ids[0]) == tokenizer.unknown_id:
         raise InputError(
@@ -32,10 +32,10 @@ def end_id(tokenizer: Tokenizer) -> int:
 def sentence_ids(
     tokenizer: Tokenizer, sentence: str, longest: int | None, *, known: bool = True
 ) -> Ids:
-    """Token ids (N,) of a sentence and of the symbol that ends it.
+    """Encode a sentence and the line break that ends it: token ids (N,).
 
     Raises `InputError` if the sentence is empty, is several lines, has more than `longest` tokens
-    or, where one must be `known`, none that the model knows.
+    or, with `known`, has no known token.
     """
     check_text(sentence, "a sentence")
     line = sentence.strip()
@@ -43,12 +43,12 @@ def sentence_ids(
         raise InputError("a sentence is empty; give it at least one word")
     if END in line:
         raise InputError(f"{shown(line)} is more than one line, and a sentence is one; split it")
-    # Encoded between line breaks, as it stood in the text that the model was trained on.
+    # Encoded between line breaks, as in the training text.
     ids = tokenizer.encode(END + line + END)[1:]
-    own = ids[:-1]
-    if longest is not None and len(own) > longest:
+    length = len(ids) - 1
+    if longest is not None and length > longest:
         raise InputError(
-            f"{shown(line)} has {len(own)} {tokenizer.token_noun}s, and this model reads sentences "
+            f"{shown(line)} has {length} {tokenizer.token_noun}s, and this model reads sentences "
             f"of up to {longest}; shorten it"
         )
     if known and of_unknowns_only(ids, tokenizer.unknown_id):
@@ -59,10 +59,10 @@ def sentence_ids(
 
 
 def of_unknowns_only(ids: Ids, unknown_id: int | None) -> bool:
-    """Whether no token of a sentence is known but the one that ends it."""
+    """Return whether a sentence has only unknown tokens before its line break."""
     return unknown_id is not None and bool((ids[:-1] == unknown_id).all())
 
 
 def shown(line: str) -> str:
-    """A sentence as messages quote it, shortened if it is long."""
+    """Quote a sentence for a message, shortened if it is long."""
     return repr(line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…")

@@ -1,4 +1,4 @@
-"""Blocks of a text, worked on by several threads at a time, with what they give in order."""
+"""Processing the blocks of a text in several threads, with the results in order."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ Block = TypeVar("Block")
 Result = TypeVar("Result")
 
 MOST_WORKERS = 8
-"""Past so many, the disk and what is done in order set the pace."""
-
+"""More threads are not faster: the disk and the sequential work are the limit."""
 
 COMPILED_FROM = 1 << 20
-"""Bytes of a block from which on kernels, which take a while to load, are worth it."""
+"""The size in bytes from which a block is worth loading compiled kernels for."""
 
 
 def is_for_kernels(data: bytes) -> bool:
-    """Whether a block of text is long enough for compiled kernels, and they can be used."""
+    """Return whether a block of text is long enough for compiled kernels, and they are usable."""
     from rondel.kernels import usable
 
     return len(data) >= COMPILED_FROM and usable()
 
 
 def workers() -> int:
-    """How many threads to read with: one for each core that this process may use."""
+    """Return how many threads to use: one for each core that this process may use, at most 8."""
     available = getattr(os, "sched_getaffinity", None)
     cores = len(available(0)) if available else os.cpu_count() or 1
     return min(cores, MOST_WORKERS)
@@ -37,9 +36,9 @@ def workers() -> int:
 def in_order(
     make: Callable[[], Callable[[Block], Result]], blocks: Iterable[Block], threads: int = 0
 ) -> Generator[Result, None, None]:
-    """What a function gives for every block, in order, with a few blocks under way at a time.
+    """Apply a function to every block, a few at a time in threads; yield the results in order.
 
-    Each thread has a function of its own from `make`. It gains what the function does without the
+    `make` makes the function for each thread. It is faster as far as the function releases the
     interpreter's lock.
     """
     count = threads or workers()

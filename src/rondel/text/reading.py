@@ -1,4 +1,4 @@
-"""Reading a person's text: files, folders, globs and standard input, compressed or not."""
+"""Reading text from files, folders, globs and standard input, compressed or not."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ def read_text(
     r"""Read every source, in order, as one text.
 
     A source is a file, a folder (every regular file below it, in order of path; hidden files and
-    folders, and empty files, are passed over), a glob with `*`, `?`, `[…]` or `**` (the files it
+    folders, and empty files, are skipped), a glob with `*`, `?`, `[…]` or `**` (the files it
     matches, in order), or `-` for standard input. Names that end in .gz, .bz2, .xz, .lzma or .zst
     are decompressed; of a .zip or .tar (.tgz, .tar.gz …) the files in it are read, in its order.
-    Where there are several documents, each but the last is made to end with a newline. `records`
-    says which part of JSON Lines or of a table is the text: see `rondel.text.record_formats`.
+    If there are several files, a newline is added to each but the last if it does not end with one.
+    `records` says which part of JSON Lines or of a table is the text: see
+    `rondel.text.record_formats`.
 
-    Text loses its byte order mark, and its line ends become `\n`. With `as_bytes`, nothing is
-    taken off or refused: bytes that are no UTF-8 come as the lone surrogates of
-    `surrogateescape`, so that the text holds every byte.
+    The byte order mark is removed, and line ends become `\n`. With `as_bytes`, nothing is removed
+    or refused: invalid UTF-8 is read as the lone surrogates of `surrogateescape`, so that the text
+    contains every byte.
 
     Raises `InputError`, naming the source, if one is missing, unreadable, empty, a damaged
     archive, not text, or not in `encoding`.
@@ -63,21 +64,21 @@ def read_text(
 
 
 class Document(NamedTuple):
-    """A text that was read, and what was taken off as it was."""
+    """A text that was read, and what was removed from it."""
 
     text: str
     mark: int
-    """1 if a byte order mark stood before it, else 0."""
+    r"""1 if it had a byte order mark, else 0."""
     pairs: Sequence[int]
-    """Which of its line breaks were pairs of characters: where they stand in the text."""
+    """The places in the text of the line breaks that were two characters in the source."""
 
     def as_written(self, places: Iterable[int]) -> list[int]:
-        """Places in the text, as places in characters of the source."""
+        """Convert places in the text to places in the source, both in characters."""
         return [place + self.mark + bisect_left(self.pairs, place) for place in places]
 
 
 def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = False) -> Document:
-    """As `read_text`, for one source; of a folder or glob of several files, nothing was taken off.
+    """As `read_text`, for one source, with what was removed if the source is a single file.
 
     Raises what `read_text` raises.
     """
@@ -97,9 +98,9 @@ def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = Fals
 
 
 def filled_files(sources: Sequence[str]) -> Iterator[SourceFile]:
-    """Every file of the sources that is not empty; in a folder or glob, empty ones are passed over.
+    """Yield every file of the sources; in a folder or glob, empty ones are skipped.
 
-    Raises `InputError` if a source has nothing else.
+    Raises `InputError` if all files of a source are empty.
     """
     for source in sources:
         files = files_of(source)
@@ -116,7 +117,7 @@ def texts_in(file: SourceFile) -> Iterable[SourceFile]:
 
 
 def _joined(sources: Sequence[str], read: Callable[[SourceFile], Iterable[str]]) -> Iterator[str]:
-    """What is read of every file, each but the last made to end with a newline."""
+    """Yield what is read of every file, with a newline added where one is missing between two."""
     last = None
     for file in itertools.chain.from_iterable(map(texts_in, filled_files(sources))):
         if last is not None and not last.endswith("\n"):

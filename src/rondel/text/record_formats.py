@@ -1,6 +1,6 @@
 """Records of structured files as texts: JSON Lines, CSV and TSV, Parquet and Arrow.
 
-A record's text is one field of it. Whatever is wrong names the file and the record, counted from 1.
+A record's text is one of its fields. Errors name the file and the record, counted from 1.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from rondel.text.decoding import check_encoding, decode, normalised
 from rondel.text.source_files import SourceFile
 
 LONGEST_FIELD = 1 << 30
-"""Characters of a field of CSV; its reader has a limit of its own that a document is past."""
+"""The most characters of a field of CSV; Python's default limit is too low for a document."""
 ROWS = 1024
-"""Of Parquet and Arrow, read at a time."""
+"""Rows of Parquet that are read at a time."""
 TABLES = (".parquet", ".arrow", ".feather")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 SHOWN = 12
-"""Names of columns in a message."""
+"""The most columns named in a message."""
 
 
 Read = Callable[[SourceFile, str], Iterator[str]]
-"""Reads the texts of the records of a file that is in an encoding."""
+"""Reads the texts of a file's records, given the file and its encoding."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class RecordFormat:
     column: str | None = None
 
     def reader(self, file: SourceFile) -> Read | None:
-        """What reads the records of a file; `None` if it is to be read as text.
+        """Return the function that reads the records of a file; `None` if it is plain text.
 
-        Raises `InputError` for a table without a column to read, and for a file that has none of
-        what was asked for.
+        Raises `InputError` for a table if no column is given, and for a file that cannot have the
+        given field or column.
         """
         if file.kind in TABLES and self.column is not None:
             return functools.partial(_rows, column=self.column)
@@ -58,18 +58,18 @@ class RecordFormat:
             return functools.partial(_table, column=self.column, delimiter=delimiter)
         if self.field is not None or self.column is not None:
             raise InputError(
-                f"{file.name} is none of {', '.join((*JSON_LINES, *DELIMITERS, *TABLES))} by its "
-                "name; rename it, or leave --field and --column out"
+                f"{file.name} does not end in {', '.join((*JSON_LINES, *DELIMITERS, *TABLES))}; "
+                "rename it, or leave --field and --column out"
             )
         return None
 
 
 TEXTS = RecordFormat()
-"""No records: files are read as they are."""
+"""No records: files are plain text."""
 
 
 def read_records(file: SourceFile, read: Read, encoding: str) -> Iterator[str]:
-    """The texts of a file's records that are not empty, each ended by a newline."""
+    """Yield the texts of a file's records that are not empty, each ending with a newline."""
     check_encoding(encoding)
     for record in read(file, encoding):
         text = "".join(normalised([record]))
@@ -78,13 +78,13 @@ def read_records(file: SourceFile, read: Read, encoding: str) -> Iterator[str]:
 
 
 def _lines(file: SourceFile, encoding: str) -> Iterator[str]:
-    r"""The lines of a file with their ends, which are `\n` or `\r\n`."""
-    held = ""
-    for part in decode(file.name, file.blocks(), encoding):
-        *lines, held = (held + part).split("\n")
+    r"""Yield the lines of a file with their ends, `\n` or `\r\n`."""
+    rest = ""
+    for block in decode(file.name, file.blocks(), encoding):
+        *lines, rest = (rest + block).split("\n")
         yield from (line + "\n" for line in lines)
-    if held:
-        yield held
+    if rest:
+        yield rest
 
 
 def _json_lines(file: SourceFile, encoding: str, field: str) -> Iterator[str]:
@@ -95,13 +95,13 @@ def _json_lines(file: SourceFile, encoding: str, field: str) -> Iterator[str]:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise _broken(file, number, f"is no JSON ({error})") from None
+            raise _broken(file, number, f"is not JSON ({error})") from None
         if not isinstance(record, dict):
-            raise _broken(file, number, "is no object with fields")
+            raise _broken(file, number, "is not an object with fields")
         if field not in record:
             raise _broken(file, number, f"has no field {field!r} (it has {_shown(record)})")
         if not isinstance(record[field], str):
-            raise _broken(file, number, f"has a field {field!r} that is no text")
+            raise _broken(file, number, f"has a field {field!r} that is not text")
         yield record[field]
 
 
@@ -110,16 +110,12 @@ def _table(file: SourceFile, encoding: str, column: str, delimiter: str) -> Iter
     try:
         rows = csv.reader(_lines(file, encoding), delimiter=delimiter, strict=True)
         header = [name.removeprefix("\ufeff") for name in _row(file, rows, 0) or []]
-        if column not in header:
-            raise InputError(
-                f"{file.name} has no column {column!r}; it has {_shown(header)}: name one of them "
-                "with --column"
-            )
+        _check_column(file, column, header)
         place, number = header.index(column), 0
         while (row := _row(file, rows, number := number + 1)) is not None:
             if row and len(row) != len(header):
-                said = f"has {len(row)} fields, where the first line has {len(header)}"
-                raise _broken(file, number, said)
+                fault = f"has {len(row)} fields, where the first line has {len(header)}"
+                raise _broken(file, number, fault)
             if row:
                 yield row[place]
     finally:
@@ -145,15 +141,15 @@ def _rows(file: SourceFile, encoding: str, column: str) -> Iterator[str]:
             for value in values:
                 number += 1
                 if value is not None and not isinstance(value, str):
-                    raise _broken(file, number, f"has a column {column!r} that is no text")
+                    raise _broken(file, number, f"has a column {column!r} that is not text")
                 yield value or ""
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())
-        raise _broken(file, number + 1, f"cannot be read ({said}); the file is damaged") from None
+        reason = " ".join(str(error).split())
+        raise _broken(file, number + 1, f"cannot be read ({reason}); the file is damaged") from None
 
 
 def _arrow_columns(file: SourceFile, column: str) -> Iterator[list[Any]]:
-    """The values of a column, some rows at a time."""
+    """Yield the values of a column, some rows at a time."""
     import pyarrow.ipc
     import pyarrow.parquet
 
@@ -191,5 +187,5 @@ def _shown(names: Iterable[str]) -> str:
     return (", ".join(shown[:SHOWN]) + more) or "none"
 
 
-def _broken(file: SourceFile, number: int, said: str) -> InputError:
-    return InputError(f"{file.name}: record {number} {said}; mend it, or leave it out")
+def _broken(file: SourceFile, number: int, fault: str) -> InputError:
+    return InputError(f"{file.name}: record {number} {fault}; correct it, or leave it out")

@@ -1,7 +1,6 @@
-"""Sentences of a text, for `--max-sentence-length`.
+"""Splitting a text into sentences, for `--max-sentence-length`.
 
-Every cut keeps the text whole: joined together, the sentences are the text again, since each keeps
-the white space that follows it.
+Each sentence keeps the white space after it, so that all of them joined are the text.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ ENDS = (".", "!", "?", "…")
 CLOSING = "\"'”’»)]}*_"
 OPENING = "\"'“‘«([{¿¡*_—–-"
 
-# They stand before a name, a number or an explanation, and so do not end a sentence. Those that
-# may well end one (etc., Inc., a.m.) are left out: before a small letter they end none anyway.
+# Abbreviations before a name, a number or an explanation, which do not end a sentence. Those that
+# often end one (etc., Inc., a.m.) are not listed: before a small letter no sentence ends anyway.
 TITLES = "mr|mrs|ms|dr|st|prof|rev|hon|gen|col|capt|lt|sgt|maj|adm|gov|sen|rep|pres|messrs|mme|mlle"
 REFERENCES = "e.g|i.e|cf|vs|viz|vol|fig|figs|ch|ed|eds|p|pp|ca|approx|mt"
 ABBREVIATIONS = frozenset(f"{TITLES}|{REFERENCES}".split("|"))
@@ -29,28 +28,28 @@ BEFORE_NUMBERS = frozenset(("no", "nos", "sec"))
 
 @dataclass
 class LeftOut:
-    """How many sentences of a text were left out: blank ones, and those that are too long."""
+    """How many sentences of a text were left out, because they are blank or too long."""
 
     blank: int = 0
     too_long: int = 0
 
 
 def split_sentences(texts: Iterable[str], how: str) -> Iterator[str]:
-    """The sentences of a text in blocks, each with the white space after it.
+    """Yield the sentences of a text in blocks, each with the white space after it.
 
-    Joined, they are the text. `lines`: each line is one. `prose`: one ends at `. ! ? …`, with the
-    quotes and brackets that close after it, if what follows white space can begin another; and at a
-    blank line. Titles, common abbreviations and initials end none, nor does the end of a line.
+    `lines`: each line is a sentence. `prose`: a sentence ends at `. ! ? …` and any closing quotes
+    and brackets, if the text after the white space can begin another; and at a blank line. It does
+    not end at titles, common abbreviations and initials, nor at the end of a line.
     """
     if how not in SPLITTERS:
         raise InputError(f"sentences are split by lines or prose, not {how!r}")
-    held = ""
+    rest = ""
     for text in texts:
-        # The last may go on in the next block, and so may the white space after it.
-        *whole, held = SPLITTERS[how](held + text) or [""]
+        # The last one, or the white space after it, may continue in the next block.
+        *whole, rest = SPLITTERS[how](rest + text) or [""]
         yield from whole
-    if held:
-        yield from SPLITTERS[how](held)
+    if rest:
+        yield from SPLITTERS[how](rest)
 
 
 def without_long_sentences(
@@ -60,9 +59,9 @@ def without_long_sentences(
     count_words: Callable[[str], int],
     left_out: LeftOut,
 ) -> Iterator[str]:
-    """The sentences of a text that have `longest` words at most; the others are counted.
+    """Yield the sentences of at most `longest` words, and count the others.
 
-    Raises `InputError` at the end if that leaves no word.
+    Raises `InputError` at the end if no word is left.
     """
     any_word, shortest = False, 0
     for sentence in split_sentences(texts, how):
@@ -83,10 +82,10 @@ def without_long_sentences(
 def sentence_lines(
     texts: Iterable[str], how: str, longest: int, size: Callable[[str], int], left_out: LeftOut
 ) -> Iterator[str]:
-    """One sentence a line, each with its line break; without blank ones, and too long ones.
+    """Yield each sentence as a line with its line break; count blank and too long ones.
 
-    These are counted. White space within a sentence becomes one space. Raises `InputError` at the
-    end if that leaves none.
+    White space within a sentence becomes one space. Raises `InputError` at the end if no sentence
+    is left.
     """
     empty = True
     for sentence in split_sentences(texts, how):
@@ -108,7 +107,7 @@ def _prose(text: str) -> Iterator[str]:
     start = word_start = 0
     for gap in GAP.finditer(text):
         first = _first_letter(text, gap.end())
-        # Any letter but a small one can begin a sentence, and so can a digit.
+        # A sentence can begin with any letter but a small one, or with a digit.
         may_begin = first.isalnum() and not first.islower()
         ends = may_begin and _ends_sentence(text[word_start : gap.start()], first)
         if ends or gap.group().count("\n") > 1:
@@ -120,24 +119,24 @@ def _prose(text: str) -> Iterator[str]:
 
 
 def _first_letter(text: str, place: int) -> str:
-    """The character at `place`, or after the quotes and brackets there; empty at the end."""
+    """Return the character at `place`, or after opening quotes and brackets; empty at the end."""
     while place < len(text) and text[place] in OPENING:
         place += 1
     return text[place : place + 1]
 
 
 def _ends_sentence(word: str, following: str) -> bool:
-    """Whether a sentence ends with `word`, if `following` may begin another."""
+    """Return whether a sentence ends with `word`, if `following` can begin another."""
     bare = word.rstrip(CLOSING)
     if not bare.endswith(ENDS):
         return False
     if bare != word or bare.endswith(("!", "?", "…", "..")):
         return True
-    # What stands before the full stop, free of a quote or the first half of "that—Mr.".
+    # The word before the full stop, without a quote or the first half of "that—Mr.".
     last = re.split("[—–-]", bare[:-1])[-1].lstrip(OPENING)
     if last.lower() in ABBREVIATIONS or (last.lower() in BEFORE_NUMBERS and following.isdigit()):
         return False
-    # One capital is an initial (J. R. Tolkien, U.S.), save in "So do I."
+    # A single capital is an initial (J. R. Tolkien, U.S.), except "I", as in "So do I."
     initial = last.rpartition(".")[2]
     return not (len(initial) == 1 and initial.isupper() and last != "I")
 

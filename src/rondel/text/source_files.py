@@ -1,4 +1,4 @@
-"""The files that a source names, opened one after another, decompressed as they are read."""
+"""The files that a source names, and reading them in blocks, decompressed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLOCK = 1 << 22
 PACKED = 1 << 17
 """Bytes of an archive decompressed at a time."""
 Seen = Callable[[int], None]
-"""Told how many bytes of a file were read."""
+"""Called with how many bytes of a file were read."""
 DAMAGE = (
     EOFError,
     ValueError,
@@ -39,7 +39,7 @@ DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
 )
-"""What libraries raise of an archive that cannot be read, beside errors of the system's."""
+"""What libraries raise for a damaged archive, besides `OSError`."""
 
 
 @dataclass(frozen=True)
@@ -47,36 +47,36 @@ class SourceFile:
     """A file to read, or standard input."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
     path: str | None
     """None for standard input."""
 
     @property
     def suffix(self) -> str:
-        """How its name ends, in lower case."""
+        """The suffix of its name, in lower case."""
         return Path(self.path or "").suffix.lower()
 
     @property
     def kind(self) -> str:
-        """How its name ends but for what it is compressed by, in lower case."""
+        """The suffix of its name without that of a compression, in lower case."""
         path = Path((self.path or "").lower())
         return (path.with_suffix("") if path.suffix in OPENERS else path).suffix
 
     @property
     def is_plain(self) -> bool:
-        """Whether its bytes lie in a regular file as they are, to be read again at any place."""
+        """Whether it is a regular, uncompressed file, which can be read again at any place."""
         return self.path is not None and self.suffix not in OPENERS and os.path.isfile(self.path)  # noqa: PTH113
 
     @property
     def size(self) -> int:
-        """Bytes of it as it lies there, 0 if that is not known."""
+        """Its size in bytes on disk; 0 if that is not known."""
         return os.stat(self.path).st_size if self.path and os.path.isfile(self.path) else 0  # noqa: PTH113, PTH116
 
     def blocks(self, size: int = BLOCK, watch: Seen | None = None) -> Iterator[bytes]:
-        """Its bytes, decompressed, `size` at a time but for the last of them.
+        """Yield its bytes, decompressed, in blocks of `size`; the last may be shorter.
 
-        `watch` is told how many bytes of the file were read. Raises `InputError` if it cannot be
-        read, or is a damaged archive.
+        `watch` is called with how many bytes of the file were read. Raises `InputError` if it
+        cannot be read, or is a damaged archive.
         """
         opener = OPENERS.get(self.suffix) if self.path is not None else None
         with self.open() as raw:
@@ -95,9 +95,9 @@ class SourceFile:
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """The file as it lies there; `InputError` if it cannot be opened."""
+        """Open the file without decompressing it; `InputError` if it cannot be opened."""
         if self.path is None:
-            yield _standard_input()  # which stays open for whoever reads it next
+            yield _standard_input()  # not closed
             return
         refuse_device(self.path)
         try:
@@ -115,7 +115,7 @@ class SourceFile:
 def _blocks_of(file: Any, size: int) -> Iterator[bytes]:
     while True:
         parts, missing = [], size
-        while missing and (part := file.read(missing)):  # a pipe gives what it has
+        while missing and (part := file.read(missing)):  # a pipe may return less than asked for
             parts.append(part)
             missing -= len(part)
         if parts:
@@ -126,30 +126,30 @@ def _blocks_of(file: Any, size: int) -> Iterator[bytes]:
 
 def _standard_input() -> IO[bytes]:
     try:
-        with suppress(io.UnsupportedOperation):  # it may be no file of the system's
+        with suppress(io.UnsupportedOperation):  # it may not have a file descriptor
             refuse_device(sys.stdin.fileno(), "standard input")
         stream = sys.stdin.buffer
-        stream.readable()  # a closed one says so here
+        stream.readable()  # raises ValueError if it is closed
         return stream
-    except (AttributeError, ValueError):  # it is None or closed where a process was given none
+    except (AttributeError, ValueError):  # it is None or closed if a process was started without
         raise InputError("there is no standard input to read; name a file instead of -") from None
     except OSError as error:
         raise unreadable("standard input", error) from None
 
 
 class ZstdFrames(io.RawIOBase):
-    """Frames of Zstandard, one after another; `EOFError` where the last is cut short."""
+    """A stream of the contents of Zstandard frames; `EOFError` if the last one is incomplete."""
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw, self._ready = raw, b""
         self._parts = self._decompressed()
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as there is anything; 0 at the end."""
+        """Read into a buffer; return how many bytes, 0 at the end."""
         while not self._ready:
             part = next(self._parts, None)
             if part is None:
@@ -186,7 +186,7 @@ OPENERS: dict[str, Callable[[IO[bytes]], Any]] = {
 
 
 def files_of(source: str) -> list[SourceFile]:
-    """The files that one source names, in order; `InputError` if a folder or glob has none."""
+    """Return the files of one source, in order; `InputError` if a folder or glob has none."""
     if not source:
         raise InputError("a text has an empty name; name a file, a folder, or - for standard input")
     if source == STDIN:
@@ -194,7 +194,7 @@ def files_of(source: str) -> list[SourceFile]:
     if is_folder(source):
         paths, nothing = _files_below(source), "no file that is not hidden"
     elif is_glob(source):
-        # pathlib's own would find hidden files as well, and take no absolute pattern.
+        # pathlib's glob also finds hidden files, and does not accept absolute patterns.
         matches = glob.glob(source, recursive=True)  # noqa: PTH207
         paths = sorted(filter(os.path.isfile, matches))
         nothing = "no file that matches"
@@ -206,20 +206,20 @@ def files_of(source: str) -> list[SourceFile]:
 
 
 def is_folder(source: str) -> bool:
-    """Whether a source is a folder."""
-    return os.path.isdir(source)  # noqa: PTH112 (pathlib's raises where no one may look)
+    """Return whether a source is a folder."""
+    return os.path.isdir(source)  # noqa: PTH112 (pathlib's raises PermissionError)
 
 
 def is_glob(source: str) -> bool:
-    """Whether to look for what matches `source`: a file may have a `[` or a `*` in its own name."""
+    """Return whether a source is a glob, and not a file with `[` or `*` in its name."""
     return glob.has_magic(source) and not os.path.lexists(source)
 
 
 def source_name(sources: Sequence[str]) -> str:
-    """A short name for a run on `sources`, fit for a folder: "book" for "books/book.txt.gz".
+    """Return a short name for a run on `sources`, for its folder: "book" for "books/book.txt.gz".
 
-    A folder gives its own name, a glob that of the folder it starts in, `-` gives "stdin"; of
-    several sources, the first, and how many more there are.
+    For a folder it is its name, for a glob that of the folder it starts in, for `-` "stdin"; for
+    several sources that of the first, and how many more there are.
     """
     first = sources[0]
     if first == STDIN:
@@ -237,12 +237,12 @@ def source_name(sources: Sequence[str]) -> str:
 
 
 def unreadable(name: str, error: OSError) -> InputError:
-    """What is said of a file that the system does not give."""
+    """Return the error for a file that the system refuses to read."""
     return InputError(f"{name} cannot be read ({error.strerror}); check its permissions")
 
 
 def _files_below(folder: str) -> list[str]:
-    """Every regular file below `folder`, in order of path, less what is hidden."""
+    """Return every regular file below `folder` that is not hidden, in order of path."""
 
     def refuse(error: OSError) -> None:
         raise unreadable(str(error.filename), error)

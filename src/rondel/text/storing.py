@@ -1,7 +1,7 @@
-"""From a person's files to a `StoredText`: plain UTF-8 stays where it lies, and all else is copied.
+"""From files to a `StoredText`: plain UTF-8 files are read where they are, others are copied.
 
-What is copied is what has no place of its own to be read at again and again: what was compressed,
-in another encoding or with other line ends, and standard input.
+Copied are compressed files, other encodings and line ends, and standard input: what cannot be read
+repeatedly at any place.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from rondel.text.plain_utf8 import count_characters, sizes_as_it_is
 from rondel.text.reading import NOTHING, filled_files, texts_in
 from rondel.text.record_formats import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import BLOCK, SourceFile
-from rondel.text.stored import Piece, StoredText
-from rondel.text.unpacking import Pieces, is_packed, unpacked, utf8_of
+from rondel.text.stored import Extent, StoredText
+from rondel.text.unpacking import Extents, is_packed, unpacked, utf8_of
 
 KEPT_PLACES = 1 << 17
-"""Places of documents in memory before they are written."""
+"""Places of documents that are collected in memory before they are written."""
 BLANK_LINES = re.compile(rb"\n(?:[ \t]*\n)+(?=[^\n \t]|[ \t]+[^\n \t])")
-"""What stands between two paragraphs."""
+"""The blank lines between two paragraphs."""
 
 WatchReading = Callable[[str, int, int], None]
-"""Told now and then what is being done, with how many bytes, and of how many (0: not known)."""
+"""Called now and then with what is being done, the bytes done, and the total (0: unknown)."""
 
 
 def unwatched_reading(what: str, done: int, total: int) -> None:
-    """Watch nothing."""
+    """Ignore the progress."""
 
 
 def store_text(
@@ -47,11 +47,11 @@ def store_text(
     watch: WatchReading = unwatched_reading,
     block: int = BLOCK,
 ) -> StoredText:
-    """The text that `rondel.text.reading.read_text` reads, in memory for none of it.
+    """Store the text that `rondel.text.reading.read_text` would read, without reading it to memory.
 
-    What has to be copied goes to a new file `scratch` and to others beside it, as does where
-    documents begin (by `file`, `record` or `blank-line`, if they are asked for). Raises what
-    `read_text` raises.
+    What has to be copied is written to new files, `scratch` and others next to it, and so is where
+    documents begin (`documents` is `file`, `record` or `blank-line`). Raises what `read_text`
+    raises.
     """
     if not as_bytes:
         check_encoding(encoding)
@@ -70,11 +70,11 @@ def store_text(
                 if text in waiting:
                     storing.add(next(copies))
                 else:
-                    storing.take(text, functools.partial(_tell, watch, done, total))
+                    storing.take(text, functools.partial(_report, watch, done, total))
                 if storing.text.characters == before:
                     raise InputError(f"{text.name} is empty; give a text to read")
             done += file.size
-            _tell(watch, done, total, 0)
+            _report(watch, done, total, 0)
     if not storing.text.size:
         raise InputError(NOTHING)
     if storing.borders is not None:
@@ -91,25 +91,25 @@ def remove_copies(scratch: Path) -> None:
 
 
 def borders_beside(scratch: Path) -> Path:
-    """The file of where documents begin in a text that is copied to `scratch`."""
+    """Return the path of the file with the places of documents, for a text copied to `scratch`."""
     return scratch.with_name(f"{scratch.name}.documents")
 
 
 class Borders:
-    """Where documents begin in a text, in bytes (int64), as they are written to a file."""
+    """Writes where documents begin in a text to a file, in bytes (int64)."""
 
     def __init__(self, path: Path, by: str) -> None:
         self.path, self.by = path, by
         self._places = array("q")
 
     def add(self, place: int) -> None:
-        """Let a document begin at a place."""
+        """Add the place where a document begins."""
         self._places.append(place)
         if len(self._places) == KEPT_PLACES:
             self._write()
 
     def finish(self) -> Path:
-        """The file, with all of them."""
+        """Write the rest, and return the path of the file."""
         self._write()
         return self.path
 
@@ -120,17 +120,17 @@ class Borders:
 
 
 def find_blank_lines(text: StoredText, borders: Borders) -> None:
-    """Let a document begin at the beginning of a text, and after every blank line in it."""
+    """Add a document at the beginning of a text, and after every run of blank lines."""
     borders.add(0)
-    place, held = 0, b""
+    place, rest = 0, b""
     for block in text.blocks():
-        data = held + block
+        data = rest + block
         for gap in BLANK_LINES.finditer(data):
             borders.add(place + gap.end())
-        # The gap that this block ends in may go on in the next.
-        kept = data.rstrip(b" \t\n")
-        held = data[len(kept) :]
-        place += len(kept)
+        # White space at the end of this block may continue in the next.
+        done = data.rstrip(b" \t\n")
+        rest = data[len(done) :]
+        place += len(done)
 
 
 class Copy:
@@ -140,7 +140,7 @@ class Copy:
         self.path, self.text = path, text
 
     def add(self, part: str) -> None:
-        """Let a part of a text follow."""
+        """Append a part of the text."""
         self.add_utf8(self.text.encoded(part), len(part))
 
     def add_utf8(self, data: bytes, characters: int) -> None:
@@ -148,12 +148,12 @@ class Copy:
         with self.path.open("ab") as file:
             begin = file.tell()
             file.write(data)
-        self.text.add(Piece(self.path, begin, begin + len(data)), characters)
+        self.text.add(Extent(self.path, begin, begin + len(data)), characters)
 
 
 @contextmanager
 def copy_beside(folder: Path, like: StoredText) -> Iterator[Copy]:
-    """A text to write, beside a folder, of the same kind as another; gone as the block ends."""
+    """Give a `Copy` in a file next to a folder, which is removed when the block ends."""
     path = folder.with_name(f"{folder.name}.text")
     try:
         yield Copy(path, StoredText(like.holds_bytes, like.block))
@@ -164,19 +164,19 @@ def copy_beside(folder: Path, like: StoredText) -> Iterator[Copy]:
 def watched(
     blocks: Iterable[bytes], what: str, done: int, total: int, watch: WatchReading
 ) -> Iterator[bytes]:
-    """The same blocks, with `watch` told of each."""
+    """Yield the same blocks, and call `watch` with the progress after each."""
     for block in blocks:
         yield block
         done += len(block)
         watch(what, done, total)
 
 
-def _tell(watch: WatchReading, done: int, total: int, read: int) -> None:
+def _report(watch: WatchReading, done: int, total: int, read: int) -> None:
     watch("reading", done + read, total)
 
 
 class _Storing:
-    """A text as it grows, file by file."""
+    """A text being stored, file by file."""
 
     def __init__(
         self, text: StoredText, scratch: Path, encoding: str, records: RecordFormat
@@ -186,19 +186,19 @@ class _Storing:
         self._copy = Copy(scratch, text)
 
     def begin_file(self) -> None:
-        """Have what stands there end with a newline, and a document begin, if it is a file."""
+        """End the text so far with a newline, and begin a document if each file is one."""
         if self.text.size and self.text.read(self.text.size - 1, self.text.size) != b"\n":
-            self.text.add(Piece(b"\n", 0, 1), 1)
+            self.text.add(Extent(b"\n", 0, 1), 1)
         if self.borders is not None and self.borders.by == "file":
             self.borders.add(self.text.size)
 
-    def add(self, pieces: Pieces) -> None:
-        """Let pieces follow."""
-        for piece, characters in pieces:
-            self.text.add(piece, characters)
+    def add(self, extents: Extents) -> None:
+        """Append extents."""
+        for extent, characters in extents:
+            self.text.add(extent, characters)
 
     def take(self, file: SourceFile, watch: Callable[[int], None]) -> None:
-        """Let a file follow."""
+        """Append a file."""
         reader = self._records.reader(file)
         if reader is None and self.borders is not None and self.borders.by == "record":
             raise InputError(
@@ -208,7 +208,7 @@ class _Storing:
         if reader is not None:
             self._take_records(read_records(file, reader, self._encoding))
             return
-        if file.is_plain and self._leave(file, watch):
+        if file.is_plain and self._add_in_place(file, watch):
             return
         for data, characters in utf8_of(file, self.text, self._encoding, watch):
             self._copy.add_utf8(data, characters)
@@ -217,7 +217,7 @@ class _Storing:
         place = self.text.size
         bordered = self.borders is not None and self.borders.by == "record"
 
-        def noted() -> Iterator[str]:
+        def with_borders() -> Iterator[str]:
             nonlocal place
             for record in records:
                 if bordered and self.borders is not None:
@@ -225,24 +225,24 @@ class _Storing:
                     place += len(self.text.encoded(record))
                 yield record
 
-        for part in joined(noted(), self.text.block):
+        for part in joined(with_borders(), self.text.block):
             self._copy.add(part)
 
-    def _leave(self, file: SourceFile, watch: Callable[[int], None]) -> bool:
-        """Take a text from where it lies; nothing of it, and False, if it has to be changed."""
+    def _add_in_place(self, file: SourceFile, watch: Callable[[int], None]) -> bool:
+        """Append a file without copying it; False, and nothing is added, if it must be changed."""
         path = Path(file.path or "")
         written, place = path.stat().st_mtime_ns, 0
-        pieces: Pieces = []
+        extents: Extents = []
         for size, characters in self._counted(file, watch):
             if not characters:
                 return False
-            pieces.append((Piece(path, place, place + size, written), characters))
+            extents.append((Extent(path, place, place + size, written), characters))
             place += size
-        self.add(pieces)
+        self.add(extents)
         return True
 
     def _counted(self, file: SourceFile, watch: Callable[[int], None]) -> Iterator[tuple[int, int]]:
-        """Bytes and characters of each block; no characters where it has to be changed."""
+        """Yield bytes and characters of each block; 0 characters if the file must be changed."""
         blocks = file.blocks(self.text.block, watch)
         if self.text.holds_bytes:
             return ((len(data), characters) for data, characters, _ in count_characters(blocks))
@@ -252,7 +252,7 @@ class _Storing:
 
 
 def joined(strings: Iterable[str], size: int) -> Iterator[str]:
-    """Short strings put together to some of `size` characters at least, but for the last."""
+    """Join short strings to strings of at least `size` characters, except the last one."""
     parts: list[str] = []
     length = 0
     for string in strings:

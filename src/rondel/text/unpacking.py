@@ -12,21 +12,21 @@ from rondel.text.archives import is_archive
 from rondel.text.parallel import in_order
 from rondel.text.plain_utf8 import as_utf8, count_characters
 from rondel.text.source_files import OPENERS, Seen, SourceFile
-from rondel.text.stored import Piece, StoredText
+from rondel.text.stored import Extent, StoredText
 
-Pieces = list[tuple[Piece, int]]
-"""Pieces of a text, each with how many characters it has."""
+Extents = list[tuple[Extent, int]]
+"""Extents of a text, each with its number of characters."""
 
 
 def is_packed(file: SourceFile) -> bool:
-    """Whether a file is compressed, and is no archive of others."""
+    """Return whether a file is compressed, and not an archive."""
     return file.path is not None and file.suffix in OPENERS and not is_archive(file)
 
 
 def utf8_of(
     file: SourceFile, text: StoredText, encoding: str, watch: Seen | None = None, threads: int = 0
 ) -> Iterator[tuple[bytes, int]]:
-    """What is stored of a file in a text, block by block, each with its characters."""
+    """Yield what is stored of a file block by block: its bytes and number of characters."""
     blocks = file.blocks(text.block, watch)
     if text.holds_bytes:
         return ((data, count) for data, count, _ in count_characters(blocks, threads))
@@ -36,26 +36,26 @@ def utf8_of(
 @contextmanager
 def unpacked(
     files: Sequence[SourceFile], text: StoredText, encoding: str, scratch: Path
-) -> Iterator[Iterator[Pieces]]:
-    """What is in each file, in order, copied to files beside `scratch`: one for each thread.
+) -> Iterator[Iterator[Extents]]:
+    """Copy the contents of each file, in order, to files next to `scratch`: one for each thread.
 
-    As the block ends, no thread writes any more.
+    When the `with` block ends, no thread is writing any more.
     """
     numbers, stopped = itertools.count(1), threading.Event()
 
-    def make() -> Callable[[SourceFile], Pieces]:
+    def make() -> Callable[[SourceFile], Extents]:
         path = scratch.with_name(f"{scratch.name}-{next(numbers)}")
 
-        def unpack(file: SourceFile) -> Pieces:
-            pieces: Pieces = []
+        def unpack(file: SourceFile) -> Extents:
+            extents: Extents = []
             with path.open("ab") as copy:
                 for data, characters in utf8_of(file, text, encoding, threads=1):
                     begin = copy.tell()
                     copy.write(data)
-                    pieces.append((Piece(path, begin, begin + len(data)), characters))
+                    extents.append((Extent(path, begin, begin + len(data)), characters))
                     if stopped.is_set():
                         break
-            return pieces
+            return extents
 
         return unpack
 

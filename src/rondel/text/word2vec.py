@@ -1,8 +1,8 @@
 """Files of word vectors as word2vec writes them, text or binary, and text without a header (GloVe).
 
-Text has a line for each word: the word and its numbers, parted by single spaces. A header says how
-many words and numbers there are; GloVe leaves it out. A binary file has the header too; then for
-each word its UTF-8, a space, and its numbers as little-endian float32.
+Text has a line for each word: the word and its numbers, separated by single spaces. A header has
+the number of words and of numbers per word; GloVe leaves it out. A binary file also has the header;
+then for each word its UTF-8, a space, and its numbers as little-endian float32.
 
 Shapes: W words of the file, E numbers of a vector.
 """
@@ -29,30 +29,30 @@ Entries = Iterator[tuple[str, npt.NDArray[np.float32]]]
 """Words and their vectors (E,)."""
 
 HEAD = 1 << 16
-"""Bytes looked at to tell the formats apart, and read at a time from a binary file."""
+"""Bytes by which the format is recognised, and bytes read at a time from a binary file."""
 MOST_NUMBERS = 1_000_000
-"""A vector of more is damage."""
+"""The most numbers of a vector; a header that says more is damaged."""
 LINES = 100
-"""Lines looked at to find how many numbers a vector has, where no header says it."""
+"""Lines from which the number of numbers is found, without a header."""
 
-# What no word of a file can hold, and what would be read as an escape.
+# Characters that a word in a file cannot have, and text that would be read as an escape.
 _UNWRITABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]|<(?=U\+[0-9A-F]{4}>)")
 _ESCAPED = re.compile(r"<U\+([0-9A-F]{4})>")
 _DECIMAL = re.compile(rb"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 
 
 def escaped(token: str) -> str:
-    """A token as a file can hold it: a line break in it becomes `<U+000A>`, a space `<U+0020>`."""
+    """Escape a token for a file: a line break in it becomes `<U+000A>`, a space `<U+0020>`."""
     return _UNWRITABLE.sub(lambda match: f"<U+{ord(match.group()):04X}>", token)
 
 
 def unescaped(word: str) -> str:
-    """The inverse of `escaped`."""
+    """Undo `escaped`."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), word)
 
 
 def word2vec_bytes(words: Sequence[str], matrix_WE: Floats, *, binary: bool = False) -> bytes:
-    """A word2vec file, text or binary; numbers in text are read back as the same float32."""
+    """Encode a word2vec file, text or binary; numbers in text are read back as the same float32."""
     matrix_WE = np.asarray(matrix_WE, "<f4")
     file = io.BytesIO()
     file.write("{} {}\n".format(*matrix_WE.shape).encode())
@@ -64,10 +64,10 @@ def word2vec_bytes(words: Sequence[str], matrix_WE: Floats, *, binary: bool = Fa
 
 
 def read_word2vec(path: Path, file: BinaryIO) -> tuple[list[str], Floats]:
-    """Words, and their vectors (W, E) as float32, from an open file; of equal words, the first.
+    """Read words and their vectors (W, E), float32, from the open file at `path`.
 
-    The first line and the shape of the second say which format it is. Raises `InputError`, naming
-    the line, if the file, which is that at `path`, is of no such format or is damaged.
+    Of equal words, the first counts. The format is recognised by the first two lines. Raises
+    `InputError`, naming the line, if the file has no such format or is damaged.
     """
     head = file.read(HEAD)
     file.seek(0)
@@ -101,9 +101,10 @@ def read_word2vec(path: Path, file: BinaryIO) -> tuple[list[str], Floats]:
 
 
 def _is_text(line: bytes, size: int) -> bool:
-    """Whether the line after the header, which may be cut off, is a word and numbers in writing.
+    """Return whether the line after the header, which may be cut off, is of the text format.
 
-    One with a byte that is no UTF-8 in its word, or in a number, is text still, if a bad one.
+    A line with invalid UTF-8 in its word or in a number also counts as text: that is an error in
+    the line, not another format.
     """
     if 2 * sum(map(_is_number, line.split(b" ")[1:])) >= max(size, 1):
         return True
@@ -115,7 +116,7 @@ def _is_text(line: bytes, size: int) -> bool:
 
 
 def _numbers_a_line(head: bytes) -> int:
-    """How many numbers most of the first lines end in; a line's first field is a word's."""
+    """Return how many numbers most of the first lines end with, after a word."""
     lines = head.split(b"\n")[:LINES]
     counts = Counter(_numbers_at_end(line) for line in lines[: max(1, len(lines) - 1)])
     return counts.most_common(1)[0][0]
@@ -136,12 +137,12 @@ def _is_number(field: bytes) -> bool:
 
 
 def _text_entries(path: Path, file: BinaryIO, size: int, count: int | None) -> Entries:
-    """The lines from where the file stands; the last `size` fields of one are its numbers."""
+    """Yield the entries of the remaining lines, whose last `size` fields are numbers."""
     first = 1 if count is None else 2
     number = first - 1
     for number, line in enumerate(file, first):
         fields = line.rstrip().split(b" ")
-        # A word may have spaces in it; but where it seems to have numbers, the line is damaged.
+        # A word may have spaces in it; but if it seems to have numbers, the line is damaged.
         surplus = any(_DECIMAL.fullmatch(part) for part in fields[1:-size])
         if len(fields) <= size or surplus:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Vectors of words: to start an embedding from, and a model's own, to write or to look into.
+"""Word vectors: to initialise an embedding, or from a model's embedding, to write or search.
 
 Shapes: W words of a file or a model, V tokens of a vocabulary, E size of a vector.
 """
@@ -49,14 +49,14 @@ class WordVectors:
 
     @property
     def size(self) -> int:
-        """How many numbers a word's vector has."""
+        """The number of numbers of a vector."""
         return int(self.array.shape[1])
 
     def nearest(self, word: str, count: int = 10) -> list[tuple[str, float]]:
-        """The words whose vectors are nearest to a word's, and the cosines, nearest first.
+        """Return the words nearest to a word and their cosines, nearest first.
 
-        A word is looked up as it is spelt, then without regard to joiners, then in lower case.
-        Raises `InputError` if there is no vector for it.
+        The word is looked up as it is spelt, then with joiners, then in lower case. Raises
+        `InputError` if there is no vector for it.
         """
         check_text(word, "the word")
         count = whole("the number of neighbours", count, at_least=1)
@@ -69,10 +69,10 @@ class WordVectors:
         return [(self.words[others[i]], float(cosines[i])) for i in order]
 
     def save(self, path: str | Path, *, binary: bool = False) -> None:
-        """Write a word2vec file, text or binary; one that stands there is replaced.
+        """Write a word2vec file, text or binary; an existing file is replaced.
 
-        White space in a word is written as `<U+0020>` (a space) or `<U+000A>` (a line break), and
-        read so by `load_word_vectors`. Raises `InputError` for a place that takes no such file.
+        White space in a word is written as `<U+0020>` (a space) or `<U+000A>` (a line break), which
+        `load_word_vectors` reads. Raises `InputError` for a path that cannot be written.
         """
         path = as_path(path, "the file to write")
         if path.suffix in OPENERS:
@@ -83,11 +83,10 @@ class WordVectors:
         write_atomically(path, word2vec_bytes(self.words, self.array, binary=binary))
 
     def matrix_for(self, tokens: Sequence[str], initial_VE: Floats) -> tuple[Floats, Found]:
-        """A vector for each token, as `initial_VE` (V, E) with the rows of those found replaced.
+        """Return `initial_VE` (V, E) with the vectors of tokens that have one, and which have (V,).
 
-        A token is looked up as it is spelt, then without joiners, then in lower case. Returns the
-        matrix (V, E) and which tokens were found (V,), boolean. Raises `InputError` if `initial_VE`
-        has another E.
+        A token is looked up as it is spelt, then without joiners, then in lower case. Raises
+        `InputError` if `initial_VE` has another E.
         """
         if initial_VE.shape[1] != self.size:
             raise InputError(
@@ -101,19 +100,19 @@ class WordVectors:
         return matrix_VE, found_V
 
     def _row(self, spellings: Iterable[str]) -> int | None:
-        """The row of the first of these spellings that there is a vector for, if any."""
+        """Return the row of the first of these spellings that has a vector, if any."""
         return next((self.rows[word] for word in spellings if word in self.rows), None)
 
     @functools.cached_property
     def _directions(self) -> Floats:
-        """The vectors at length one (W, E); a vector of zeros stays what it is."""
+        """The vectors scaled to length one (W, E); vectors of zeros are unchanged."""
         lengths = np.linalg.norm(self.array, axis=1, keepdims=True)
         return self.array / np.where(lengths > 0, lengths, 1)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a vocabulary has word vectors; `of_text` is a fraction of the running text."""
+    """How much of a vocabulary has word vectors; `of_text` is the fraction of the text's tokens."""
 
     found: int
     total: int
@@ -121,7 +120,7 @@ class Coverage:
 
     @property
     def of_vocabulary(self) -> float:
-        """The fraction of the vocabulary that was found."""
+        """The fraction of the vocabulary that has vectors."""
         return self.found / self.total
 
     def __str__(self) -> str:
@@ -135,12 +134,12 @@ def embedding_from_vectors(
     initial_VE: Floats,
     counts_V: npt.NDArray[np.integer[Any]] | None = None,
 ) -> tuple[Floats, Coverage]:
-    """An embedding (V, E) with the vectors of the tokens that have one, and how many have.
+    """Return an embedding (V, E) with the vectors of the tokens that have one, and the coverage.
 
-    The vectors are taken at the length they have; other rows stay as in `initial_VE`. `counts_V`,
-    how often each token occurs in the text, tells what fraction of the text is covered. Raises
-    `InputError` if the vectors have not E numbers each, if the tokenizer's tokens are not words,
-    or if none of them is found.
+    The vectors are not scaled; other rows are those of `initial_VE`. With `counts_V`, how often
+    each token occurs in the text, the coverage includes the fraction of the text. Raises
+    `InputError` if the vectors do not have E numbers, if the tokenizer's tokens are not words, or
+    if no token has a vector.
     """
     if not tokenizer.whole_words:
         raise InputError(f"word vectors need --level word, not {tokenizer.level}")
@@ -157,9 +156,9 @@ def embedding_from_vectors(
 
 
 def vectors_of(tokenizer: Tokenizer, weights: Mapping[str, Floats]) -> WordVectors:
-    """A model's embedding, by the tokens of its vocabulary as they are spelt there.
+    """Return a model's embedding by the tokens of its vocabulary.
 
-    Raises `InputError` for a model of one-hot input.
+    Raises `InputError` for a model with one-hot input.
     """
     embedding_VE = weights.get("embedding.weight")
     if embedding_VE is None:
@@ -175,10 +174,10 @@ def vectors_of(tokenizer: Tokenizer, weights: Mapping[str, Floats]) -> WordVecto
 def load_word_vectors(path: Path) -> WordVectors:
     """Read word vectors: word2vec text or binary, headerless text (GloVe), or gensim's own format.
 
-    The content tells which it is; the file may be compressed (.gz, .bz2, .xz, .zst). `.npy` files
-    that gensim wrote beside its own must still be there. Raises `InputError` if the file is
-    none of these, is damaged, or, being a pickle, would import anything it has no need for; and
-    `MissingExtraError` for gensim's own format without gensim.
+    The format is recognised by the content; the file may be compressed (.gz, .bz2, .xz, .zst). The
+    `.npy` files that gensim wrote with it must be next to it. Raises `InputError` if the file has
+    none of these formats, is damaged, or is a pickle that would import anything else;
+    `MissingExtraError` for gensim's format without gensim.
     """
     try:
         with _open(path) as file:
@@ -188,7 +187,7 @@ def load_word_vectors(path: Path) -> WordVectors:
         array_WE = np.asarray(array, np.float32)
     except RondelError:
         raise
-    # What a damaged file does to NumPy, pickle and the decompressors is anyone's guess.
+    # A damaged file can make NumPy, pickle and the decompressors raise anything.
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{path} cannot be read as word vectors: {reason}") from None
@@ -216,7 +215,7 @@ OPENERS: dict[str, Callable[[Path, str], Any]] = {
     ".xz": lzma.open,
     ".zst": _open_zstd,
 }
-"""What opens a compressed file, by its suffix, so that one can go back to its beginning."""
+"""Functions that open a compressed file as a seekable stream, by suffix."""
 
 
 def _open(path: Path) -> BinaryIO:

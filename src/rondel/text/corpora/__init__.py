@@ -1,4 +1,4 @@
-"""Corpora, one a file: texts that are always here, and texts that are fetched once."""
+"""Corpora, one a file: built-in texts, and texts that are downloaded once."""
 
 from __future__ import annotations
 

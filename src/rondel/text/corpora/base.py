@@ -1,4 +1,4 @@
-"""What a corpus is, and the kind that is fetched once, checked and kept."""
+"""The base classes of corpora: built-in ones, and downloads that are checked and cached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CACHE_VARIABLE = "RONDEL_CACHE"
 """Environment variable: the folder to keep downloaded corpora in."""
 
 MIRROR_VARIABLE = "RONDEL_CORPORA_MIRROR"
-"""Environment variable: an http(s) address under which every corpus' file lies by its name."""
+"""Environment variable: an http(s) address below which the corpora's files are, by name."""
 
 SECONDS_WITHOUT_AN_ANSWER = 20
 
@@ -25,8 +25,8 @@ SECONDS_WITHOUT_AN_ANSWER = 20
 class Corpus(ABC):
     """A text that rondel knows by name.
 
-    `size` is in bytes, or says in words what decides it; `address` and `sha256` are those of the
-    file it is fetched from, `None` for a corpus that comes with rondel or with Python.
+    `size` is in bytes, or in words for a corpus of variable size; `address` and `sha256` are those
+    of the file to download, `None` for a corpus that comes with rondel or with Python.
     """
 
     name: str
@@ -38,20 +38,20 @@ class Corpus(ABC):
 
     @abstractmethod
     def is_here(self) -> bool:
-        """Whether `text` needs no network."""
+        """Return whether `text` works without a network."""
 
     @abstractmethod
     def fetch(self) -> None:
-        """See to it that the corpus is here. Raises `InputError` if it cannot be had."""
+        """Download the corpus, unless it is here. Raises `InputError` if that fails."""
 
     @abstractmethod
     def whole_text(self) -> str:
-        """All of it. Raises `InputError` if it cannot be had."""
+        """Return the whole text. Raises `InputError` if it cannot be downloaded."""
 
     def text(self, size: int | None = None, seed: int = 1) -> str:
-        """The text, or its first `size` characters; `seed` tells where a corpus is drawn at random.
+        """Return the text, or its first `size` characters; `seed` is for randomly generated ones.
 
-        Raises `InputError` if the corpus cannot be had, or `size` is no number of characters.
+        Raises `InputError` if the corpus cannot be downloaded, or `size` is below 1.
         """
         check_size(size)
         return self.whole_text()[:size]
@@ -72,15 +72,15 @@ class BuiltIn(Corpus):
         return True
 
     def fetch(self) -> None:
-        """Nothing: it is here."""
+        """Do nothing: it is always here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Download(Corpus):
-    """A corpus of one UTF-8 file, fetched when it is first read and known by its SHA-256.
+    """A corpus of one UTF-8 file, downloaded when it is first read and checked by its SHA-256.
 
-    It is kept as `file_name` in the folder that `RONDEL_CACHE` names, or the user's cache folder.
-    A file whose sum is not `sha256` counts as missing, and is fetched again.
+    It is cached as `file_name` in the folder `RONDEL_CACHE`, by default the user's cache folder. A
+    file with another checksum counts as missing, and is downloaded again.
     """
 
     size: int
@@ -90,7 +90,7 @@ class Download(Corpus):
 
     @property
     def path(self) -> Path:
-        """Where the file is, or will be, kept."""
+        """The path of the cached file."""
         return cache_folder() / self.file_name
 
     def is_here(self) -> bool:
@@ -101,7 +101,7 @@ class Download(Corpus):
             return False
 
     def fetch(self) -> None:
-        """See `Corpus.fetch`; nothing is left behind where it fails."""
+        """See `Corpus.fetch`; nothing is left behind if it fails."""
         if self.is_here():
             return
         address = self._address()
@@ -117,8 +117,7 @@ class Download(Corpus):
                 path=self.path.parent,
                 downloader=_download,
             )
-            # It was written under a temporary name, which is its owner's alone to read; a cache
-            # may be shared by a class.
+            # Temporary files can be read only by their owner, but a cache may be shared.
             self.path.chmod(0o644)
         except requests.exceptions.RequestException as error:
             reason = _what_went_wrong(error, address)
@@ -136,7 +135,7 @@ class Download(Corpus):
             ) from None
 
     def whole_text(self) -> str:
-        """See `Corpus.whole_text`; fetched if it is not here."""
+        """See `Corpus.whole_text`; downloads it if it is not here."""
         self.fetch()
         return read_text([str(self.path)])
 
@@ -145,16 +144,16 @@ class Download(Corpus):
         if not mirror:
             return self.address
         try:
-            good = urlsplit(mirror).scheme in ("http", "https")
+            is_valid = urlsplit(mirror).scheme in ("http", "https")
         except ValueError:
-            good = False
-        if not good:
+            is_valid = False
+        if not is_valid:
             raise InputError(f"{MIRROR_VARIABLE} must be an http or https address, not {mirror!r}")
         return f"{mirror.rstrip('/')}/{self.file_name}"
 
 
 def cache_folder() -> Path:
-    """The folder that downloaded corpora are kept in; it need not exist."""
+    """Return the folder of downloaded corpora; it may not exist yet."""
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
@@ -164,7 +163,7 @@ def cache_folder() -> Path:
 
 
 def _download(address: str, path: str, _: object) -> None:
-    """Write what `address` sends to `path`, and close the connection, which pooch's own leaves."""
+    """Download `address` to `path`, and close the connection, which pooch's downloader does not."""
     import requests
 
     with requests.get(address, stream=True, timeout=SECONDS_WITHOUT_AN_ANSWER) as response:
@@ -174,7 +173,7 @@ def _download(address: str, path: str, _: object) -> None:
 
 
 def _what_went_wrong(error: Exception, address: str) -> str:
-    """One line from an error of requests: what happened, and what to do about it."""
+    """Describe an error of requests in one line: what happened, and what to do about it."""
     from requests import exceptions
 
     host = urlsplit(address).netloc

@@ -1,16 +1,16 @@
-"""Sentences about coffee, from a grammar: a corpus of any size that is always here.
+"""Sentences about coffee, generated from a grammar: a built-in corpus of any size.
 
-The grammar is `coffee.grammar`, beside this file. Each of its rules is a symbol and, indented, its
-alternatives, which `|` divides. In an alternative,
+The grammar is `coffee.grammar`, next to this file. Each rule is a symbol and, indented, its
+alternatives, separated by `|`. In an alternative,
 
-- `{symbol}` is replaced by an alternative of that symbol, never the one it had last;
-- `{symbol+s}` puts it in the plural or, a verb, in the third person;
-- `(this|that|)` is a choice made on the spot;
-- `^` makes a capital of what follows, ` // ` begins a new line, and "a" becomes "an" as it should.
+- `{symbol}` is replaced by an alternative of that symbol, but not by the same one twice in a row;
+- `{symbol+s}` is its plural or, for a verb, its third person;
+- `(this|that|)` is an inline choice;
+- `^` capitalises the next letter, ` // ` starts a new line, and "a" becomes "an" where needed.
 
-A symbol in capitals belongs to the cast, which is drawn once for each piece of text, so that who
-comes in at its beginning is who leaves at its end; its line names fields that `;` divides in its
-alternatives: `{BREW.grind}`. Of `PERSON`, two are drawn: `{A}` and `{B}`.
+A symbol in capitals belongs to the cast, which is drawn once per piece of text, so that the same
+person enters at its beginning and leaves at its end; its line names fields, separated by `;` in its
+alternatives: `{BREW.grind}`. Two are drawn of `PERSON`: `{A}` and `{B}`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _ARTICLE = re.compile(
 )
 _SENTENCE_END = re.compile(r'[.!?]"?(?=\s+["A-Z]|\s*$)')
 
-# An alternative, cut up: literal text at even places, the symbols between at odd ones.
+# A parsed alternative: literal text at even indices, symbols at odd ones.
 Alternative = tuple[str, ...]
 
 
 class Grammar(NamedTuple):
-    """Rules by symbol, and the cast: for each of its symbols, the field's texts one may draw."""
+    """Rules by symbol, and the cast: for each of its symbols, the members, as texts by field."""
 
     rules: dict[str, tuple[Alternative, ...]]
     cast: dict[str, tuple[dict[str, str], ...]]
@@ -51,10 +51,10 @@ class Grammar(NamedTuple):
 
 @dataclass(frozen=True)
 class Coffee(BuiltIn):
-    """About `size` characters of a grammar's sentences about coffee, the same for the same seed.
+    """Generated sentences about coffee, the same for the same seed.
 
-    Another `size` gives more or less of the same text. All chance is in `random.Random(seed)` and
-    its `random()`, whose numbers Python keeps from version to version.
+    Another `size` gives more or less of the same text. Everything is drawn by
+    `random.Random(seed).random()`, whose numbers are the same in all versions of Python.
     """
 
     def whole_text(self) -> str:
@@ -62,7 +62,7 @@ class Coffee(BuiltIn):
         return self.text()
 
     def text(self, size: int | None = None, seed: int = 1) -> str:
-        """Whole sentences, at least one, of `size` characters together or a few fewer.
+        """Return whole sentences, at least one, of `size` characters together or a few fewer.
 
         Raises `InputError` if `size` is below 1.
         """
@@ -86,14 +86,14 @@ class Writer:
         self._last: dict[str, int] = {}
 
     def piece(self) -> str:
-        """The next piece: a scene, a recipe, a letter, some talk …"""
+        """Write the next piece: a scene, a recipe, a letter, a conversation …"""
         parts: list[str] = []
         self._write("piece", self._draw_cast(), parts)
         text = _CAPITAL.sub(lambda match: match[1].upper(), "".join(parts))
         return with_articles(text).replace(" // ", "\n")
 
     def _draw_cast(self) -> dict[str, str]:
-        """What each of the cast's symbols stands for in this piece."""
+        """Draw the cast of a piece: a text for each of its symbols and fields."""
         cast: dict[str, str] = {}
         for symbol, members in self._grammar.cast.items():
             for role in ("A", "B") if symbol == "PERSON" else (symbol,):
@@ -102,7 +102,7 @@ class Writer:
         return cast
 
     def _draw(self, symbol: str, count: int) -> int:
-        """One of `count` at random, and not the one that this symbol had last."""
+        """Draw one of `count` indices, but not the one drawn last for this symbol."""
         last = self._last.get(symbol)
         if last is None or count == 1:
             index = int(self._random() * count)
@@ -114,7 +114,7 @@ class Writer:
         return index
 
     def _write(self, symbol: str, cast: dict[str, str], parts: list[str]) -> None:
-        """Append to `parts` what `symbol` stands for."""
+        """Expand `symbol` and append its text to `parts`."""
         if symbol in cast:
             parts.append(cast[symbol])
             return
@@ -148,7 +148,7 @@ def read_grammar() -> Grammar:
 
 
 def _add_rule(rules: dict[str, tuple[Alternative, ...]], symbol: str, body: str) -> None:
-    """Cut the alternatives of a rule up; a choice on the spot becomes a rule of its own."""
+    """Parse the alternatives of a rule; an inline choice becomes a separate rule."""
 
     def name_choice(match: re.Match[str]) -> str:
         choice = f"{symbol}, choice {len(rules)}"
@@ -171,12 +171,12 @@ def _one_line(text: str) -> str:
 
 
 def with_articles(text: str) -> str:
-    """Make "an" of every "a" that a heard vowel follows."""
+    """Replace "a" by "an" before a vowel sound."""
     return _ARTICLE.sub(r"\1n", text)
 
 
 def plural(words: str) -> str:
-    """The plural of a regular noun, or the third person of a regular verb: "cups of tea"."""
+    """Return the plural of a regular noun or the third person of a verb: "cups of tea"."""
     head, of, rest = words.partition(" of ")
     if re.search("(s|x|z|ch|sh)$", head):
         head += "es"
@@ -188,10 +188,10 @@ def plural(words: str) -> str:
 
 
 def whole_sentences(text: str, size: int) -> str:
-    """The longest beginning of `text`, of at most `size` characters, that ends with a sentence.
+    """Return the longest beginning of `text` of at most `size` characters that ends a sentence.
 
-    It is longer only where the first sentence is. No quotation is left open. `text` may be longer
-    than `size` by `LONGEST_PIECE` characters.
+    It is longer only if the first sentence is. No quotation is left open. `text` may be longer than
+    `size` by `LONGEST_PIECE` characters.
     """
     ends = []
     for match in _SENTENCE_END.finditer(text, max(0, size - LONGEST_PIECE)):

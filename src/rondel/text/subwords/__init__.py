@@ -1,1 +1,1 @@
-"""What a tokenizer of subwords stands on: splitting, learning a vocabulary, files of others."""
+"""Parts of the subword tokenizer: splitting, learning a vocabulary, other tools' files."""

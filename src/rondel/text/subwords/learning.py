@@ -1,8 +1,8 @@
-"""Learning a vocabulary of subwords from a text: by byte pairs, by likelihood, or as WordPiece.
+"""Learning a subword vocabulary: byte-pair encoding, the unigram model, or WordPiece.
 
 All start from the 256 bytes, so that nothing is unknown. Byte-pair encoding (Sennrich et al. 2016)
 and WordPiece (Schuster & Nakajima 2012) are learnt by Hugging Face's `tokenizers`, the unigram
-model (Kudo 2018) by SentencePiece, because that of `tokenizers` comes out otherwise each time.
+model (Kudo 2018) by SentencePiece, because the one of `tokenizers` is not reproducible.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from rondel.text.subwords.splitting import (
 
 EXTRA = "subword"
 LONGEST = 16
-"""Bytes of a token of the unigram model."""
+"""The most bytes of a token of the unigram model."""
 MOST_COUNTED = 1_000_000
-"""Different chunks that are counted; past that, the rarest are forgotten."""
+"""The most different chunks that are counted; beyond that, the rarest are dropped."""
 MOST_LEARNT_FROM = 20_000_000
-"""Chunks that a vocabulary is learnt from, some 100 MB; counts of a longer text are scaled down."""
+"""Chunks to learn a vocabulary from, about 100 MB; counts of a longer text are scaled down."""
 TOGETHER = 1000
 BATCH = 100_000
 BLOCK_CHUNKS = 1 << 17
@@ -120,7 +120,7 @@ def _without_rare(counts: Counter[str]) -> Counter[str]:
 
 
 def scaled(counts: Counter[str]) -> dict[str, int]:
-    """The counts in order of chunk, made less in proportion where there are too many."""
+    """Sort the counts by chunk, and scale them down if their sum is too large."""
     total = counts.total()
     if total > MOST_LEARNT_FROM:
         counts = Counter({c: n * MOST_LEARNT_FROM // total for c, n in counts.items()})
@@ -128,12 +128,12 @@ def scaled(counts: Counter[str]) -> dict[str, int]:
 
 
 def _copies(counts: dict[str, int]) -> Iterator[str]:
-    """Every chunk as often as it counts, apart from its like by a piece that has no pair in it."""
+    """Yield every chunk as often as it was counted, separated by a piece without pairs."""
     for chunk, count in counts.items():
-        apart = "a" if chunk[0] == "\n" else "\n"
+        separator = "a" if chunk[0] == "\n" else "\n"
         text = _valid(chunk)
         for begin in range(0, count, TOGETHER):
-            yield apart.join([text] * min(TOGETHER, count - begin))
+            yield separator.join([text] * min(TOGETHER, count - begin))
 
 
 def _valid(chunk: str) -> str:
@@ -149,7 +149,7 @@ def _learn_pairs(counts: dict[str, int], vocab_size: int, *, wordpiece: bool) ->
         "initial_alphabet": list(BYTE_CHARACTERS),
     }
     if wordpiece:
-        # No mark for what continues a word: each byte would need two tokens to be known anywhere.
+        # Without a prefix for continuations, which would need two tokens for each byte.
         tokenizer = hf.Tokenizer(hf.models.WordPiece(continuing_subword_prefix=""))
         trainer = hf.trainers.WordPieceTrainer(continuing_subword_prefix="", **settings)
     else:
@@ -164,7 +164,7 @@ def _learn_pairs(counts: dict[str, int], vocab_size: int, *, wordpiece: bool) ->
     tokenizer.train_from_iterator(_copies(counts), trainer)
     model: dict[str, Any] = json.loads(tokenizer.to_str())["model"]
     if wordpiece:
-        model["max_input_chars_per_word"] = 1000  # more bytes than a piece may have
+        model["max_input_chars_per_word"] = 1000  # more than the bytes of any piece
     return model
 
 
@@ -186,7 +186,7 @@ def _learn_unigram(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
         input_format="tsv",
         model_writer=written,
         model_type="unigram",
-        # Its <unk> counts as well, and the bytes that the text lacks do not.
+        # Its <unk> counts, and bytes that do not occur in the text do not.
         vocab_size=vocab_size + 1 - (len(BYTE_CHARACTERS) - len(seen)),
         hard_vocab_limit=False,
         character_coverage=1.0,
@@ -199,7 +199,7 @@ def _learn_unigram(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
         max_sentencepiece_length=LONGEST,
         bos_id=-1,
         eos_id=-1,
-        num_threads=1,  # so that sums are in one order
+        num_threads=1,  # so that sums are always in the same order
         minloglevel=2,
     )
     learnt = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
@@ -211,7 +211,7 @@ def _learn_unigram(counts: dict[str, int], vocab_size: int) -> dict[str, Any]:
 
 
 def _pieces(counts: dict[str, int]) -> Counter[str]:
-    """How often each piece comes, written in the characters of its bytes."""
+    """Count how often each piece occurs, written in the characters of its bytes."""
     hf = require("tokenizers", EXTRA)
     split = hf.pre_tokenizers.Split(hf.Regex(PIECE), "isolated")
     pieces: Counter[str] = Counter()

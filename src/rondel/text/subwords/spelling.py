@@ -1,4 +1,4 @@
-"""What the tokens of a tokenizer stand for: their bytes, their names, and where they stand.
+"""The bytes and names of a tokenizer's tokens, and their spans in a text.
 
 Shapes: N tokens, V vocabulary.
 """
@@ -21,15 +21,15 @@ Spans = npt.NDArray[np.int64]
 
 BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 MOST_HOLES = 1000
-"""Ids without a token that a vocabulary may have."""
+"""The most ids without a token that a vocabulary may have."""
 KINDS = ("BPE", "Unigram", "WordPiece")
 
 
 class Spelling:
-    """The tables of a vocabulary. Raises `ValueError` for a kind of model that is not one of ours.
+    """The tables of a vocabulary. Raises `ValueError` for a kind of model that is not in `KINDS`.
 
-    `tokens` are their spellings in the file, `later` their bytes within a text and `first` at its
-    beginning, where some lose a space; `names` are how they are shown, each different.
+    `tokens` has the spellings in the file, `later` the bytes within a text and `first` those at its
+    beginning, where some tokens lose a space; `names` are unique names to show.
     """
 
     def __init__(self, hf: Any, state: dict[str, Any]) -> None:
@@ -63,19 +63,19 @@ class Spelling:
         }
 
     def ids_of_bytes(self, data: bytes) -> Ids:
-        """The token of each byte."""
+        """Return the token of each byte."""
         return np.array([self._byte_ids[byte] for byte in data], np.int32)
 
     def joined(self, ids: Iterable[int]) -> bytes:
-        """What tokens stand for, one after the other, from the beginning of a text."""
+        """Return the bytes of tokens from the beginning of a text."""
         ids = iter(ids)
         begin = [self.first[i] for i in [next(ids, None)] if i is not None]
         return b"".join(begin) + b"".join(map(self.later.__getitem__, ids))
 
     def is_whole(self, token_id: int) -> bool:
-        """Whether a character ends where the token ends."""
+        """Return whether a character ends where the token ends."""
         piece = self.later[token_id]
-        # The bytes 0x80 to 0xBF go on with a character; how many are due, its first byte says.
+        # The bytes 0x80 to 0xBF continue a character; its first byte determines how many.
         for back in range(1, min(4, len(piece)) + 1):
             byte = piece[-back]
             if byte < 0x80:
@@ -85,7 +85,7 @@ class Spelling:
         return not piece
 
     def spans(self, ids: Ids, text: str) -> Spans | None:
-        """Where tokens (N,) stand in the text that they are of; `None` if they lack some of it."""
+        """Return the spans (N, 2) of tokens in their text; `None` if they do not give it back."""
         data = bytes_of(text)
         if len(ids) == 0 or self.joined(ids.tolist()) != data:
             return np.zeros((0, 2), np.int64) if not data and len(ids) == 0 else None
@@ -112,7 +112,7 @@ def _name(piece: bytes) -> str:
 
 
 def _decoded(hf: Any, tokens: list[str], added: set[str]) -> tuple[list[bytes], list[bytes]]:
-    """What each token adds at the beginning of a text, and within one."""
+    """Return the bytes that each token adds at the beginning of a text, and within one."""
     alone = hf.decode_batch([[i] for i in range(len(tokens))], skip_special_tokens=False)
     anchor = next((i for i, text in enumerate(alone) if text.isascii() and text.isalpha()), 0)
     begin = len(alone[anchor])
@@ -127,7 +127,7 @@ def _decoded(hf: Any, tokens: list[str], added: set[str]) -> tuple[list[bytes], 
 
 
 def _unknown_id(state: dict[str, Any], vocab: dict[str, int], of_bytes: bool) -> int | None:
-    """The id for what the vocabulary lacks; `None` where every byte is in it."""
+    """Return the id of the unknown token; `None` if the vocabulary has every byte."""
     model = state["model"]
     if of_bytes and vocab.keys() >= set(BYTE_CHARACTERS):
         return None

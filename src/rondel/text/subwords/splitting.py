@@ -1,13 +1,13 @@
-r"""How a text is split before subwords are looked for, and what stands for a byte.
+r"""Splitting a text into pieces, within which subwords are found, and the characters of bytes.
 
-A piece is a word with the space before it, up to three digits, a run of punctuation, of blanks, or
-of line breaks: no token goes past one, and a line break never is in a token with anything else.
-The pieces are found by a regular expression in the tokenizer's own file, and their bytes are
-written as the 256 characters of GPT-2 (Radford et al. 2019), so that any tokenizer of bytes reads
-the file.
+A piece is a word with the space before it, up to three digits, or a run of punctuation, of blanks,
+or of line breaks: no token crosses its boundaries, and a line break is never in a token with
+anything else. Pieces are found by a regular expression in the tokenizer's file, and their bytes are
+written as the 256 characters of GPT-2 (Radford et al. 2019), so that any byte-level implementation
+can read the file.
 
-White space is that of Unicode's White_Space property, spelled out, since `\s` differs between the
-two engines of regular expressions that have to agree on it.
+White space is Unicode's White_Space property, spelled out, because `\s` differs between the two
+regular expression engines that have to agree on it.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ import re
 from typing import Any
 
 BLANK = "\t\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""White space but for the line break, as the inside of a class."""
+"""White space except the line break, as the inside of a character class."""
 
 LETTERS, REST = r"[\p{L}\p{M}]{1,40}", rf"[^\n{BLANK}\p{{L}}\p{{M}}\p{{N}}]{{1,16}}"
 PIECE = (
     rf"\n{{1,16}}| ?{LETTERS}(?:['’]{LETTERS})?| ?\p{{N}}{{1,3}}| ?{REST}"
     rf"|[{BLANK}]{{1,40}}(?![^\n{BLANK}])|[{BLANK}]"
 )
-"""In the syntax of Oniguruma. Every run has a bound, so that no word takes long to encode."""
+"""In the syntax of Oniguruma. Runs have limits, so that no word takes long to encode."""
 
 CHUNK = re.compile(rf"\n+|[{BLANK}]*[^\n{BLANK}]+|[{BLANK}]+")
-"""Whole pieces, in Python's syntax: every chunk begins and ends where pieces do, and what a chunk
-is split into depends on nothing around it."""
+"""One or more whole pieces, in Python's syntax; how a chunk is split does not depend on the text
+around it."""
 
 BORDER = re.compile(r"(?<=\n)(?!\n)|(?<=\S)(?=[ \n])")
 REACH = 256
-"""Characters in which a border is looked for first."""
+"""Characters that are searched first for a border."""
 
 PRE_TOKENIZER: dict[str, Any] = {
     "type": "Sequence",
@@ -49,7 +49,7 @@ DECODER: dict[str, Any] = {
 
 
 def _byte_characters() -> list[str]:
-    """The character for every byte: itself where it can be seen, else one from U+0100 on."""
+    """Return the character of every byte: itself if it is visible, otherwise from U+0100 on."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return [chr(byte if byte in visible else next(others)) for byte in range(256)]
@@ -60,12 +60,15 @@ BYTE_OF = {character: byte for byte, character in enumerate(BYTE_CHARACTERS)}
 
 
 def as_characters(text: str) -> str:
-    """The UTF-8 bytes of a text, each as its character."""
+    """Write the UTF-8 bytes of a text as their characters."""
     return "".join(map(BYTE_CHARACTERS.__getitem__, text.encode("utf-8", "replace")))
 
 
 def last_border(text: str, near: int) -> int:
-    """The last place at or before `near` where chunks meet, whatever follows; 0 if none."""
+    """Return the last place at or before `near` between two chunks; 0 if there is none.
+
+    Text after the given one cannot change it.
+    """
     near, reach = min(near, len(text) - 1), REACH
     while near > 0:
         begin = max(0, near - reach)

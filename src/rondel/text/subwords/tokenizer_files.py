@@ -1,4 +1,4 @@
-"""Tokenizers of others' making: Hugging Face's `tokenizer.json`, and SentencePiece's models."""
+"""Reading other tools' tokenizers: Hugging Face's `tokenizer.json` and SentencePiece models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rondel.text.subwords.spelling import KINDS
 
 JSON = "tokenizer.json"
 MODELS = "*.model"
-# What some tokenizers lose of a text, each with a text that shows it.
+# What some tokenizers lose of a text, with a text that shows it.
 PROBES = {
     "capital letters": "The Cat",
     "white space at either end": " a ",
@@ -27,11 +27,10 @@ PROBES = {
 
 
 def read_tokenizer(path: Path) -> dict[str, Any]:
-    """The JSON of the tokenizer in a file, or in a folder that has one.
+    """Read the tokenizer in a file, or in a folder that has one, as JSON values.
 
-    What the tokenizer would add to a text (a mark for its beginning, padding), leave out of it
-    (truncation) or draw (dropout) is turned off. A `tokenizer.json` of rondel's own is given as it
-    is. Raises `InputError` if there is none, or it cannot be read.
+    Special tokens, padding, truncation and dropout are turned off. A `tokenizer.json` of rondel is
+    returned unchanged. Raises `InputError` if there is none, or it cannot be read.
     """
     file = _file_in(path) if path.is_dir() else path
     try:
@@ -66,7 +65,7 @@ def read_tokenizer(path: Path) -> dict[str, Any]:
 
 
 def losses(tokenizer: Any) -> list[str]:
-    """What texts lose when this tokenizer (a `rondel` one) encodes and decodes them."""
+    """Return what texts lose if a tokenizer (of class `Tokenizer`) encodes and decodes them."""
     return [
         name for name, text in PROBES.items() if tokenizer.decode(tokenizer.encode(text)) != text
     ]
@@ -81,9 +80,9 @@ def _file_in(folder: Path) -> Path:
 
 
 def from_sentencepiece(data: bytes, file: Path) -> dict[str, Any]:
-    """A SentencePiece model as a `tokenizer.json` that gives the same tokens.
+    """Convert a SentencePiece model to a `tokenizer.json` that gives the same tokens.
 
-    Raises `InputError` for what is no such model, or one that is neither BPE nor unigram.
+    Raises `InputError` if it is not such a model, or neither BPE nor unigram.
     """
     proto = _parsed(data, file)
     kinds = {1: _unigram, 2: _bpe}
@@ -105,7 +104,7 @@ def from_sentencepiece(data: bytes, file: Path) -> dict[str, Any]:
         "padding": None,
         "added_tokens": symbols or [],
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(spec)},
-        # Words apart, where white space never is more than one space, which then begins a word.
+        # Split into words if white space is always one space, which then begins a word.
         "pre_tokenizer": _SPLIT if spec.remove_extra_whitespaces else None,
         "post_processor": None,
         "decoder": {"type": "Sequence", "decoders": _decoders(spec)},
@@ -140,7 +139,7 @@ def _parsed(data: bytes, file: Path) -> Any:
 
 def _unigram(proto: Any) -> dict[str, Any]:
     highest = max((p.score for p in proto.pieces if p.type == NORMAL), default=0.0)
-    # As SentencePiece scores what its user defined, so that nothing is better.
+    # The score that SentencePiece gives to user-defined symbols: the best.
     vocab = [
         [p.piece, len(p.piece) * highest - 0.1 if p.type == USER_DEFINED else p.score]
         for p in proto.pieces

@@ -15,29 +15,29 @@ tokenizers: Registry[type[Tokenizer]] = Registry("level", "rondel.text.tokenizer
 
 
 def train_tokenizer(text: str, config: TextConfig) -> Tokenizer:
-    """Make the tokenizer that `config.level` names from a text."""
+    """Train the tokenizer that `config.level` names on a text."""
     return tokenizers[config.level].train(text, tokenizer_settings(config))
 
 
 def train_on_blocks(blocks: Iterable[bytes], config: TextConfig) -> Tokenizer:
-    """The same from the pieces of a text, in UTF-8; see `Tokenizer.train_from_utf8`."""
+    """Train it on the pieces of a text, in UTF-8; see `Tokenizer.train_from_utf8`."""
     return tokenizers[config.level].train_from_utf8(blocks, tokenizer_settings(config))
 
 
 def tokenizer_settings(config: TextConfig) -> Any:
-    """The settings of the tokenizer that `config.level` names, as a record of its own."""
+    """Return the settings of the tokenizer that `config.level` names, as its settings class."""
     cls = tokenizers[config.level].settings
     return cls(**{name: config.own[name] for name in settings_of(cls) if name in config.own})
 
 
 def tokenizer_to_json(tokenizer: Tokenizer) -> dict[str, Any]:
-    """A tokenizer as plain JSON values, its level with it, unless its format is another's."""
+    """Return a tokenizer as JSON values, with its level unless the format is another tool's."""
     state = tokenizer.state()
     return state if tokenizer.known_by else {"level": tokenizer.level, **state}
 
 
 def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that `tokenizer_to_json` wrote; `ModelFolderError` if it is not one."""
+    """Build the tokenizer that `tokenizer_to_json` wrote; `ModelFolderError` if it is invalid."""
     try:
         state = dict(values)
         for cls in tokenizers.values():
@@ -45,7 +45,7 @@ def tokenizer_from_json(values: dict[str, Any]) -> Tokenizer:
                 return cls.from_state(state)
         return tokenizers[state.pop("level")].from_state(state)
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise ModelFolderError(f"it is no tokenizer ({error!r}); copy it again") from None
+        raise ModelFolderError(f"it is not a tokenizer ({error!r}); copy it again") from None
 
 
 __all__ = [

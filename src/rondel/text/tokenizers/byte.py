@@ -1,4 +1,4 @@
-"""Bytes: 256 tokens, and every file can be read."""
+"""The byte tokenizer: 256 tokens, for any file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @tokenizers.register("byte")
 class ByteTokenizer(Tokenizer):
-    """One token a byte of the text's UTF-8, its id the byte's value."""
+    """One token for each byte of the text's UTF-8; its id is the byte's value."""
 
     level = "byte"
     token_noun = "byte"
@@ -27,16 +27,16 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str, settings: Any) -> Self:
-        """Nothing is learnt; `InputError` if the text has not two different bytes."""
+        """Return the tokenizer; `InputError` if the text does not have two different bytes."""
         return cls.train_from([text], settings)
 
     @classmethod
     def train_from(cls, texts: Iterable[str], settings: Any) -> Self:
-        """The same from pieces of a text."""
+        """As `train`, from pieces of a text."""
         first = ""
         for text in filter(None, texts):
             first = first or text[0]
-            # A character past ASCII is several different bytes already.
+            # A character outside ASCII is several different bytes.
             if text != first * len(text) or len(bytes_of(first)) > 1:
                 return cls()
         if not first:
@@ -44,7 +44,7 @@ class ByteTokenizer(Tokenizer):
         raise InputError(f"this text is one byte, {first!r}, over and over: nothing to learn")
 
     def extended(self, text: str, settings: Any) -> ByteTokenizer:
-        """Itself: there is no other byte."""
+        """Return this tokenizer: there are no other bytes."""
         return self
 
     @property
@@ -54,68 +54,68 @@ class ByteTokenizer(Tokenizer):
 
     @property
     def unknown_id(self) -> None:
-        """None: there is no other byte."""
+        """None: every byte is known."""
         return
 
     def encode(self, text: str) -> Ids:
-        """Token ids of a text, shape (N,), int32: as many as it has bytes."""
+        """Encode a text as token ids (N,), int32, one a byte."""
         return np.frombuffer(bytes_of(text), np.uint8).astype(np.int32)
 
     def block_encoder(self) -> Callable[[bytes], Ids]:
-        """The bytes are the ids, unless a tokenizer made of this one encodes otherwise."""
+        """Return the bytes as ids, unless a subclass overrides `encode`."""
         if type(self).encode is not ByteTokenizer.encode:
             return super().block_encoder()
         return lambda data: np.frombuffer(data, np.uint8)
 
     def cut(self, text: str, near: int) -> Cut | None:
-        """Anywhere between two characters."""
+        """Cut between any two characters."""
         return Cut(place, place) if (place := min(near, len(text))) > 0 else None
 
     def spans(self, text: str) -> Spans:
-        """For every byte, that of the character it is a part of."""
+        """Return, for every byte, the span of its character."""
         begins = characters_of_bytes(text)
         return np.stack([begins, begins + 1], axis=1)
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
-        """The first different characters that no bytes stand for: lone surrogates alone."""
+        """Return the first different characters without bytes: some lone surrogates."""
         return list(dict.fromkeys(NO_BYTE.findall(text)))[:at_most]
 
     def decoder(self) -> Decoder:
-        """A decoder that waits for the last byte of a character."""
+        """Return a decoder that waits for the last byte of a character."""
         return ByteDecoder()
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of the bytes; `encode` gives the same ones back."""
+        """Return the text of the bytes; `encode` gives the same bytes."""
         return bytes(map(int, ids)).decode("utf-8", "surrogateescape")
 
     def token(self, token_id: int) -> str:
-        """The byte in hexadecimal, as in `0x41`."""
+        """Return the byte in hexadecimal, as in `0x41`."""
         return f"0x{range(256)[token_id]:02X}"
 
     def starts_word(self, previous_id: int) -> bool:
-        """Whether the previous byte is ASCII white space."""
+        """Return whether the previous byte is ASCII white space."""
         return bytes([previous_id]).isspace()
 
     def state(self) -> dict[str, Any]:
-        """Nothing."""
+        """Return an empty state."""
         return {}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The inverse of `state`; `ValueError` if it holds anything."""
+        """Build a tokenizer from its `state`; `ValueError` if it is not empty."""
         if state:
             raise ValueError("bytes have no vocabulary to store")
         return cls()
 
 
 class ByteDecoder(Decoder):
-    """Puts UTF-8 together byte by byte; a byte that is none becomes its lone surrogate."""
+    """Decodes UTF-8 byte by byte; an invalid byte becomes a lone surrogate."""
 
     def __init__(self) -> None:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     def push(self, token_id: int) -> str:
-        """The characters that this byte completes, which may be none."""
+        """Return the characters that this byte completes, if any."""
         return self._utf8.decode(bytes([token_id]))
 
     def peek(self, token_id: int) -> str:
@@ -126,7 +126,7 @@ class ByteDecoder(Decoder):
         return text
 
     def finish(self) -> str:
-        """The bytes of a character that was begun and not ended."""
+        """Return the bytes of an incomplete character."""
         return self._utf8.decode(b"", final=True)
 
     def __copy__(self) -> ByteDecoder:

@@ -1,4 +1,4 @@
-"""Characters: every one that the text has, or the 128 of ASCII."""
+"""The character tokenizer: every character of the text, or the 128 of ASCII."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 UNKNOWN = "<unk>"
 ASCII = "".join(map(chr, range(128)))
 SUBSTITUTE = 0x1A
-"""ASCII's own character for one that could not be represented."""
+"""ASCII's control character for one that cannot be represented."""
 
 CHUNK = 1 << 22
-"""Characters looked up at a time, so that a long text needs little memory beside its ids."""
+"""Characters looked up at a time, so that a long text needs little memory besides its ids."""
 
 CODE_POINTS = 0x110000
 
 
 @dataclass(frozen=True)
 class CharSettings:
-    """Which characters there are."""
+    """The settings of a `CharTokenizer`."""
 
     charset: str = setting(
         "text",
@@ -44,10 +44,10 @@ class CharSettings:
 
 @tokenizers.register("char")
 class CharTokenizer(Tokenizer):
-    """One token a character.
+    """One token for each character.
 
-    The vocabulary of a text is `<unk>`, at id 0, then the text's characters by code point. That of
-    ASCII is its 128 characters, at their codes; its unknown is SUB (26), which ASCII has for this.
+    With charset `text`, the vocabulary is `<unk>`, id 0, and the text's characters by code point.
+    With `ascii`, it is the 128 characters of ASCII at their codes, and SUB (26) is the unknown one.
     """
 
     level = "char"
@@ -65,18 +65,18 @@ class CharTokenizer(Tokenizer):
         unknown = [] if charset == "ascii" else [UNKNOWN]
         self._tokens = unknown + list(characters)
         self._unknown_id = 0 if unknown else SUBSTITUTE
-        # One entry more than the highest code: everything above is looked up there.
+        # One entry more than the highest code: all higher codes are looked up there.
         self._id_of_code = np.full(int(codes.max(initial=0)) + 2, self._unknown_id, np.int32)
         self._id_of_code[codes] = np.arange(len(unknown), len(self._tokens), dtype=np.int32)
 
     @classmethod
     def train(cls, text: str, settings: CharSettings) -> Self:
-        """Collect the characters of a text; `InputError` if it has not two different ones."""
+        """Collect the characters of a text; `InputError` if it does not have two different ones."""
         return cls.train_from([text], settings)
 
     @classmethod
     def train_from(cls, texts: Iterable[str], settings: CharSettings) -> Self:
-        """The same from pieces of a text."""
+        """As `train`, from pieces of a text."""
         characters = _characters_of(texts)
         if not characters:
             raise InputError("this text is empty: give it something to learn from")
@@ -92,19 +92,19 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def train_from_utf8(cls, blocks: Iterable[bytes], settings: CharSettings) -> Self:
-        """The same from pieces in UTF-8, compiled and in several threads where they are long."""
+        """As `train_from`, from pieces in UTF-8; long ones by a compiled kernel, in threads."""
         return cls.train_from([_characters_of_utf8(blocks)], settings)
 
     def extended_from_utf8(self, blocks: Iterable[bytes], settings: Any) -> CharTokenizer:
-        """As `extended_from`, of pieces in UTF-8."""
+        """As `extended_from`, from pieces in UTF-8."""
         return self.extended_from([_characters_of_utf8(blocks)], settings)
 
     def extended(self, text: str, settings: CharSettings) -> CharTokenizer:
-        """With the characters of a text added; ASCII stays ASCII."""
+        """Return a tokenizer with the characters of a text added; not for charset `ascii`."""
         return self.extended_from([text], settings)
 
     def extended_from(self, texts: Iterable[str], settings: CharSettings) -> CharTokenizer:
-        """The same with pieces of a text."""
+        """As `extended`, with pieces of a text."""
         if self._charset == "ascii":
             return self
         return CharTokenizer(
@@ -113,7 +113,7 @@ class CharTokenizer(Tokenizer):
 
     @property
     def vocab_size(self) -> int:
-        """How many token ids there are."""
+        """The number of token ids."""
         return len(self._tokens)
 
     @property
@@ -122,7 +122,7 @@ class CharTokenizer(Tokenizer):
         return self._unknown_id
 
     def encode(self, text: str) -> Ids:
-        """Token ids of a text, shape (N,), int32: as many as it has characters."""
+        """Encode a text as token ids (N,), int32, one a character."""
         ids = np.empty(len(text), np.int32)
         last = len(self._id_of_code) - 1
         for start, codes in _chunks(text):
@@ -130,7 +130,7 @@ class CharTokenizer(Tokenizer):
         return ids
 
     def block_encoder(self) -> Callable[[bytes], Ids]:
-        """By the compiled look-up, in the smallest type of integer."""
+        """Return a compiled encoder, whose ids have the smallest integer type."""
         dtype = np.min_scalar_type(self.vocab_size - 1)
 
         def encode(data: bytes) -> Ids:
@@ -145,16 +145,16 @@ class CharTokenizer(Tokenizer):
         return encode
 
     def cut(self, text: str, near: int) -> Cut | None:
-        """Anywhere."""
+        """Cut anywhere."""
         return Cut(place, place) if (place := min(near, len(text))) > 0 else None
 
     def spans(self, text: str) -> Spans:
-        """One character each."""
+        """Return the span of each character."""
         begins = np.arange(len(text))
         return np.stack([begins, begins + 1], axis=1)
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
-        """The first different characters of a text that the vocabulary lacks."""
+        """Return the first different unknown characters of a text."""
         found: dict[str, None] = {}
         known = set(self._characters)
         for place in np.flatnonzero(self.encode(text) == self._unknown_id):
@@ -165,37 +165,37 @@ class CharTokenizer(Tokenizer):
         return list(found)
 
     def decoder(self) -> CharDecoder:
-        """A decoder that gives each character at once, and U+FFFD for `<unk>`."""
+        """Return a decoder, which writes U+FFFD for `<unk>`."""
         return CharDecoder(self._tokens)
 
     def token(self, token_id: int) -> str:
-        """The character itself, or `<unk>`."""
+        """Return the character, or `<unk>`."""
         return self._tokens[token_id]
 
     def starts_word(self, previous_id: int) -> bool:
-        """Whether the previous character is white space."""
+        """Return whether the previous character is white space."""
         return self._tokens[previous_id].isspace()
 
     def state(self) -> dict[str, Any]:
-        """The character set's name and its characters as one string."""
+        """Return the charset's name and its characters as one string."""
         return {"charset": self._charset, "characters": self._characters}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The inverse of `state`; `ValueError`, `TypeError` or `KeyError` if it is not one."""
+        """Build it from its `state`; `ValueError`, `TypeError` or `KeyError` if that is invalid."""
         if not isinstance(state["characters"], str):
             raise TypeError("the characters are not a string")
         return cls(state["charset"], state["characters"])
 
 
 class CharDecoder(Decoder):
-    """Gives each character as it comes."""
+    """Decodes each token to its character."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
 
     def push(self, token_id: int) -> str:
-        """The character, or U+FFFD if it is the unknown one."""
+        """Return the character, or U+FFFD for the unknown one."""
         token = self._tokens[token_id]
         return "\N{REPLACEMENT CHARACTER}" if token == UNKNOWN else token
 
@@ -204,12 +204,12 @@ class CharDecoder(Decoder):
         return self.push(token_id)
 
     def finish(self) -> str:
-        """Nothing: no character waits for another."""
+        """Return an empty text: nothing is kept back."""
         return ""
 
 
 def _characters_of(texts: Iterable[str]) -> str:
-    """Every character of some texts once, by code point."""
+    """Return every character of some texts once, by code point."""
     seen = np.zeros(CODE_POINTS, np.bool_)
     for text in texts:
         for _, codes in _chunks(text):
@@ -228,7 +228,7 @@ def _characters_of_utf8(blocks: Iterable[bytes]) -> str:
         else:
             seen[_codes(CharTokenizer.from_utf8(data))] = True
 
-    # Threads may mark in one table: a mark is never taken off.
+    # Threads can share the table, since marks are only set.
     deque(in_order(lambda: mark, blocks), maxlen=0)
     return "".join(map(chr, np.flatnonzero(seen).tolist()))
 
@@ -238,6 +238,6 @@ def _codes(text: str) -> npt.NDArray[np.uint32]:
 
 
 def _chunks(text: str) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
-    """Code points of a text, some at a time, each with where it starts."""
+    """Yield the code points of a text in chunks, with the start of each."""
     for start in range(0, len(text), CHUNK):
         yield start, _codes(text[start : start + CHUNK])

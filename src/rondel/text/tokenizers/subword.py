@@ -1,9 +1,9 @@
-"""Subwords: words and parts of words, down to bytes, so that any text is made of known tokens.
+"""The subword tokenizer: words and parts of words, down to bytes, so that nothing is unknown.
 
-The vocabulary is the training text's (`rondel.text.subwords.learning`), or that of a file which
-others made (`rondel.text.subwords.tokenizer_files`). The tokenizer's state is the JSON that Hugging
-Face's `tokenizers` writes: a model's `tokenizer.json` can be read by
-`tokenizers.Tokenizer.from_file`, and gives the same ids.
+The vocabulary is learnt from the text (`rondel.text.subwords.learning`), or read from another
+tool's file (`rondel.text.subwords.tokenizer_files`). The tokenizer's state is the JSON of Hugging
+Face's `tokenizers`: `tokenizers.Tokenizer.from_file` can read a model's `tokenizer.json`, and gives
+the same ids.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 CACHED_CHUNKS = 300_000
-"""Different chunks whose tokens are remembered."""
+"""The most chunks whose tokens are cached."""
 BATCH = 50_000
 WHOLE = 1_000_000
-"""Characters that a tokenizer of others' making is given at a time, if it can be cut at all."""
+"""Characters that another tool's tokenizer encodes at a time, if texts can be cut for it."""
 CONTEXT, TRIED = 200, 20
-"""Characters on either side of a place that it is tried to be cut at, and how many places."""
+"""To cut a text for another tool's tokenizer: characters to compare on either side of a place, and
+the number of places to try."""
 
 
 @dataclass(frozen=True)
 class SubwordSettings:
-    """How subwords are found, and how many there are."""
+    """The settings of a `SubwordTokenizer`."""
 
     subword: str = setting(
         "bpe",
@@ -61,15 +62,15 @@ class SubwordSettings:
 
 @tokenizers.register("subword")
 class SubwordTokenizer(Tokenizer):
-    """One token a word with the space before it, a part of one, or a byte.
+    """A token is a word with the space before it, a part of one, or a byte.
 
     ::
 
         tokenizer = SubwordTokenizer.train(text, SubwordSettings("bpe", 8000))
         tokenizer.decode(tokenizer.encode("Any text.")) == "Any text."
 
-    Every text that is valid Unicode comes back exactly, as do bytes that are no UTF-8, in the lone
-    surrogates of `surrogateescape`, unless the tokenizer is another's that loses something.
+    Every valid Unicode text is decoded exactly, and so is invalid UTF-8, as lone surrogates of
+    `surrogateescape`; unless the tokenizer is another tool's that loses something.
     """
 
     level = "subword"
@@ -85,7 +86,7 @@ class SubwordTokenizer(Tokenizer):
             self._hf = hf.Tokenizer.from_str(json.dumps(state))
         except (KeyboardInterrupt, MemoryError):
             raise
-        except BaseException as error:  # what is damaged may make Rust panic
+        except BaseException as error:  # Rust may panic on damaged data
             raise ValueError(str(error)) from None
         self._spelling = Spelling(self._hf, state)
         self._is_own = state["pre_tokenizer"] == PRE_TOKENIZER and not (
@@ -95,15 +96,15 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str, settings: SubwordSettings) -> Self:
-        """Learn a vocabulary; `InputError` if the text is empty, or for too small a vocabulary.
+        """Learn a vocabulary; `InputError` if the text is empty, or `vocab_size` too small.
 
-        Of a short text it may have fewer tokens than `settings.vocab_size`.
+        From a short text it may have fewer tokens than `settings.vocab_size`.
         """
         return cls.train_from([text], settings)
 
     @classmethod
     def train_from(cls, texts: Iterable[str], settings: SubwordSettings) -> Self:
-        """The same from pieces of a text, of which only counts are kept."""
+        """As `train`, from pieces of a text; only counts are kept in memory."""
         check_size(settings.vocab_size)
         return cls(learn(settings.subword, count_chunks(texts), settings.vocab_size))
 
@@ -114,11 +115,11 @@ class SubwordTokenizer(Tokenizer):
         return cls(learn(settings.subword, count_chunks_of_utf8(blocks), settings.vocab_size))
 
     def extended(self, text: str, settings: Any) -> SubwordTokenizer:
-        """Itself: it knows every text already."""
+        """Return this tokenizer: nothing is unknown to it."""
         return self
 
     def extended_from(self, texts: Iterable[str], settings: Any) -> SubwordTokenizer:
-        """Itself."""
+        """Return this tokenizer."""
         return self
 
     @property
@@ -128,16 +129,16 @@ class SubwordTokenizer(Tokenizer):
 
     @property
     def vocab_size(self) -> int:
-        """How many token ids there are."""
+        """The number of token ids."""
         return len(self._spelling.tokens)
 
     @property
     def unknown_id(self) -> int | None:
-        """None, unless the tokenizer is another's that does not fall back to bytes."""
+        """None, unless the tokenizer is another tool's without byte fallback."""
         return self._spelling.unknown_id
 
     def encode(self, text: str) -> Ids:
-        """Token ids of a text, shape (N,), int32."""
+        """Encode a text as token ids (N,), int32."""
         if not self.is_own:
             return self._encoded_by_others(text)
         found: list[bytes] = []
@@ -149,7 +150,7 @@ class SubwordTokenizer(Tokenizer):
 
     def block_encoder(self) -> Callable[[bytes], Ids]:
         """By the compiled table of chunks, unless the tokenizer is of others' making."""
-        if not self._is_own:
+        if not self.is_own:
             return super().block_encoder()
         return ChunkEncoder(self._ids_of_chunks, self.encode, "SUBWORDS")
 
@@ -161,7 +162,7 @@ class SubwordTokenizer(Tokenizer):
                 yield self._with_surrogates(chunk).tolist() if lone else next(valid).ids
 
     def _with_known(self, chunks: list[str]) -> dict[str, bytes]:
-        """The ids of chunks, as the bytes of int32: of these, and of others seen before."""
+        """Return the cache with the ids of these chunks added, as the bytes of int32."""
         known = self._known
         new = [chunk for chunk in dict.fromkeys(chunks) if chunk not in known]
         if len(known) + len(new) > CACHED_CHUNKS:
@@ -175,7 +176,7 @@ class SubwordTokenizer(Tokenizer):
         return known
 
     def _with_surrogates(self, chunk: str) -> Ids:
-        """The ids of a chunk with lone surrogates, which stand for a byte each."""
+        """Return the ids of a chunk with lone surrogates, each of which represents a byte."""
         parts = []
         for lone, group in itertools.groupby(chunk, lambda c: LONE.match(c) is not None):
             part = "".join(group)
@@ -204,10 +205,10 @@ class SubwordTokenizer(Tokenizer):
         yield text[begin:]
 
     def cut(self, text: str, near: int) -> Cut | None:
-        """Where a word follows a space or a line break.
+        """Cut before a space or after a line break.
 
-        A tokenizer of others' making is tried at such places; one that reads a text as a single
-        word, as SentencePiece's may, cannot be cut.
+        For another tool's tokenizer such places are tried; for one that reads a text as a single
+        word, as SentencePiece's may, a text cannot be cut.
         """
         place = last_border(text, near) if self.is_own else self._tried_border(text, near)
         return Cut(place, place) if place else None
@@ -226,11 +227,11 @@ class SubwordTokenizer(Tokenizer):
         return 0
 
     def spans(self, text: str) -> Spans:
-        """From the first to the last character that a token has a byte of."""
+        """Return the spans from the first to the last character of which a token has a byte."""
         ids = self.encode(text)
         if (found := self._spelling.spans(ids, text)) is not None:
             return found
-        # It loses something: `tokenizers` knows what came from where.
+        # It loses something: take the offsets of `tokenizers`.
         encoding = self._hf.encode(_valid(text), add_special_tokens=False)
         spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
         spans = np.maximum.accumulate(spans, axis=0)
@@ -239,7 +240,7 @@ class SubwordTokenizer(Tokenizer):
         return spans
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
-        """The first different characters that no bytes stand for, or that another's lacks."""
+        """Return the first different characters without bytes, or unknown to another tool's."""
         found = dict.fromkeys((NO_BYTE if self.is_own else LONE).findall(text))
         if self.unknown_id is not None:
             spans = self.spans(text)[self.encode(text) == self.unknown_id]
@@ -247,42 +248,44 @@ class SubwordTokenizer(Tokenizer):
         return [name for name in found if name][:at_most]
 
     def decoder(self) -> SubwordDecoder:
-        """A decoder that waits for the last byte of a character."""
+        """Return a decoder that waits for the last byte of a character."""
         return SubwordDecoder(self._spelling.first, self._spelling.later)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of the tokens' bytes."""
+        """Return the text of the tokens' bytes."""
         return self._spelling.joined(map(int, ids)).decode("utf-8", "surrogateescape")
 
     def token(self, token_id: int) -> str:
-        """Its text, or the bytes of parts of characters in hexadecimal, as in `0xE2 0x80`."""
+        """Return its text, or for parts of characters the bytes in hexadecimal: `0xE2 0x80`."""
         return self._spelling.names[token_id]
 
     def starts_word(self, previous_id: int) -> bool:
-        """True but within a character: any token may end a word, since spaces lead words."""
+        """Return True except within a character: any token may end a word, as words lead with
+        their spaces.
+        """
         return self._spelling.is_whole(previous_id)
 
     def space_led(self) -> npt.NDArray[np.bool_] | None:
-        """Those whose first byte is a space."""
+        """Return which tokens (V,) begin with a space."""
         return self._spelling.space_led_V
 
     def kept(self) -> dict[str, Any]:
-        """How it was learnt, and how many tokens there are."""
+        """Return the algorithm and the size of the vocabulary."""
         algorithm = self._state["model"]["type"].lower()
         return {"subword": algorithm, "vocab_size": self.vocab_size}
 
     def state(self) -> dict[str, Any]:
-        """The JSON of `tokenizers`."""
+        """Return the JSON values of `tokenizers`."""
         return self._state
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The inverse of `state`; `ValueError`, `TypeError` or `KeyError` if it is not one."""
+        """Build it from its `state`; `ValueError`, `TypeError` or `KeyError` if that is invalid."""
         return cls(dict(state))
 
 
 class SubwordDecoder(Decoder):
-    """Gives a token's bytes to a decoder of bytes."""
+    """Decodes the bytes of tokens."""
 
     def __init__(self, first: list[bytes], later: list[bytes]) -> None:
         self._first, self._later = first, later
@@ -290,7 +293,7 @@ class SubwordDecoder(Decoder):
         self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     def push(self, token_id: int) -> str:
-        """The characters that this token completes."""
+        """Return the characters that this token completes."""
         piece, self._now = self._now[token_id], self._later
         return self._utf8.decode(piece)
 
@@ -303,7 +306,7 @@ class SubwordDecoder(Decoder):
         return text
 
     def finish(self) -> str:
-        """The bytes of a character that was begun and not ended."""
+        """Return the bytes of an incomplete character."""
         return self._utf8.decode(b"", final=True)
 
     def __copy__(self) -> SubwordDecoder:
@@ -314,5 +317,5 @@ class SubwordDecoder(Decoder):
 
 
 def _valid(text: str) -> str:
-    """The text with U+FFFD for lone surrogates, which `tokenizers` cannot be given."""
+    """Replace lone surrogates, which `tokenizers` does not accept, by U+FFFD."""
     return bytes_of(text).decode("utf-8", "replace") if LONE.search(text) else text

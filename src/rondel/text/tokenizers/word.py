@@ -1,20 +1,19 @@
-"""Words: the commonest of a text, with what it takes to put the text together again.
+"""The word tokenizer: the most frequent words of a text, and all that is needed to rebuild it.
 
-A single space between two tokens is implied. All other white space is a token of its own: a run of
-the same character, such as one newline, a blank line's two, an indentation, or a space at either
+A single space between two tokens is implied. Other white space is a separate token: a run of the
+same character, such as one newline, the two of a blank line, an indentation, or a space at either
 end of the text; next to it no space is implied.
 
-Split on spaces, tokens are what stands between white space. Split on punctuation, words (letters,
+Split on spaces, tokens are the text between white space. Split on punctuation, words (letters,
 digits, underscores, combining marks, inner apostrophes) and punctuation (a run of the same
-character) are tokens apart, and where two touch, a punctuation token carries the joiner ￭ on that
-side, the annotation of the OpenNMT Tokenizer (https://github.com/OpenNMT/Tokenizer)::
+character) are separate tokens, and where two touch, a punctuation token has the joiner ￭ on that
+side, as in the OpenNMT Tokenizer (https://github.com/OpenNMT/Tokenizer)::
 
     "Hello," he said: well-known.   ->   "￭ Hello ￭, ￭" he said ￭: well ￭-￭ known ￭.
 
-Of a text that is tokenised already (`--word-split tokens`), tokens are what stands between white
-space, and every line break. Other white space separates them, however much there is, and is not
-kept: a file with spaces at both ends of its lines, as the Penn Treebank has, has as many tokens as
-words and lines.
+In a text that is already tokenised (`--word-split tokens`), tokens are the text between white
+space, and every line break. Other white space only separates them and is not kept: a file with
+spaces at both ends of its lines, as in the Penn Treebank, has as many tokens as words and lines.
 """
 
 from __future__ import annotations
@@ -54,11 +53,11 @@ UNKNOWN = "<unk>"
 JOINER = "\uffed"
 SURROGATES = "surrogatepass"
 LITERAL_JOINER = "<U+FFED>"
-"""Spells a ￭ of the text itself. No token can look so, since words and punctuation never mix."""
+"""Spells a ￭ of the text. No token looks like it, since words and punctuation do not mix."""
 
-# Whatever is not an implied space: the text between white space, or a run of one white space.
+# All but implied spaces: the text between white space, or a run of one white-space character.
 CHUNK = re.compile(r"\S+|(?!(?<=\S) (?=\S))(\s)\1*")
-# The same of a text that is tokenised already.
+# The same for a text that is already tokenised.
 CHUNK_OF_TOKENS = re.compile(r"\S+|\n")
 
 MARKS_RANGE = "\u0300-\U000e01ef"
@@ -71,7 +70,7 @@ CACHED_CHUNKS = 500_000
 
 
 class Piece(NamedTuple):
-    """A token's text, and whether it goes without a space before and after it."""
+    """A token's text, and whether it is written without a space before and after it."""
 
     text: str
     glued_before: bool
@@ -80,7 +79,7 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class WordSettings:
-    """How a text is split into words, and which of them are kept."""
+    """The settings of a `WordTokenizer`."""
 
     word_split: str = setting(
         "punctuation",
@@ -89,7 +88,7 @@ class WordSettings:
         choices=("punctuation", "spaces", "tokens"),
     )
     vocab_size: int = setting(10_000, VOCAB_SIZE_HELP, at_least=1)
-    # A word that comes once teaches little but this: what a word is like that is not known.
+    # From words that occur once, the model learns how to treat unknown words.
     min_count: int = setting(
         2,
         "words that come less often are <unk>, so that the model learns what to make of a word it "
@@ -101,11 +100,11 @@ class WordSettings:
 
 @tokenizers.register("word")
 class WordTokenizer(Tokenizer):
-    """One token a word, a punctuation mark or a white space that is no plain space.
+    """A token is a word, a punctuation mark, or white space other than a single space.
 
-    `<unk>`, at id 0, stands for every other word, and for itself where a text spells it out. A
-    text with nothing unknown is decoded exactly as it was (or as its lower case, if asked; or with
-    single spaces between words and none at a line's ends, if it is read as `tokens`).
+    `<unk>`, id 0, is every other word, and also a `<unk>` in the text. A text without unknown words
+    is decoded exactly (with `lowercase`, as its lower case; with `word_split` "tokens", with single
+    spaces between words and none at the ends of lines).
     """
 
     level = "word"
@@ -131,21 +130,21 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, text: str, settings: WordSettings) -> Self:
-        """Keep the `settings.vocab_size` commonest words; those as common go by their spelling.
+        """Keep the `settings.vocab_size` most frequent words; equally frequent ones by spelling.
 
-        Words that come less often than `settings.min_count` are not kept. Raises
-        `InputError` if the text has no words, or none so common.
+        Words that occur less often than `settings.min_count` are not kept. Raises `InputError` if
+        the text has no words, or none so frequent.
         """
         return cls.train_from([text], settings)
 
     @classmethod
     def train_from(cls, texts: Iterable[str], settings: WordSettings) -> Self:
-        """The same from pieces of a text."""
+        """As `train`, from pieces of a text."""
         return cls.train_from_utf8((text.encode("utf-8", SURROGATES) for text in texts), settings)
 
     @classmethod
     def train_from_utf8(cls, blocks: Iterable[bytes], settings: WordSettings) -> Self:
-        """The same from pieces in UTF-8, compiled and in several threads where they are long."""
+        """As `train_from`, from pieces in UTF-8; long ones by compiled kernels, in threads."""
         counts = cls(settings.word_split, settings.lowercase, [UNKNOWN])._counts(blocks)
         if counts.is_empty:
             raise InputError("this text is empty: give it something to learn from")
@@ -160,16 +159,16 @@ class WordTokenizer(Tokenizer):
         )
 
     def extended(self, text: str, settings: WordSettings) -> WordTokenizer:
-        """With what it lacks of the words that `train` would keep, at the end."""
+        """Return a tokenizer with the words that `train` would keep added at the end."""
         return self.extended_from([text], settings)
 
     def extended_from(self, texts: Iterable[str], settings: WordSettings) -> WordTokenizer:
-        """The same with pieces of a text."""
+        """As `extended`, with pieces of a text."""
         blocks = (text.encode("utf-8", SURROGATES) for text in texts)
         return self.extended_from_utf8(blocks, settings)
 
     def extended_from_utf8(self, blocks: Iterable[bytes], settings: Any) -> WordTokenizer:
-        """The same with pieces in UTF-8."""
+        """As `extended_from`, with pieces in UTF-8."""
         counts = self._counts(blocks)
         kept = counts.commonest(settings.vocab_size, settings.min_count, without=UNKNOWN)
         new = [token for token in kept if token not in self._id_of]
@@ -177,7 +176,7 @@ class WordTokenizer(Tokenizer):
 
     @property
     def vocab_size(self) -> int:
-        """How many token ids there are, `<unk>` included."""
+        """The number of token ids, including `<unk>`."""
         return len(self._tokens)
 
     @property
@@ -186,9 +185,9 @@ class WordTokenizer(Tokenizer):
         return 0
 
     def encode(self, text: str) -> Ids:
-        """Token ids of a text, shape (N,), int32."""
+        """Encode a text as token ids (N,), int32."""
         ids = array("i")
-        # What a chunk is split into depends on nothing around it, and most of them come often.
+        # How a chunk is split does not depend on its context, and most chunks occur often.
         known: dict[str, array[int]] = {}
         for chunk in self._chunks(text):
             found = known.get(chunk)
@@ -201,7 +200,7 @@ class WordTokenizer(Tokenizer):
         return np.array(ids, np.int32)
 
     def block_encoder(self) -> Callable[[bytes], Ids]:
-        """By the compiled table of what stands between white space."""
+        """Return an encoder that uses a compiled table of chunks."""
         known, split = self._id_of.get, self._split
         encode = ChunkEncoder(
             lambda chunks: ([known(token, 0) for token in split(chunk)] for chunk in chunks),
@@ -211,7 +210,7 @@ class WordTokenizer(Tokenizer):
         return lambda data: encode(self._lowered_utf8(data))
 
     def cut(self, text: str, near: int) -> Cut | None:
-        """After a line break, or at an implied space, which then is in neither piece."""
+        """Cut after a line break, or at an implied space, which is then in neither piece."""
         line, space = last_line(text, near), text.rfind(" ", 1, near)
         while space > line:
             if self._chunk.match(text, space) is None and space + 1 < len(text):
@@ -220,7 +219,7 @@ class WordTokenizer(Tokenizer):
         return Cut(line, line) if line else None
 
     def spans(self, text: str) -> Spans:
-        """Where each word, mark or white space stands; the implied spaces stand in none."""
+        """Return the spans of words, punctuation and white space; implied spaces are in none."""
         marked = self._word_split == "punctuation"
         spans = array("q")
         for match in self._chunk.finditer(self._lowered(text)):
@@ -232,26 +231,26 @@ class WordTokenizer(Tokenizer):
         return _as_before_lowering(found, text) if self._lowercase else found
 
     def unknowns(self, text: str, at_most: int = 10) -> list[str]:
-        """The first different words of a text that the vocabulary lacks, without their joiners."""
+        """Return the first different unknown words of a text, without their joiners."""
         marked = self._word_split == "punctuation"
         tokens = itertools.chain.from_iterable(map(self._split, self._chunks(text)))
         lacking = (_piece(token, marked).text for token in tokens if token not in self._id_of)
         return list(itertools.islice(_distinct(lacking), at_most))
 
     def decoder(self) -> WordDecoder:
-        """A decoder that gives each word at once, led by its space where one is due."""
+        """Return a decoder, which writes each word at once, after an implied space."""
         return WordDecoder(self._pieces)
 
     def token(self, token_id: int) -> str:
-        """The word with its joiners."""
+        """Return the word with its joiners."""
         return self._tokens[token_id]
 
     def starts_word(self, previous_id: int) -> bool:
-        """True: every token is a word."""
+        """Return True: every token is a word."""
         return True
 
     def state(self) -> dict[str, Any]:
-        """The way of splitting and the vocabulary in order of id."""
+        """Return how text is split, and the vocabulary in order of id."""
         return {
             "word_split": self._word_split,
             "lowercase": self._lowercase,
@@ -260,7 +259,7 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The inverse of `state`; `ValueError`, `TypeError` or `KeyError` if it is not one."""
+        """Build it from its `state`; `ValueError`, `TypeError` or `KeyError` if that is invalid."""
         tokens, lowercase = state["tokens"], state["lowercase"]
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise TypeError("the vocabulary is not a list of strings")
@@ -269,7 +268,7 @@ class WordTokenizer(Tokenizer):
         return cls(state["word_split"], lowercase, list(tokens))
 
     def _counts(self, blocks: Iterable[bytes]) -> WordCounts:
-        """How often each token comes in the pieces of a text."""
+        """Count how often each token occurs in the pieces of a text."""
         counts, counters = WordCounts(self._split), []
 
         def counter() -> Callable[[bytes], int]:
@@ -288,7 +287,7 @@ class WordTokenizer(Tokenizer):
         return (match.group() for match in self._chunk.finditer(self._lowered(text)))
 
     def _lowered(self, text: str) -> str:
-        # All of it at once: how a Greek sigma is lowered depends on the letters around it.
+        # As a whole: the lower case of a Greek sigma depends on the letters around it.
         return text.lower() if self._lowercase else text
 
     def _split(self, chunk: str) -> list[str]:
@@ -298,14 +297,14 @@ class WordTokenizer(Tokenizer):
 
 
 class WordDecoder(Decoder):
-    """Puts words together as they come; nothing is held back."""
+    """Writes words one by one; nothing is kept back."""
 
     def __init__(self, pieces: list[Piece]) -> None:
         self._pieces = pieces
         self._glued = True
 
     def push(self, token_id: int) -> str:
-        """The word, led by a space unless it or the one before goes without."""
+        """Return the word, with a space before it unless it joins the one before."""
         text = self.peek(token_id)
         self._glued = self._pieces[token_id].glued_after
         return text
@@ -316,37 +315,37 @@ class WordDecoder(Decoder):
         return text if self._glued or glued_before else " " + text
 
     def finish(self) -> str:
-        """Nothing: no word waits for another."""
+        """Return an empty text: nothing is kept back."""
         return ""
 
 
 def split_punctuation(chunk: str) -> list[str]:
-    """Words and punctuation of a text without white space, joiners where they touch.
+    """Split a text without white space into words and punctuation, with joiners where they touch.
 
-    Of two punctuation tokens that touch, the second carries the joiner, unless the first is an
-    opening bracket or quote, which leans on what follows.
+    Of two punctuation tokens that touch, the second has the joiner, unless the first is an opening
+    bracket or quote.
     """
     # Most are a word and a mark after it.
     if chunk[-1] in ENDING_MARKS and chunk[:-1].isalnum():
         return [chunk[:-1], JOINER + chunk[-1]]
     tokens: list[str] = []
     is_word: list[bool] = []
-    # One by one, so that other threads have their turn meanwhile.
+    # One by one, so that other threads can run in between.
     for match in _word_or_punctuation().finditer(chunk):
         tokens.append(match.group())
         is_word.append(match.lastgroup == "word")
-    leans_on = [_is_opening(token) for token in tokens]
+    opens = [_is_opening(token) for token in tokens]
     for i, token in enumerate(tokens):
         if not is_word[i]:
-            before = i > 0 and (is_word[i - 1] or not leans_on[i - 1])
-            after = i + 1 < len(tokens) and (is_word[i + 1] or leans_on[i])
+            before = i > 0 and (is_word[i - 1] or not opens[i - 1])
+            after = i + 1 < len(tokens) and (is_word[i + 1] or opens[i])
             spelled = LITERAL_JOINER if token == JOINER else token
             tokens[i] = JOINER * before + spelled + JOINER * after
     return tokens
 
 
 def _piece(token: str, marked: bool) -> Piece:
-    """How a token is written, `marked` if its joiners are not part of the text."""
+    """Return how a token is written; with `marked`, its joiners are not part of the text."""
     if token.isspace():
         return Piece(token, True, True)
     if not marked:
@@ -357,7 +356,7 @@ def _piece(token: str, marked: bool) -> Piece:
 
 
 def _as_before_lowering(spans: Spans, text: str) -> Spans:
-    """Spans of the lowered text as spans of the text, some of whose letters became two."""
+    """Convert spans of the lowered text to spans of the text: some letters become two."""
     place = np.repeat(np.arange(len(text)), [len(character.lower()) for character in text])
     begins, ends = spans.T
     return np.stack([place[begins], place[ends - 1] + 1], axis=1)
@@ -377,13 +376,13 @@ def _distinct(words: Iterable[str]) -> Iterator[str]:
 
 @functools.cache
 def _word_or_punctuation() -> re.Pattern[str]:
-    """What a chunk is cut into; group `word` tells a word from punctuation.
+    """Return the pattern of the tokens of a chunk; its group `word` matches words.
 
-    Two words never touch, or no joiner could say so; so a `<unk>` counts as one word only where it
-    stands clear of other words.
+    Two words must not touch, since only punctuation has joiners; so `<unk>` is a word only if it
+    touches no other word.
     """
-    # A class of rare letters is a list that is searched to its end: what is no letter never comes
-    # to it where a look at the range of letters can tell. And what no word begins with is a mark.
+    # For speed: the class of combining marks is searched linearly, so their range is tested first.
+    # What cannot begin a word is punctuation (group `mark`).
     marks = _combining_marks()
     letter = rf"[\w{marks}\u200c\u200d]"  # the zero-width joiners of Persian and Indian scripts
     return re.compile(
@@ -394,11 +393,11 @@ def _word_or_punctuation() -> re.Pattern[str]:
 
 
 def _combining_marks() -> str:
-    """Every combining mark (Unicode's Mn, Mc and Me), none of which `\\w` takes for a letter.
+    """Return all combining marks (Unicode's Mn, Mc and Me), which `\\w` does not match.
 
     They are written as the ranges of a class in `re`.
     """
-    # Outside these ranges there is none; looking at all of Unicode would take ten times as long.
+    # Outside these ranges there are none; a search of all of Unicode takes ten times as long.
     codes = itertools.chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0))
     ranges: list[list[int]] = []
     for code in codes:
