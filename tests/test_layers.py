@@ -130,6 +130,7 @@ def test_imports_point_down_the_page():
         ("reference/model.py", "import rondel.errors", "Imports point down the page"),
         ("generation/sampling/sampler.py", "import rondel.reference", "Only the NumPy learner"),
         ("generation/stream.py", "import rondel.generation.scheduler", "A text is asked for above"),
+        ("training/ranks.py", "import rondel.training.interrupts", "No cycle of imports"),
     ],
 )
 def test_an_import_up_the_page_is_found(tmp_path: Path, module: str, line: str, contract: str):

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rondel.text.parallel import is_for_kernels
-from rondel.text.tokenizers.base import Ids
 
 if TYPE_CHECKING:
     from rondel.kernels.text.chunks import Table
+
+Ids = npt.NDArray[np.integer[Any]]
 
 CHUNKS = 1 << 19
 """Different chunks that a table has room for, a power of two; then it begins anew."""
