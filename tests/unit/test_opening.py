@@ -9,7 +9,7 @@ from _settings import text_config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rondel.data.text_preparation import choose_excerpts
+from rondel.data.excerpts import choose_excerpts
 from rondel.errors import ModelFolderError
 from rondel.generation.opening import MOST_TOKENS, Opening, choose_opening, opening_of
 from rondel.text.stored import StoredText

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from rondel.cli.tables import FORMATS, write_table
+from rondel.cli.tables import format_option, write_table
 from rondel.generation.search.filling import GAP, LONGEST, LONGEST_IN_WORDS
 
 if TYPE_CHECKING:
@@ -38,14 +38,7 @@ FIGURES = ("log_probability", "pseudo_log_likelihood")
 @click.option("--sweeps", default=4, show_default=True, help="Times each filling is refined.")
 @click.option("--seed", default=1, show_default=True, help="Seed of the sampling in the sweeps.")
 @click.option("--encoding", default="utf-8", show_default=True, help="Encoding of standard input.")
-@click.option(
-    "--format",
-    "how",
-    type=click.Choice(FORMATS),
-    default="tsv",
-    show_default=True,
-    help="Format of the table.",
-)
+@format_option
 def command(
     model: Path,
     text: str,

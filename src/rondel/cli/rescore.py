@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rondel.cli.tables import FORMATS, write_table
+from rondel.cli.tables import format_option, write_table
 from rondel.evaluation.rescoring import LENGTHS
 
 if TYPE_CHECKING:
@@ -38,14 +38,7 @@ if TYPE_CHECKING:
 @click.option("--costs", is_flag=True, help="First-pass scores are costs: lower is better.")
 @click.option("--context", default="", help="Text before each hypothesis; read but not scored.")
 @click.option("--best", is_flag=True, help="Print only the best hypothesis of each id.")
-@click.option(
-    "--format",
-    "how",
-    type=click.Choice(FORMATS),
-    default="tsv",
-    show_default=True,
-    help="Format of the table.",
-)
+@format_option
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rondel.cli.options import DependentOption
-from rondel.cli.tables import FORMATS, write_table
+from rondel.cli.tables import format_option, write_table
 from rondel.errors import InputError
 from rondel.evaluation.framing import STARTS
 from rondel.evaluation.grouping import UNITS
@@ -67,14 +67,7 @@ BIDIRECTIONAL_STARTS = {
     show_default=True,
     help="With --worst: rank by surprisal per token, or of the whole line.",
 )
-@click.option(
-    "--format",
-    "how",
-    type=click.Choice(FORMATS),
-    default="tsv",
-    show_default=True,
-    help="Format of the table.",
-)
+@format_option
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),

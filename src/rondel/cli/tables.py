@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMATS = ("tsv", "csv", "jsonl")
+format_option = click.option(
+    "--format",
+    "how",
+    type=click.Choice(FORMATS),
+    default="tsv",
+    show_default=True,
+    help="Format of the table.",
+)
 DIGITS = 9
 ESCAPED = "backslashreplace"
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rondel.cli.options import DependentOption, check_out, overwrite_option
-from rondel.cli.tables import FORMATS, write_table
+from rondel.cli.tables import format_option, write_table
 
 
 @click.command()
@@ -38,14 +38,7 @@ from rondel.cli.tables import FORMATS, write_table
     show_default=True,
     help="Neighbours to list for each word.",
 )
-@click.option(
-    "--format",
-    "how",
-    type=click.Choice(FORMATS),
-    default="tsv",
-    show_default=True,
-    help="Format of the table of neighbours.",
-)
+@format_option
 def command(
     model: Path,
     out: Path | None,
