@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rondel.errors import InputError
 from rondel.settings import TextConfig
 from rondel.text.tokenizers import train_tokenizer, word
+from rondel.text.tokenizers.punctuation import word_or_punctuation
 from rondel.text.tokenizers.word import WordSettings, WordTokenizer
 
 PUNCTUATION = text_config(level="word", vocab_size=10**6, min_count=1)
@@ -162,7 +163,7 @@ ODD = [*"aé'’-(<>”“_1😀", "<unk>", "\uffed", "\u200d", "\u0301", "\U000
 def test_words_are_cut_as_they_are_described(parts: list[str]) -> None:
     chunk = "".join("".join(parts).split())
     found = [(match.span(), match.lastgroup) for match in PLAIN.finditer(chunk)]
-    own = word._word_or_punctuation().finditer(chunk)
+    own = word_or_punctuation().finditer(chunk)
     assert [(match.span(), match.lastgroup) for match in own] == found
 
 

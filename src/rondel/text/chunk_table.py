@@ -1,6 +1,6 @@
 """The different chunks of a text in UTF-8: numbered, counted and encoded by compiled kernels.
 
-What a chunk is made of, Python looks at once for every table that fills up.
+Python sees each different chunk once for every table that fills up.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 Ids = npt.NDArray[np.integer[Any]]
 
 CHUNKS = 1 << 19
-"""Different chunks that a table has room for, a power of two; then it begins anew."""
+"""The most different chunks in a table, a power of two; a full table is emptied."""
 CHUNK_BYTES = 1 << 25
-"""Room for their spellings; a block with a longer chunk is split in Python."""
+"""The most bytes of their spellings; a block with a longer chunk is split in Python."""
 
 
 class ChunkTable:
-    """Different chunks by number, with room for `CHUNKS` of them unless `room` says otherwise.
+    """Numbers different chunks, at most `room` of them (0: `CHUNKS`).
 
-    `way` says what a chunk is: see `rondel.kernels.text.chunk_borders`.
+    `rule` is the rule that finds the ends of chunks: a name in `rondel.kernels.text.chunk_borders`.
     """
 
-    def __init__(self, way: str, room: int = 0) -> None:
+    def __init__(self, rule: str, room: int = 0) -> None:
         from rondel.kernels.text import chunk_borders
         from rondel.kernels.text.chunks import Table
 
@@ -45,28 +45,31 @@ class ChunkTable:
             counts=np.zeros(room, np.int64),
         )
         self.known = 0
-        self._way: int = getattr(chunk_borders, way)
+        self._rule: int = getattr(chunk_borders, rule)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Forget all chunks."""
         self.table.slots.fill(0)
         self.known = 0
 
     def numbers(self, data: bytes, place: int) -> tuple[Any, int]:
-        """Numbers of the chunks from `place` on, and how far the table or its answer had room."""
+        """Number the chunks from `place` on; return the numbers and the place reached.
+
+        That is before the end of `data` if the table is full.
+        """
         from rondel.kernels.text.chunks import number_chunks
 
         numbers = np.empty((len(data) - place) // 2 + 16, np.int32)
         reached, written, self.known = number_chunks(
-            np.frombuffer(data, np.uint8), place, self.table, self.known, numbers, self._way
+            np.frombuffer(data, np.uint8), place, self.table, self.known, numbers, self._rule
         )
         return numbers[:written], reached
 
     def count(self, data: bytes, keep: Callable[[Iterator[tuple[str, int]]], None]) -> bytes:
         """Count the chunks of a block.
 
-        Where there is no more room, `keep` is given what was counted, and the table begins anew.
-        Returns what is left of the block from a chunk on that no table has room for.
+        When the table is full, pass its counts to `keep` and empty it. Return the rest of the
+        block from the first chunk that is too long for an empty table; usually nothing.
         """
         place = 0
         while place < len(data):
@@ -79,13 +82,13 @@ class ChunkTable:
         return b""
 
     def give(self, keep: Callable[[Iterator[tuple[str, int]]], None]) -> None:
-        """Give `keep` the chunks and how often each was met, and forget them."""
+        """Pass the chunks and their counts to `keep`, and forget them."""
         counts = self.table.counts[: self.known].tolist()
         keep(zip(self.spellings(0), counts, strict=True))
         self.clear()
 
     def spellings(self, first: int) -> Iterator[str]:
-        """The chunks from number `first` on."""
+        """Yield the chunks from number `first` on."""
         begins = self.table.begins[first : self.known + 1].tolist()
         data = self.table.spelled[begins[0] : begins[-1]].tobytes()
         for begin, end in itertools.pairwise(begins):
@@ -93,33 +96,32 @@ class ChunkTable:
 
 
 class ChunkEncoder:
-    """Encodes block after block, by the ids that each different chunk has.
+    """Encodes blocks of text, each different chunk once.
 
-    `ids_of` gives those of each of some chunks; `otherwise` encodes a block that the table has no
-    room for. `way` says what a chunk is: see
-    `rondel.kernels.text.chunk_borders`.
+    `ids_of` returns the ids of each of several chunks; `encode_text` encodes a block that the table
+    has no room for; `rule` is that of `ChunkTable`.
     """
 
     def __init__(
         self,
         ids_of: Callable[[Iterator[str]], Iterable[Sequence[int]]],
-        otherwise: Callable[[str], Ids],
-        way: str,
+        encode_text: Callable[[str], Ids],
+        rule: str,
     ) -> None:
-        self._ids_of, self._otherwise, self._way = ids_of, otherwise, way
+        self._ids_of, self._encode_text, self._rule = ids_of, encode_text, rule
         self._ids, self._begins = array("i"), array("q", [0])
 
     def __call__(self, data: bytes) -> Ids:
-        """Token ids (N,) of a block, int32."""
+        """Return the token ids (N,) of a block, int32."""
         if not is_for_kernels(data):
-            return self._otherwise(data.decode("utf-8", "surrogatepass"))
+            return self._encode_text(data.decode("utf-8", "surrogatepass"))
         parts, place = [], 0
         while place < len(data):
             known = self._chunks.known
             numbers, reached = self._chunks.numbers(data, place)
             if reached == place:
                 if not known:  # one chunk is longer than the table
-                    parts.append(self._otherwise(data[place:].decode("utf-8", "surrogatepass")))
+                    parts.append(self._encode_text(data[place:].decode("utf-8", "surrogatepass")))
                     break
                 self._clear()
                 continue
@@ -129,7 +131,7 @@ class ChunkEncoder:
 
     @functools.cached_property
     def _chunks(self) -> ChunkTable:
-        return ChunkTable(self._way)
+        return ChunkTable(self._rule)
 
     def _clear(self) -> None:
         self._chunks.clear()

@@ -1,7 +1,7 @@
-"""UTF-8 that may stand in a text as it lies in a file: examined by all cores, decoded by none.
+"""Files in plain UTF-8: checked and counted by compiled kernels, on all cores, without decoding.
 
-What is decoded at all, block by block in Python, is what is in another encoding, is no text, or has
-a byte order mark or other line ends to take off.
+Plain UTF-8 is valid, has no byte order mark, and ends its lines with `\n` only, so its bytes are
+stored as they are. From the first block that is not plain, Python decodes the rest of the file.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from rondel.text.stored import whole_characters
 from rondel.text.utf8 import LONE
 
 FIRST = 4 * EXCERPT
-"""Bytes that hold the characters by which a file is known to be text."""
+"""The most bytes of the first `EXCERPT` characters, which show whether a file is text."""
 
 
 class Examined(NamedTuple):
-    """A block of whole characters, how many there are, and whether it may stay as it is."""
+    """A block of whole characters, how many there are, and whether it is plain UTF-8."""
 
     data: bytes
     characters: int
@@ -39,10 +39,10 @@ class Examined(NamedTuple):
 def as_utf8(
     name: str, blocks: Iterable[bytes], encoding: str, threads: int = 0
 ) -> Iterator[tuple[bytes, int]]:
-    r"""The text of a file in UTF-8, with its characters, block by block.
+    r"""Yield the text of a file block by block: its UTF-8 and its number of characters.
 
-    It has no byte order mark, and its line ends are `\n`. Raises `InputError` if it is no text in
-    this encoding.
+    It has no byte order mark, and its line ends are `\n`. Raises `InputError` if the file is not
+    text in this encoding.
     """
     plain = _Plain(blocks, encoding, threads)
     yield from plain
@@ -51,33 +51,33 @@ def as_utf8(
         yield text.encode("utf-8"), len(text)
 
 
-def sizes_as_it_is(name: str, blocks: Iterable[bytes], encoding: str) -> Iterator[tuple[int, int]]:
-    """Bytes and characters of each block of a text; no characters where it has to be changed.
+def sizes_unchanged(name: str, blocks: Iterable[bytes], encoding: str) -> Iterator[tuple[int, int]]:
+    """Yield the bytes and characters of each block of a file; 0 characters if it must be changed.
 
-    Raises `InputError` if it is no text in this encoding.
+    Raises `InputError` if the file is not text in this encoding.
     """
     plain = _Plain(blocks, encoding)
     for data, characters in plain:
         yield len(data), characters
     place = plain.size
-    for part, end in plain.decoded(name):
-        as_it_is = "\r" not in part and not (place == 0 and part.startswith(MARK))
-        yield end - place, len(part) * as_it_is
+    for block, end in plain.decoded(name):
+        is_unchanged = "\r" not in block and not (place == 0 and block.startswith(MARK))
+        yield end - place, len(block) if is_unchanged else 0
         place = end
 
 
 def count_characters(blocks: Iterable[bytes], threads: int = 0) -> Iterator[Examined]:
-    """Blocks of any bytes, each of whole characters, with how many there are.
+    """Cut bytes into blocks of whole characters, and count these.
 
-    A byte that is no UTF-8 is a character.
+    A byte that is not valid UTF-8 counts as one character.
     """
     return in_order(lambda: examine, whole(blocks), threads)
 
 
 class _Plain:
-    """The blocks at the beginning of a file that may stay as they are, with their characters.
+    """The plain blocks at the beginning of a file, each with its number of characters.
 
-    What they are, kernels tell. Without these, or where a file is short, there are none.
+    There are none if the file is short or the kernels are not installed.
     """
 
     def __init__(self, blocks: Iterable[bytes], encoding: str, threads: int = 0) -> None:
@@ -85,7 +85,7 @@ class _Plain:
         self._head = next(self._upcoming, b"")
         self._rest = itertools.chain([self._head], self._upcoming)
         self.size = 0
-        """Bytes of those that were given."""
+        """Bytes of the blocks yielded so far."""
 
     def __iter__(self) -> Iterator[tuple[bytes, int]]:
         if not (is_utf8(self._encoding) and is_text(self._head)):
@@ -100,12 +100,12 @@ class _Plain:
         self._rest = itertools.chain()
 
     def decoded(self, name: str) -> Iterator[tuple[str, int]]:
-        """The others, decoded, each with the number of bytes of the file that it ends at."""
+        """Decode the other blocks; yield each with the byte of the file at which it ends."""
         return decode_to(name, self._rest, self._encoding, self._head[:EXCERPT], self.size)
 
 
 def is_text(first: bytes) -> bool:
-    """Whether the first block of a file is long enough to tell that it is text, and is."""
+    """Return whether the first block of a file is long enough to be judged, and is text."""
     if len(first) < FIRST or not is_for_kernels(first):
         return False
     excerpt = first[:FIRST].decode("utf-8", "replace")[:EXCERPT]
@@ -113,7 +113,7 @@ def is_text(first: bytes) -> bool:
 
 
 def examine(data: bytes) -> Examined:
-    """Count the characters of a block, and see whether it is plain."""
+    """Count the characters of a block, and find whether it is plain."""
     if not is_for_kernels(data):
         text = data.decode("utf-8", "surrogateescape")
         is_changed = LONE.search(text) or "\r" in text or "\0" in text
@@ -125,13 +125,13 @@ def examine(data: bytes) -> Examined:
 
 
 def whole(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Bytes in blocks that end with a whole character, where they are UTF-8."""
-    held = b""
+    """Cut bytes into blocks that end with a whole character if they are UTF-8."""
+    rest = b""
     for block in blocks:
-        data = held + block if held else block
+        data = rest + block if rest else block
         end = whole_characters(data)
         if end:
             yield data[:end]
-        held = data[end:]
-    if held:
-        yield held
+        rest = data[end:]
+    if rest:
+        yield rest

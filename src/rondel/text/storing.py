@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rondel.errors import InputError
 from rondel.text.decoding import check_encoding, is_utf8
-from rondel.text.plain_utf8 import count_characters, sizes_as_it_is
+from rondel.text.plain_utf8 import count_characters, sizes_unchanged
 from rondel.text.reading import NOTHING, filled_files, texts_in
 from rondel.text.record_formats import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import BLOCK, SourceFile
@@ -248,7 +248,7 @@ class _Storing:
             return ((len(data), characters) for data, characters, _ in count_characters(blocks))
         if not is_utf8(self._encoding):
             return iter([(0, 0)])
-        return sizes_as_it_is(file.name, blocks, self._encoding)
+        return sizes_unchanged(file.name, blocks, self._encoding)
 
 
 def joined(strings: Iterable[str], size: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ from rondel.errors import InputError, RondelError
 from rondel.files import write_atomically
 from rondel.text.gensim_vectors import is_pickle, read_keyed_vectors
 from rondel.text.tokenizers.base import Tokenizer
-from rondel.text.tokenizers.word import JOINER
+from rondel.text.tokenizers.punctuation import JOINER
 from rondel.text.word2vec import read_word2vec, unescaped, word2vec_bytes
 from rondel.values import as_path, check_text, whole
 

@@ -2,7 +2,7 @@
 
 A chunk is what tokenizers of words and of subwords cut a text into before they look at what is in
 it; `rondel.text.tokenizers.word` and `rondel.text.subwords.splitting` have the same as regular
-expressions. There are three ways to cut:
+expressions. There are three rules:
 
 - `WORDS`: a run of anything but white space, or a run of the same white space, unless that is one
   space between two of the former;
@@ -49,12 +49,12 @@ def blank_at(data: Bytes, place: int) -> int:
 
 
 @compiled
-def chunk_at(data: Bytes, place: int, way: int) -> tuple[int, int]:
+def chunk_at(data: Bytes, place: int, rule: int) -> tuple[int, int]:
     """Where the first chunk at or after `place`, at which one ended, begins and ends.
 
     It begins at the end of the text if there is none.
     """
-    if way == SUBWORDS:
+    if rule == SUBWORDS:
         return place, end_of_subwords(data, place)
     end = len(data)
     while place < end:
@@ -62,7 +62,7 @@ def chunk_at(data: Bytes, place: int, way: int) -> tuple[int, int]:
         if width == 0:
             return place, end_of_word(data, place)
         after = place + width
-        if way == TOKENISED:
+        if rule == TOKENISED:
             if data[place] == LINE_BREAK:
                 return place, after
         else:

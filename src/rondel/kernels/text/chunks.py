@@ -50,7 +50,7 @@ class Table(NamedTuple):
 
 @compiled
 def number_chunks(
-    data: Bytes, start: int, table: Table, known: int, numbers: Numbers, way: int
+    data: Bytes, start: int, table: Table, known: int, numbers: Numbers, rule: int
 ) -> tuple[int, int, int]:
     """Number the chunks of a text from `start` on, adding new ones to the table.
 
@@ -64,7 +64,7 @@ def number_chunks(
     place, written = start, 0
     while place < len(data):
         # Found first and looked up after: so look-ups wait for memory together.
-        count, reached = find_chunks(data, place, found, places, way)
+        count, reached = find_chunks(data, place, found, places, rule)
         for i in range(min(count, len(numbers) - written)):
             key, begin, after = found[i], places[i, 0], places[i, 1]
             slot = ((key * GOLDEN) >> np.uint64(32)) & mask
@@ -97,18 +97,18 @@ def number_chunks(
 
 
 @compiled
-def find_chunks(data: Bytes, place: int, keys: Keys, places: Places, way: int) -> tuple[int, int]:
+def find_chunks(data: Bytes, place: int, keys: Keys, places: Places, rule: int) -> tuple[int, int]:
     """Find the chunks from a place on: their keys (N,), and where they begin and end (N, 2).
 
     Returns how many there were, N at most, and the place that was reached.
     """
     address, end, count = np.uint64(data.ctypes.data), len(data), 0
     while place < end and count < len(keys):
-        if way != SUBWORDS and data[place] == SPACE and stands_alone(data, place):
+        if rule != SUBWORDS and data[place] == SPACE and stands_alone(data, place):
             place += 1
-        begin, after = place, visible_chunk(address, place, end, way)
+        begin, after = place, visible_chunk(address, place, end, rule)
         if begin == after:
-            begin, after = chunk_at(data, place, way)
+            begin, after = chunk_at(data, place, rule)
             if begin == end:
                 return count, end
         keys[count] = key_of(data, address, begin, after)
@@ -128,7 +128,7 @@ def stands_alone(data: Bytes, place: int) -> bool:
 
 
 @compiled
-def visible_chunk(address: int, place: int, end: int, way: int) -> int:
+def visible_chunk(address: int, place: int, end: int, rule: int) -> int:
     """Where the chunk at a place ends, if that is seen at a glance, else the place itself.
 
     It is for visible characters of ASCII (before them a space, of subwords) that a space or a line
@@ -140,7 +140,7 @@ def visible_chunk(address: int, place: int, end: int, way: int) -> int:
         # The highest bit of each byte that is below "!" or above ASCII: of the first such byte, and
         # perhaps of others after it.
         others = ((eight - ABOVE_SPACE) & ~eight | eight) & HIGH
-        if way == SUBWORDS and at == place and eight & np.uint64(0xFF) == np.uint64(SPACE):
+        if rule == SUBWORDS and at == place and eight & np.uint64(0xFF) == np.uint64(SPACE):
             others &= ~np.uint64(0xFF)
             if others & np.uint64(0xFF00):
                 return place  # a second blank, or what is not ASCII

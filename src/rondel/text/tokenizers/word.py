@@ -18,15 +18,13 @@ spaces at both ends of its lines, as in the Penn Treebank, has as many tokens as
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
-import unicodedata
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,37 +42,21 @@ from rondel.text.tokenizers.base import (
     Tokenizer,
     last_line,
 )
+from rondel.text.tokenizers.punctuation import UNKNOWN, Piece, piece_of, split_punctuation
 from rondel.text.tokenizers.word_blocks import ChunkCounter, WordCounts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-UNKNOWN = "<unk>"
-JOINER = "\uffed"
 SURROGATES = "surrogatepass"
-LITERAL_JOINER = "<U+FFED>"
-"""Spells a ￭ of the text. No token looks like it, since words and punctuation do not mix."""
 
 # All but implied spaces: the text between white space, or a run of one white-space character.
 CHUNK = re.compile(r"\S+|(?!(?<=\S) (?=\S))(\s)\1*")
 # The same for a text that is already tokenised.
 CHUNK_OF_TOKENS = re.compile(r"\S+|\n")
 
-MARKS_RANGE = "\u0300-\U000e01ef"
-"""From the first combining mark to the last, as a range of `re`."""
-
-ENDING_MARKS = frozenset(".,;:!?")
-
 CACHED_CHUNKS = 500_000
 """Different chunks whose tokens are remembered while a text is encoded."""
-
-
-class Piece(NamedTuple):
-    """A token's text, and whether it is written without a space before and after it."""
-
-    text: str
-    glued_before: bool
-    glued_after: bool
 
 
 @dataclass(frozen=True)
@@ -124,9 +106,9 @@ class WordTokenizer(Tokenizer):
             raise ValueError("the vocabulary has a word twice")
         is_tokenised = word_split == "tokens"
         self._chunk = CHUNK_OF_TOKENS if is_tokenised else CHUNK
-        self._way = "TOKENISED" if is_tokenised else "WORDS"
+        self._rule = "TOKENISED" if is_tokenised else "WORDS"
         marked = word_split == "punctuation"
-        self._pieces = [_piece(token, marked) for token in tokens]
+        self._pieces = [piece_of(token, marked) for token in tokens]
 
     @classmethod
     def train(cls, text: str, settings: WordSettings) -> Self:
@@ -205,7 +187,7 @@ class WordTokenizer(Tokenizer):
         encode = ChunkEncoder(
             lambda chunks: ([known(token, 0) for token in split(chunk)] for chunk in chunks),
             self.encode,
-            self._way,
+            self._rule,
         )
         return lambda data: encode(self._lowered_utf8(data))
 
@@ -225,7 +207,7 @@ class WordTokenizer(Tokenizer):
         for match in self._chunk.finditer(self._lowered(text)):
             end = match.start()
             for token in self._split(match.group()):
-                begin, end = end, end + len(_piece(token, marked).text)
+                begin, end = end, end + len(piece_of(token, marked).text)
                 spans.extend((begin, end))
         found = np.array(spans, np.int64).reshape(-1, 2)
         return _as_before_lowering(found, text) if self._lowercase else found
@@ -234,7 +216,7 @@ class WordTokenizer(Tokenizer):
         """Return the first different unknown words of a text, without their joiners."""
         marked = self._word_split == "punctuation"
         tokens = itertools.chain.from_iterable(map(self._split, self._chunks(text)))
-        lacking = (_piece(token, marked).text for token in tokens if token not in self._id_of)
+        lacking = (piece_of(token, marked).text for token in tokens if token not in self._id_of)
         return list(itertools.islice(_distinct(lacking), at_most))
 
     def decoder(self) -> WordDecoder:
@@ -272,7 +254,7 @@ class WordTokenizer(Tokenizer):
         counts, counters = WordCounts(self._split), []
 
         def counter() -> Callable[[bytes], int]:
-            counters.append(ChunkCounter(counts, self._chunks, self._way))
+            counters.append(ChunkCounter(counts, self._chunks, self._rule))
             return counters[-1]
 
         deque(in_order(counter, map(self._lowered_utf8, blocks)), maxlen=0)
@@ -319,51 +301,11 @@ class WordDecoder(Decoder):
         return ""
 
 
-def split_punctuation(chunk: str) -> list[str]:
-    """Split a text without white space into words and punctuation, with joiners where they touch.
-
-    Of two punctuation tokens that touch, the second has the joiner, unless the first is an opening
-    bracket or quote.
-    """
-    # Most are a word and a mark after it.
-    if chunk[-1] in ENDING_MARKS and chunk[:-1].isalnum():
-        return [chunk[:-1], JOINER + chunk[-1]]
-    tokens: list[str] = []
-    is_word: list[bool] = []
-    # One by one, so that other threads can run in between.
-    for match in _word_or_punctuation().finditer(chunk):
-        tokens.append(match.group())
-        is_word.append(match.lastgroup == "word")
-    opens = [_is_opening(token) for token in tokens]
-    for i, token in enumerate(tokens):
-        if not is_word[i]:
-            before = i > 0 and (is_word[i - 1] or not opens[i - 1])
-            after = i + 1 < len(tokens) and (is_word[i + 1] or opens[i])
-            spelled = LITERAL_JOINER if token == JOINER else token
-            tokens[i] = JOINER * before + spelled + JOINER * after
-    return tokens
-
-
-def _piece(token: str, marked: bool) -> Piece:
-    """Return how a token is written; with `marked`, its joiners are not part of the text."""
-    if token.isspace():
-        return Piece(token, True, True)
-    if not marked:
-        return Piece(token, False, False)
-    before, after = token.startswith(JOINER), token.endswith(JOINER)
-    text = token.strip(JOINER)
-    return Piece(JOINER if text == LITERAL_JOINER else text, before, after)
-
-
 def _as_before_lowering(spans: Spans, text: str) -> Spans:
     """Convert spans of the lowered text to spans of the text: some letters become two."""
     place = np.repeat(np.arange(len(text)), [len(character.lower()) for character in text])
     begins, ends = spans.T
     return np.stack([place[begins], place[ends - 1] + 1], axis=1)
-
-
-def _is_opening(token: str) -> bool:
-    return unicodedata.category(token[0]) in ("Ps", "Pi")
 
 
 def _distinct(words: Iterable[str]) -> Iterator[str]:
@@ -372,38 +314,3 @@ def _distinct(words: Iterable[str]) -> Iterator[str]:
         if word not in seen:
             seen.add(word)
             yield word
-
-
-@functools.cache
-def _word_or_punctuation() -> re.Pattern[str]:
-    """Return the pattern of the tokens of a chunk; its group `word` matches words.
-
-    Two words must not touch, since only punctuation has joiners; so `<unk>` is a word only if it
-    touches no other word.
-    """
-    # For speed: the class of combining marks is searched linearly, so their range is tested first.
-    # What cannot begin a word is punctuation (group `mark`).
-    marks = _combining_marks()
-    letter = rf"[\w{marks}\u200c\u200d]"  # the zero-width joiners of Persian and Indian scripts
-    return re.compile(
-        rf"(?P<word>(?=<)(?<!{letter})(?<!{UNKNOWN}){UNKNOWN}(?!{letter})"
-        rf"|(?=[\w{MARKS_RANGE}]){letter}+(?:['’]{letter}+)*)"
-        rf"|{JOINER}|(?P<mark>\S)(?P=mark)*(?:(?=[{MARKS_RANGE}])[{marks}]+)?"
-    )
-
-
-def _combining_marks() -> str:
-    """Return all combining marks (Unicode's Mn, Mc and Me), which `\\w` does not match.
-
-    They are written as the ranges of a class in `re`.
-    """
-    # Outside these ranges there are none; a search of all of Unicode takes ten times as long.
-    codes = itertools.chain(range(0x300, 0x20000), range(0xE0100, 0xE01F0))
-    ranges: list[list[int]] = []
-    for code in codes:
-        if unicodedata.category(chr(code)).startswith("M"):
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1][1] = code
-            else:
-                ranges.append([code, code])
-    return "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
