@@ -15,7 +15,7 @@ import rondel as package
 TEXTS = {
     "empty.txt": (b"", ["empty.txt is empty", "give a text"]),
     "one.txt": (b"a", ["one character, 'a'"]),
-    "two.txt": (b"ab", ["the train part of this text has 1 token", "give it more text"]),
+    "two.txt": (b"ab", ["the train split of this text has 1 token", "give it more text"]),
     "repeated.txt": (b"a" * 30_000, ["one character, 'a'"]),
     "newlines.txt": (b"\n" * 30_000, ["one character, '\\n'"]),
     "binary.dat": (bytes(range(256)) * 100, ["binary.dat is binary", "--level byte"]),

@@ -131,20 +131,20 @@ def test_long_sentences_are_dropped_and_counted(tmp_path: Path) -> None:
         (
             {"batch_size": 4, "seq_length": 16, "validation_fraction": 0.5},
             128,
-            "the train part of this text has 64 tokens and one batch takes 65; lower "
+            "the train split of this text has 64 tokens and one batch takes 65; lower "
             "--batch-size or --seq-length, or give it more text",
         ),
         (
             {"batch_size": 4, "seq_length": 16, "validation_fraction": 0.1},
             160,
-            "the validation part of this text has 16 tokens and one batch takes 17; raise "
+            "the validation split of this text has 16 tokens and one batch takes 17; raise "
             "--validation-fraction, lower --seq-length, give it more text, or do without "
             "(--validation-fraction 0)",
         ),
         (
             {"batch_size": 1, "seq_length": 16, "validation_fraction": 0, "test_fraction": 0.1},
             160,
-            "the test part of this text has 16 tokens and one batch takes 17; raise "
+            "the test split of this text has 16 tokens and one batch takes 17; raise "
             "--test-fraction, lower --seq-length, or do without (--test-fraction 0)",
         ),
     ],

@@ -108,7 +108,7 @@ def test_words_without_neighbours_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [("", "is a folder"), ("none/v.txt", "folder that is not there"), ("v.gz", "uncompressed")],
+    [("", "is a folder"), ("none/v.txt", "folder that does not exist"), ("v.gz", "uncompressed")],
 )
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, name: str, complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):

@@ -167,7 +167,7 @@ class Model:
         )
         if store is None:
             raise InputError(
-                "this model is without the text it was trained on, which lies in the folder of its "
+                "this model is without the text it was trained on, which is in the folder of its "
                 "run; give that text's file instead"
             )
         return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)

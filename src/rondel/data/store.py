@@ -30,7 +30,7 @@ Ids = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Split:
-    """A stretch of the text: where it begins and ends in it, in characters, and its token count."""
+    """One split of a text: the characters `begin` to `end`, and its number of tokens."""
 
     begin: int
     end: int
@@ -38,13 +38,13 @@ class Split:
 
     @property
     def characters(self) -> int:
-        """How many characters of text its tokens stand for."""
+        """How many characters of text its tokens encode."""
         return self.end - self.begin
 
 
 def tokens_of(folder: Path) -> Path | None:
-    """Where the tokens lie of the run that a model folder is or lies in, if they do."""
-    # The best model of a run lies in a folder inside the run's.
+    """Find the tokens of the run whose folder this is, or is in; `None` if there are none."""
+    # The best model of a run is in a folder inside the run's.
     places = [folder / "tokens", folder.resolve().parent / "tokens"]
     return next((place for place in places if place.is_dir()), None)
 
@@ -119,7 +119,7 @@ class TokenStore:
 
     @classmethod
     def of_model(cls, folder: Path, vocab_size: int) -> TokenStore | None:
-        """The tokens of the run that a model folder is or lies in; `None` if it was moved away.
+        """Open the tokens of the run whose folder this is, or is in; `None` if there are none.
 
         Raises `ModelFolderError` if they are not tokens of a model of `vocab_size`.
         """
@@ -131,7 +131,7 @@ class TokenStore:
         return store
 
     def blocks(self, name: str) -> Iterator[Ids]:
-        """The ids of one split, some at a time, so that none of them stays in memory."""
+        """Yield the ids of one split in blocks, of which one at a time is in memory."""
         path, expected = self._checked(name)
         dtype = np.dtype(self.dtype)
         with reading(path), path.open("rb") as file:
@@ -201,7 +201,7 @@ class StoreWriter:
         folder.mkdir()
 
     def write(self, name: str, begin: int, end: int, pieces: Iterable[Encoded]) -> None:
-        """Write the tokens of one split, which stands for a stretch of the text.
+        """Write the tokens of one split, the text from character `begin` to `end`.
 
         Where `has_documents`, every piece says where documents begin.
         """

@@ -233,7 +233,7 @@ def _line_bounds(count: int, settings: TextConfig) -> dict[str, tuple[int, int]]
     for name, (begin, end) in bounds.items():
         if asked[name] and begin == end:
             raise InputError(
-                f"this text has {count} sentences, too few for a {name} part; give it more text"
+                f"this text has {count} sentences, too few for a {name} split; give it more text"
             )
     return bounds
 
@@ -335,6 +335,6 @@ def check_sizes(facts: TextFacts, config: RunConfig) -> None:
         found: int = getattr(facts, name)
         if found < count:
             raise InputError(
-                f"the {name} part of this text has {found:,} tokens and one batch takes "
+                f"the {name} split of this text has {found:,} tokens and one batch takes "
                 f"{count:,}; {advice[name]}"
             )

@@ -1,4 +1,4 @@
-"""A stored text in pieces: where it can be cut so that nothing is told by it."""
+"""Cuts a stored text into pieces where this does not change its tokens or words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rondel.text.stored import StoredText, whole_characters
 from rondel.text.tokenizers.base import Cut, last_line
 
 TAILS = (1 << 10, 1 << 16)
-"""Bytes at the end of a block in which a place to cut is looked for first."""
+"""Sizes in bytes of the ends of a block in which a place to cut is sought first."""
 CutText = Callable[[str, int], "Cut | None"]
 """Finds the last place at or before a character where a text may be cut: see `Tokenizer.cut`."""
 
@@ -54,13 +54,13 @@ def _cut_bytes(data: bytes, cut: CutText, errors: str) -> tuple[int, int] | None
 
 
 def cut_after_line(text: str, near: int) -> Cut | None:
-    """After the last line break; for a text that a vocabulary is yet to be made from."""
+    """Cut after the last line break; for a text from which a vocabulary is to be made."""
     line = last_line(text, near)
     return Cut(line, line) if line else None
 
 
 def cut_between_words(text: str, near: int) -> Cut | None:
-    """The same, or at a single space, which then is in neither piece."""
+    """Cut as `cut_after_line`, or at a single space, which then is in neither piece."""
     space = min(near, len(text) - 1)
     while (space := text.rfind(" ", 0, space)) > 0:
         if not text[space - 1].isspace() and not text[space + 1].isspace():
@@ -69,5 +69,5 @@ def cut_between_words(text: str, near: int) -> Cut | None:
 
 
 def decoded(text: StoredText) -> Iterator[str]:
-    """All of a text, block by block."""
+    """Decode a whole text block by block."""
     return (block.decode("utf-8", text.errors) for block in text.blocks())

@@ -78,7 +78,7 @@ class WordVectors:
         if path.suffix in OPENERS:
             raise InputError(f"{path}: vectors are written uncompressed; leave {path.suffix} out")
         if path.is_dir() or not path.parent.is_dir():
-            what = "is a folder" if path.is_dir() else "lies in a folder that is not there"
+            what = "is a folder" if path.is_dir() else "is in a folder that does not exist"
             raise InputError(f"{path} {what}; name a file that can be written, such as vectors.txt")
         write_atomically(path, word2vec_bytes(self.words, self.array, binary=binary))
 
