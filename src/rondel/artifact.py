@@ -121,6 +121,12 @@ def describe(model: Artifact) -> str:
     return "; ".join(parts + known[:1])
 
 
+def shown_name(path: Path) -> str:
+    """What a model is called on a page: its folder, with the run's if it is the run's best."""
+    place = real_path(path)
+    return f"{place.parent.name}/{place.name}" if place.name in OWN_FOLDERS else place.name
+
+
 def is_model(path: Path) -> bool:
     """Whether there is a model folder at `path`."""
     return (path / MODEL).is_file()

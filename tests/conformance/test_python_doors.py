@@ -134,6 +134,7 @@ def model_calls(model: Model, folder: Path) -> dict[str, Call]:
         "ablate": Call(
             trace=trace, unit=Unit("hidden", 0, 0), takes={"features": (), "value": 0.5}
         ),
+        "export": Call(path=folder / "page.html", overwrite=True, takes={"to": "html"}),
         "save": Call(path=folder / "model", overwrite=True),
     }
 

@@ -218,6 +218,25 @@ class Model:
 
         return ablate(self.config, self.weights, trace, unit, features, value=value)
 
+    def export(
+        self,
+        path: str | Path,
+        to: str = "html",
+        *,
+        precision: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write it in another format, as `rondel export --to`: "html", a page, or "js", a module.
+
+        `precision` is what weights are stored as: "fp32", "fp16" or "int8". Raises `InputError` for
+        a model that the format has no place for, and if something is at `path`, unless told to
+        overwrite.
+        """
+        from rondel.exporters.base import export
+
+        name = "model" if self._folder is None else artifact.shown_name(self._folder)
+        export(self._parts, Path(path), to, name=name, precision=precision, overwrite=overwrite)
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a model folder; `InputError` if `path` exists, unless it may be overwritten."""
         artifact.save(Path(path), self._parts, overwrite=overwrite)

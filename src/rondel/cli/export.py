@@ -39,17 +39,17 @@ def command(model: Path, how: str, out: Path, precision: str | None, overwrite: 
     same text as `rondel sample` for the same seed.
     """
     from rondel import artifact
-    from rondel.cli.model_name import model_name
-    from rondel.errors import InputError
-    from rondel.exporters.base import check_place, size_of, write_export
+    from rondel.exporters.base import check_place, export
 
-    exporter = exporters[how]
-    if precision is not None and precision not in exporter.precisions:
-        known = ", ".join(exporter.precisions)
-        raise InputError(f"--to {how} stores weights as {known}, not {precision}")
     check_place(out, overwrite=overwrite)
     parts = artifact.load(model)
-    content = exporter.content(parts, model_name(model), precision or exporter.precisions[0])
-    click.echo(f"{size_of(content):,} bytes: {artifact.describe(parts)}", err=True)
-    write_export(out, content)
+    export(
+        parts,
+        out,
+        how,
+        name=artifact.shown_name(model),
+        precision=precision,
+        overwrite=overwrite,
+        announce=lambda size: click.echo(f"{size:,} bytes: {artifact.describe(parts)}", err=True),
+    )
     click.echo(f"{out} is written", err=True)

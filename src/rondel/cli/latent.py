@@ -70,7 +70,7 @@ def command(
     The page is one file that works offline: point at a sentence to read it, search, click two to
     see the path between them. Paths are decoded in advance, between the landmarks.
     """
-    from rondel.cli.model_name import model_name
+    from rondel.artifact import shown_name
     from rondel.cli.progress_bar import ProgressBar
     from rondel.files import write_atomically
     from rondel.pages import fill_page
@@ -92,7 +92,7 @@ def command(
             seed=seed,
             watch=waiting,
         )
-    facts |= {"model": model_name(model), "source": ", ".join(Path(t).name for t in text)}
+    facts |= {"model": shown_name(model), "source": ", ".join(Path(t).name for t in text)}
     write_atomically(out, fill_page("latent.html", facts).encode("utf-8"))
     click.echo(f"{len(sentences):,} sentences in {out}; open it in a browser")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rondel.errors import InputError
 from rondel.files import new_folder, write_atomically
+from rondel.values import shown
 
 if TYPE_CHECKING:
     from rondel.artifact import Artifact
@@ -39,6 +40,34 @@ class Exporter(ABC):
 
         Raises `InputError` if the format has no place for such a model.
         """
+
+
+def export(
+    model: Artifact,
+    path: Path,
+    to: str,
+    *,
+    name: str,
+    precision: str | None = None,
+    overwrite: bool = False,
+    announce: Callable[[int], None] = lambda size: None,
+) -> None:
+    """Write a model at `path` in the format called `to`; `announce` gets its bytes before that.
+
+    It is shown as `name`. Raises `InputError` for an unknown format or precision, a model that the
+    format has no place for, or something at `path` that would be lost.
+    """
+    from rondel.exporters import exporters
+
+    exporter = exporters[to]
+    chosen = exporter.precisions[0] if precision is None else precision
+    if chosen not in exporter.precisions:
+        known = ", ".join(exporter.precisions)
+        raise InputError(f"{to} stores weights as {known}, not {shown(chosen)}")
+    check_place(path, overwrite=overwrite)
+    content = exporter.content(model, name, chosen)
+    announce(size_of(content))
+    write_export(path, content)
 
 
 def size_of(content: Content) -> int:
