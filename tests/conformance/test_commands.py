@@ -64,6 +64,9 @@ def test_an_output_is_replaced_only_if_asked(name: str, tmp_path: Path) -> None:
     taken = tmp_path / "taken.html"
     taken.write_text("mine", encoding="utf-8")
     arguments = ["no-such-model"] * sum(isinstance(p, click.Argument) for p in command.params)
+    for option in command.params:
+        if option.required and isinstance(option.type, click.Choice):
+            arguments += [option.opts[0], option.type.choices[0]]
     done = CliRunner().invoke(cli, [name, *arguments, "--out", str(taken)])
     assert isinstance(done.exception, RondelError)
     assert str(taken) in str(done.exception)

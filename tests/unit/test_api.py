@@ -170,8 +170,11 @@ def test_what_is_no_text_is_refused_at_once(
     trained: Path, ask: str, value: Any, shown: str
 ) -> None:
     if (ask, value) == ("sample", None):
-        ask = "stream"  # without a prime it takes one of its own
-    with pytest.raises(InputError, match=rf"must be a string \(str\), not {shown}$"):
+        ask = "stream"  # `sample` without a prime chooses one
+    message = rf"must be a string \(str\), not {shown}$"
+    if (ask, value) == ("stream", None):
+        message = "a text continues a prime or a state: give one of them"
+    with pytest.raises(InputError, match=message):
         getattr(rondel.load(trained), ask)(value)
 
 
