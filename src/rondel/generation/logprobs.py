@@ -61,13 +61,20 @@ def likelihood(
     )
 
 
-def likelihoods(written: Written, place: int, count: int) -> Iterator[Likelihood]:
-    """The same for each token of the stream at a place, as an engine reports them."""
-    logprobs_T = written.logprobs[:, place].tolist()
-    likeliest_TK = written.likeliest[:, place, :count].tolist()
-    theirs_TK = written.likeliest_logprobs[:, place, :count].tolist()
-    for logprob, tokens, theirs in zip(logprobs_T, likeliest_TK, theirs_TK, strict=True):
-        yield Likelihood(logprob, zip(tokens, theirs, strict=True))
+class Reports:
+    """The same for each token that streams write in some steps, as an engine reports them."""
+
+    def __init__(self, written: Written) -> None:
+        arrays = written.logprobs, written.likeliest, written.likeliest_logprobs
+        self._steps = list(zip(*(array.tolist() for array in arrays), strict=True))
+
+    def of(self, place: int, count: int | None) -> Iterator[Likelihood]:
+        """Those of the stream at a place, with `count` alternatives; nothing if it has no count."""
+        if count is None:
+            return
+        for logprobs, likeliest, theirs in self._steps:
+            alternatives = zip(likeliest[place][:count], theirs[place], strict=False)
+            yield Likelihood(logprobs[place], alternatives)
 
 
 def spelled(

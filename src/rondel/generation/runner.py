@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from rondel.engine import Engine
 from rondel.engine.base import CommonFirst, Ids, Streams, TokenBy, Written
-from rondel.generation.logprobs import likelihoods
+from rondel.generation.logprobs import Reports
 from rondel.generation.prefix_cache import PrefixCache
 from rondel.generation.prime import Prime, Start
 from rondel.generation.search.beam import beam_search
@@ -198,12 +198,14 @@ class _Together:
         if not self._rows:
             return [], []
         written = self._write()
+        # Whole arrays become lists much faster than a slice for each stream.
+        tokens, reports = written.tokens.T.tolist(), Reports(written)
         outputs: list[Output] = []
         primes: list[Prime] = []
         over: list[int] = []
         for place, row in enumerate(self._rows):
             if isinstance(row, _Writing):
-                outputs.append(output := self._output(place, row, written))
+                outputs.append(output := self._output(place, row, tokens[place], reports))
                 finished = output.finished
                 if output.finish_reason == "length":
                     self._keep(row.stream, place)
@@ -219,14 +221,13 @@ class _Together:
             self._leave(place)
         return outputs, primes
 
-    def _output(self, place: int, row: _Writing, written: Written) -> Output:
+    def _output(self, place: int, row: _Writing, tokens: list[int], reports: Reports) -> Output:
         stream = row.stream
         if row.by is TokenBy.CALLER:
             output = stream.choose(self._places.logits(place))
             self._places.set_token(place, stream.sampler.last)
             return output
-        count, tokens = stream.request.logprobs, written.tokens[:, place].tolist()
-        return stream.take(tokens, () if count is None else likelihoods(written, place, count))
+        return stream.take(tokens, reports.of(place, stream.request.logprobs))
 
     def _keep(self, stream: Stream, place: int) -> None:
         """Keep the state at the end of a text that was not stopped, to write on from it.
