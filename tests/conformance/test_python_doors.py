@@ -112,6 +112,7 @@ def model_calls(model: Model, folder: Path) -> dict[str, Call]:
         "samples": Call(count=2, prime="The ", **SHORT, takes={**LISTING, **LENGTHS, **RULES}),
         "beam_search": Call(prime="The ", count=2, length=3, takes={"beam_width": 2, **RULES}),
         "check_copies": Call(count=2, prime="The ", settings=GenerationSettings()),
+        "starts_alike": Call(prime="The "),
         "sieve": Call(takes={"after": "The ", **LISTING}),
         "training_text": Call(),
         "unknowns": Call(prime="The "),

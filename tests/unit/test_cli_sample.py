@@ -247,6 +247,7 @@ def test_states_that_cannot_be_saved_or_continued_are_refused(
         (("--prime", "A", "--save-state", tmp_path / "none" / "state"), "cannot write"),
         (("--mode", "gibbs", "--from-state", state), "mode gibbs continues no text"),
         (("--from-state", trained / "model.json"), "damaged"),
+        (("--mode", "argmax", "--seed", 1, "--from-state", state), "--seed has no effect"),
     ):
         with pytest.raises((InputError, ModelFolderError), match=message):
             rondel("sample", trained, *flags)

@@ -247,7 +247,7 @@ def write_texts(writer: LanguageModel, request: SampleRequest) -> None:
     if mode == GIBBS:
         _redraw(writer, request)
         return
-    if writer.starts_alike(prime):
+    if request.from_state is not None or writer.starts_alike(prime):
         refuse_idle_seed(mode)
     width = beam_width if mode == "beam" else 1
     writer._expect(width * request.count * (settings["length"] + len(prime or "")))
