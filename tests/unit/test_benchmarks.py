@@ -222,6 +222,9 @@ def test_the_service_is_raced_against_its_engine_and_a_plain_server(benchmark: A
         row["rondel serve"] / row["engine alone"], rel=0.01
     )
     assert row["vs one at a time"] == pytest.approx(row["rondel serve"] / best, rel=0.01)
+    assert row["with log-probabilities, of without"] == pytest.approx(
+        row["with log-probabilities"] / row["rondel serve"], rel=0.01
+    )
     times = row["ms to the first"] / row["of 1 client"]
     assert row["first, times that of 1 client"] == pytest.approx(times, rel=0.01)
 
