@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from _serving import PATIENCE, Server, run_in_loop
 
@@ -61,7 +60,7 @@ def test_nothing_long_is_read_or_written_in_the_event_loop(
 
         monkeypatch.setattr(home, name, called)
 
-    watched(orjson, "loads", lambda given, _: len(given[0]))
+    watched(json, "loads", lambda given, _: len(given[0]))
     watched(answers, "dumps", lambda _, written: len(written))
     for name in ("encode", "spans", "unknowns"):
         watched(WordTokenizer, name, lambda given, _: len(given[1]))

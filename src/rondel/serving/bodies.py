@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
-import orjson
 from fastapi import Depends, Request
 from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
@@ -31,7 +31,7 @@ KINDS: tuple[type[Body], ...] = (
 )  # fmt: skip
 REFERENCE = "#/components/schemas/{model}"
 MOST_VALUES = 250_000
-"""The most values in a body: orjson blocks all other threads until it returns."""
+"""The most values in a body: `json.loads` blocks all other threads until it returns."""
 BYTES_A_PIECE = 10
 """Bytes of JSON that take as long to read as a piece of text (see `Service.off_loop`)."""
 
@@ -78,18 +78,18 @@ def parse(kind: type[B], raw: bytes) -> B:
             f"the body has more than {MOST_VALUES} values, or commas; send less at a time"
         )
     try:
-        value = orjson.loads(raw.decode("utf-8-sig"))
+        value = json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise Refusal(f"the body is not UTF-8, from byte {error.start} on; send UTF-8") from None
-    except orjson.JSONDecodeError as error:
-        if "depth limit" in error.msg:
-            raise Refusal("the body is nested too deeply; send a flat JSON object") from None
-        if "infinity" in error.msg:
-            raise Refusal("the body has a number that is too large; send a smaller one") from None
+    except json.JSONDecodeError as error:
         raise Refusal(
             f"the body is not JSON: {error.msg[:1].lower()}{error.msg[1:]}, at line "
             f"{error.lineno}, column {error.colno}"
         ) from None
+    except RecursionError:
+        raise Refusal("the body is nested too deeply; send a flat JSON object") from None
+    except ValueError:
+        raise Refusal("the body has a number of too many digits") from None
     if not isinstance(value, dict):
         raise Refusal('the body is not a JSON object: send {"name": value, …}')
     try:
