@@ -1,14 +1,15 @@
 """How fast a text is read into a token store, and how much memory that takes.
 
     python benchmarks/reading.py FOLDER [--gigabytes 1] [--levels char byte word subword]
-                                 [--peer] [--scratch DIR] [--json FILE]
+                                 [--peer] [--score MB] [--scratch DIR] [--json FILE]
 
 The text is made of the texts below FOLDER, again and again up to the size, with a made-up word
 every thousand bytes, so that the number of different words grows as in a real text. Each level is
 read by `rondel prepare` in a process of its own, whose peak memory is what the system says of it.
 With `--peer`, `datasets` and `tokenizers` read the same file at the levels that they have: lines in
 batches through `datasets`, a vocabulary of words or subwords (BPE) trained and the lines encoded by
-`tokenizers`, in batches.
+`tokenizers`, in batches. With `--score`, a small model of the first level scores so many MB
+of the text by word, and a tenth of that: the peak memory should be the same.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ PART = 1_000
 SMOKE_BYTES = 300_000
 PEERS = ("word", "subword")
 VOCABULARY, SUBWORDS = 10_000, 8_000
+HIDDEN = 32
+"""Units of the models that score."""
 BATCH = 10_000
 
 
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=1.0, help="(default: 1)")
     parser.add_argument("--levels", nargs="+", choices=LEVELS, default=LEVELS)
     parser.add_argument("--peer", action="store_true", help="datasets and tokenizers as well")
+    parser.add_argument("--score", type=float, help="MB of the text to score as well")
     parser.add_argument("--scratch", type=Path, help="folder for files as large as the text")
     arguments = parser.parse_args()
     at = machine()
@@ -66,6 +70,42 @@ def measured(scratch: Path, arguments: Namespace) -> Iterator[dict[str, Any]]:
         if arguments.peer and level in PEERS:
             found = in_process(read_by_peer, text, scratch, level)
             yield row(f"datasets + tokenizers, {level}", size, found)
+    if arguments.score:
+        yield from scored(scratch, text, arguments)
+
+
+def scored(scratch: Path, text: Path, arguments: Namespace) -> Iterator[dict[str, Any]]:
+    """Two rows, for the first level: a tenth of what is to be scored, and all of it."""
+    size = SMOKE_BYTES if arguments.smoke else int(arguments.score * MEGABYTE)
+    level = arguments.levels[0]
+    in_process(train_small_model, text, scratch, level)
+    for part in (size // 10, size):
+        excerpt = scratch / "excerpt.txt"
+        with text.open("rb") as source, excerpt.open("wb") as file:
+            for begin in range(0, part, MEGABYTE):
+                file.write(source.read(min(MEGABYTE, part - begin)))
+        yield row(
+            f"rondel score, {level}", part, in_process(score_by_rondel, excerpt, scratch, level)
+        )
+
+
+def train_small_model(text: Path, scratch: Path, level: str) -> int:
+    import rondel
+
+    with text.open("rb") as file:
+        some = file.read(SMOKE_BYTES).decode("utf-8", "ignore")
+    shape: dict[str, Any] = {"hidden_size": HIDDEN, "num_layers": 1, "embedding_size": 16}
+    folder = scratch / f"model-{level}"
+    rondel.train(text=some, level=level, steps=1, out=folder, backend="numpy", quiet=True, **shape)
+    return 0
+
+
+def score_by_rondel(text: Path, scratch: Path, level: str) -> int:
+    import rondel
+
+    model = rondel.load(scratch / f"model-{level}", kind=rondel.LanguageModel, threads=1)
+    tables = model.score_files(rondel.TextFiles(text), rondel.ScoringSettings(by="word"))
+    return sum(int(table["tokens"].sum()) for table in tables)
 
 
 def row(what: str, size: int, found: tuple[float, float, int, int]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rondel.evaluation.evaluate import Evaluation
     from rondel.evaluation.rescoring import Hypothesis
     from rondel.evaluation.scoring import ScoringSettings
+    from rondel.evaluation.text_sources import RunSplit, TextFiles
     from rondel.generation.listing import SampleList
     from rondel.generation.saved_state import State
     from rondel.inspection.features import Feature
@@ -55,11 +56,13 @@ __all__ = [
     "ModelFolderError",
     "NonFiniteLossError",
     "RondelError",
+    "RunSplit",
     "SampleList",
     "ScoringSettings",
     "SentenceVAE",
     "Settings",
     "State",
+    "TextFiles",
     "Trace",
     "Unit",
     "WrongKindError",
@@ -84,11 +87,13 @@ _HOMES = {
     "ModelFolderError": "rondel.errors",
     "NonFiniteLossError": "rondel.errors",
     "RondelError": "rondel.errors",
+    "RunSplit": "rondel.evaluation.text_sources",
     "SampleList": "rondel.generation.listing",
     "ScoringSettings": "rondel.evaluation.scoring",
     "SentenceVAE": "rondel.api.sentence_vae",
     "Settings": "rondel.settings.given",
     "State": "rondel.generation.saved_state",
+    "TextFiles": "rondel.evaluation.text_sources",
     "Trace": "rondel.inspection.trace",
     "Unit": "rondel.inspection.trace",
     "WrongKindError": "rondel.errors",

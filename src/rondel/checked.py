@@ -223,4 +223,5 @@ def _words(annotation: Any) -> str:
         return "an array"
     if kind is not None:
         return "a function" if kind is collections.abc.Callable else f"of the kind {kind.__name__}"
-    return f"a {annotation.__module__}.{annotation.__name__}"
+    is_exported = annotation.__name__ in sys.modules["rondel"].__all__
+    return f"a {'rondel' if is_exported else annotation.__module__}.{annotation.__name__}"

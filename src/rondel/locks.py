@@ -31,12 +31,12 @@ class FolderLock:
     other threads of the process too. Over NFS it works between machines if `flock` does there.
     """
 
-    def __init__(self, folder: Path, shown: Path | None = None) -> None:
+    def __init__(self, folder: Path, shown: Path | None = None, doing: str = "training in") -> None:
         resolved = Path(os.path.realpath(folder))
         parent = resolved.parent
         # If the parent is not writable, as for a mounted folder, the lock is inside.
         beside = not resolved.is_dir() or os.access(parent, os.W_OK)
-        self._shown = shown or folder
+        self._shown, self._doing = shown or folder, doing
         self._path = parent / f".{resolved.name}.lock" if beside else resolved / ".lock"
         self._lock: FileLock | None = None
 
@@ -111,7 +111,7 @@ class FolderLock:
             clock = time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", since)
             who = f", since {clock}, process {owner['process']}"
         return (
-            f"another rondel is training in {self._shown}{who}; wait until it ends, stop it, "
+            f"another rondel is {self._doing} {self._shown}{who}; wait until it ends, stop it, "
             "or choose another folder"
         )
 

@@ -14,6 +14,7 @@ import rondel
 from rondel.cells import cells
 from rondel.engine import NumpyEngine
 from rondel.evaluation.evaluate import evaluate
+from rondel.evaluation.token_blocks import TokenBlocks
 from rondel.text.tokenizers import Tokenizer, train_tokenizer
 from rondel.training.learner import Learner
 from rondel.training.numpy_learner import NumpyLearner, reference_cells
@@ -147,7 +148,7 @@ def test_validation_in_parallel_is_the_text_read_in_order(
         learner.step(batch, 0.01)
     text = tokens[:9000]  # two streams
     engine = NumpyEngine(config.model, learner.weights())
-    in_order = evaluate(engine, tokenizer, text, len(text))
+    in_order = evaluate(engine, tokenizer, TokenBlocks.of(tokenizer, text))
     assert in_order.tokens == 8999
     assert learner.validate(text) == pytest.approx(in_order.nats_per_token, abs=1e-3)
 

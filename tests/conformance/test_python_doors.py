@@ -100,6 +100,8 @@ TEXT = "The cup is full."
 
 def model_calls(model: Model, folder: Path) -> dict[str, Call]:
     ids = model.tokenizer.encode(TEXT)
+    file = folder / "text.txt"
+    file.write_text(TEXT)
     with warnings.catch_warnings():
         trace = model.trace(TEXT * 13)
     return {
@@ -117,7 +119,7 @@ def model_calls(model: Model, folder: Path) -> dict[str, Call]:
         "training_text": Call(),
         "unknowns": Call(prime="The "),
         "choose_opening": Call(takes={"seed": 1, "index": 0}),
-        "evaluate": Call(text=TEXT, takes={"watch": WATCH, "cache": Cache()}),
+        "evaluate": Call(text=TEXT, takes={"watch": WATCH, "cache": Cache(), "dynamic": None}),
         "evaluate_tokens": Call(
             ids=ids, characters=16, takes={"watch": WATCH, "cache": Cache(), "text": TEXT}
         ),
@@ -125,6 +127,10 @@ def model_calls(model: Model, folder: Path) -> dict[str, Call]:
             ids=ids, characters=16, takes={"settings": None, "training_ids": ids, "text": TEXT}
         ),
         "score": Call(text=TEXT, takes={**SCORING, "context": "", "batch_size": 2}),
+        "score_files": Call(
+            text=rondel.TextFiles(file), settings=ScoringSettings(), takes={"watch": WATCH}
+        ),
+        "score_reader": Call(settings=ScoringSettings()),
         "score_many": Call(documents=[TEXT], settings=ScoringSettings(), takes={"watch": WATCH}),
         "rescore": Call(
             hypotheses=[("u", 1.0, TEXT)],

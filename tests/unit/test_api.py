@@ -171,7 +171,7 @@ def test_what_is_no_text_is_refused_at_once(
 ) -> None:
     if (ask, value) == ("sample", None):
         ask = "stream"  # `sample` without a prime chooses one
-    message = rf"must be a string \(str\), not {shown}$"
+    message = rf"must be a string \(str\).*, not {shown}$"
     if (ask, value) == ("stream", None):
         message = "a text continues a prime or a state: give one of them"
     with pytest.raises(InputError, match=message):
@@ -180,7 +180,7 @@ def test_what_is_no_text_is_refused_at_once(
 
 @pytest.mark.parametrize("ask", ["fill", "gibbs", "evaluate_cloze"])
 def test_both_sides_are_of_a_text_too(trained_both: Path, ask: str) -> None:
-    with pytest.raises(InputError, match=r"text must be a string \(str\), not 5"):
+    with pytest.raises(InputError, match=r"text must be a string \(str\).*, not 5"):
         getattr(rondel.load(trained_both), ask)(5)
 
 

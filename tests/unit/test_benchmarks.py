@@ -63,8 +63,9 @@ def test_vocabulary_races_the_same_losses(benchmark: Any) -> None:
 
 
 def test_reading_says_how_fast_and_at_what_memory(benchmark: Any) -> None:
-    results = benchmark("reading", "--smoke", "--levels", "char", "word")
-    assert [row["what"] for row in results] == ["rondel, char", "rondel, word"]
+    results = benchmark("reading", "--smoke", "--levels", "char", "word", "--score", "1")
+    scored = ["rondel score, char"] * 2
+    assert [row["what"] for row in results] == ["rondel, char", "rondel, word", *scored]
     assert results[0]["tokens"] >= 290_000 > results[1]["tokens"] > 0
     assert all(row["peak memory, MB"] > 10 for row in results)
 

@@ -13,6 +13,7 @@ import pytest
 import rondel
 from rondel.errors import InputError
 from rondel.evaluation.cache import CHUNK, Cache, cached_surprisals
+from rondel.evaluation.token_blocks import TokenBlocks
 
 
 def by_the_formula(model: rondel.Model, ids: np.ndarray, cache: Cache) -> list[float]:
@@ -39,7 +40,8 @@ def by_the_formula(model: rondel.Model, ids: np.ndarray, cache: Cache) -> list[f
 def test_surprisals_agree_with_the_formula(trained: Path, prose: str, cache: Cache) -> None:
     model = rondel.load(trained)
     ids = model.tokenizer.encode(prose[: 2 * CHUNK + 9])
-    found = cached_surprisals(model._engine, ids, cache)
+    blocks = TokenBlocks.of(model.tokenizer, ids)
+    ((_, found),) = cached_surprisals(model._engine, blocks, cache)
     np.testing.assert_allclose(found, by_the_formula(model, ids, cache), rtol=1e-5)
 
 

@@ -14,6 +14,7 @@ import rondel as package
 from rondel.data.store import TokenStore
 from rondel.errors import InputError
 from rondel.evaluation.baseline import evaluate_ngrams
+from rondel.evaluation.evaluate import blocks_of_text
 from rondel.evaluation.ngram import NGramModel
 
 TEXT = "The bean is dark, and the cup is full. A spoon is in the cup. The coffee is hot.\n" * 2
@@ -75,7 +76,7 @@ def test_n_grams_can_be_counted_in_another_text(trained: Path, tmp_path: Path, p
     (row,) = compared(tmp_path / "alone", "--baseline", tmp_path / "prose.txt")
     tokenizer = package.load(trained).tokenizer
     expected = evaluate_ngrams(
-        tokenizer, tokenizer.encode(prose), tokenizer.encode(TEXT), len(TEXT)
+        tokenizer, blocks_of_text(tokenizer, prose), blocks_of_text(tokenizer, TEXT)
     )
     assert row["ngrams"]["3"] == pytest.approx(expected[3].to_json())
     with pytest.raises(InputError, match="with --baseline, or skip them with --no-baseline"):
@@ -98,4 +99,4 @@ def test_invalid_comparisons_are_refused(trained: Path, tmp_path: Path, coffee: 
         compared(trained, tmp_path / "bytes")
     tokenizer = package.load(trained).tokenizer
     with pytest.raises(InputError, match="no text to count n-grams in"):
-        evaluate_ngrams(tokenizer, tokenizer.encode(""), tokenizer.encode(TEXT), len(TEXT))
+        evaluate_ngrams(tokenizer, blocks_of_text(tokenizer, ""), blocks_of_text(tokenizer, TEXT))

@@ -111,7 +111,7 @@ def test_the_page_has_the_sentences_that_can_be_read(folder: Path, tmp_path: Pat
         (("sample", "--prime", "A man"), "is a sentence VAE, which takes no prime"),
         (("sample", "--mode", "gibbs"), "is a sentence VAE, which has no mode gibbs"),
         (("eval", __file__, "--cache"), "is a sentence VAE: leave out --dynamic and --cache"),
-        (("score", __file__), "this model is a sentence VAE, which has no 'score_many'"),
+        (("score", __file__), "this model is a sentence VAE, which has no 'score_reader'"),
         (("latent", __file__, "--out", "."), ". is a folder"),
         (
             ("latent", __file__, "--out", "nowhere/at/all.html"),

@@ -194,6 +194,9 @@ def test_validation_reads_each_document_from_its_beginning(
     nats = [model.evaluate_tokens(part, len(part)).nats for part in parts if len(part) > 1]
     count = sum(len(part) - 1 for part in parts)
     assert run.validation_loss() == pytest.approx(sum(nats) / count, rel=1e-4)
+    figures = model.evaluate(package.RunSplit("validation"))
+    assert figures.nats_per_token == pytest.approx(sum(nats) / count, rel=1e-6)
+    assert figures.tokens == count
     assert kind_of(model.config).reads_documents
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 import numpy.typing as npt
 
@@ -160,17 +160,29 @@ class Model:
 
         Raises `InputError` if the model was not loaded from a run's folder, or it was moved out.
         """
+        store = self._run_store(required=True)
+        return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
+
+    @overload
+    def _run_store(self, *, required: Literal[True]) -> TokenStore: ...
+    @overload
+    def _run_store(self) -> TokenStore | None: ...
+    def _run_store(self, *, required: bool = False) -> TokenStore | None:
+        """The tokens of the run that the model's folder is or lies in; `None` if there are none.
+
+        If they are `required`, raises `InputError` instead.
+        """
         store = (
             None
             if self._folder is None
             else TokenStore.of_model(self._folder, self.config.vocab_size)
         )
-        if store is None:
+        if store is None and required:
             raise InputError(
-                "this model is without the text it was trained on, which is in the folder of its "
-                "run; give that text's file instead"
+                "this model is without the text it was trained on: it was moved away from the text "
+                "of its run; give that text's file instead"
             )
-        return "".join(self.tokenizer.decode(store.tokens(name)) for name in store.splits)
+        return store
 
     def trace(self, text: str, **settings: Unpack[TraceKeywords]) -> Trace:
         """Trace every unit over a text, read from the zero state: arrays (N, L, H) by track.

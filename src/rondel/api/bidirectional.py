@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -14,9 +14,11 @@ from rondel.artifact import Artifact
 from rondel.checked import Natural, Positive, checked_methods
 from rondel.engine.bidirectional_engine import BidirectionalEngine
 from rondel.errors import InputError
-from rondel.evaluation.cloze import ClozeEvaluation, evaluate_cloze, score_cloze
+from rondel.evaluation.cloze import ClozeEvaluation, cloze_reader, evaluate_cloze
 from rondel.evaluation.contextual import Embeddings, embed
-from rondel.evaluation.scoring import Columns, ScoringSettings, score
+from rondel.evaluation.scoring import MakeReader, ScoringSettings, passage_reader
+from rondel.evaluation.text_sources import RunSplit, TextFiles
+from rondel.evaluation.token_blocks import TokenBlocks
 from rondel.generation.generation_settings import GenerationSettings
 from rondel.generation.search.filling import Filled, FillSettings, fill
 from rondel.generation.search.gibbs import gibbs
@@ -46,28 +48,24 @@ class BidirectionalModel(LanguageModel):
         if precision != "fp32":
             raise InputError(f"a bidirectional model runs in fp32 only; leave {precision} out")
 
-    def score_many(
-        self,
-        documents: Sequence[str],
-        settings: ScoringSettings,
-        watch: Callable[[float], None] = lambda fraction: None,
-    ) -> list[Columns]:
-        """See `LanguageModel.score_many`: from both sides, unless `settings.causal`."""
+    def score_reader(self, settings: ScoringSettings) -> MakeReader:
+        """See `LanguageModel.score_reader`: from both sides, or with `causal` by that half."""
         if settings.causal:
-            return score(self._engine, self.tokenizer, documents, settings, watch)
-        return score_cloze(self._both_sides, self.tokenizer, documents, settings, watch)
+            return lambda blocks: passage_reader(self._engine, self.tokenizer, settings)
+        return lambda blocks: cloze_reader(self._both_sides, blocks)
 
     def evaluate_cloze(
         self,
-        text: str,
+        text: str | TextFiles | RunSplit,
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> ClozeEvaluation:
         """Evaluate how well the model predicts each token of a text from all the others.
 
-        The results are pseudo-log-likelihoods, not comparable with those of `evaluate`, which uses
-        the causal half. Raises `InputError` for an empty text.
+        The text is as for `evaluate`. The results are pseudo-log-likelihoods, not comparable with
+        those of `evaluate`, which uses the causal half. Raises `InputError` for an empty text.
         """
-        return self.evaluate_cloze_tokens(self.tokenizer.encode(text), len(text), watch)
+        with self._blocks(text) as (blocks, count):
+            return evaluate_cloze(self._both_sides, self.tokenizer, blocks, watch, characters=count)
 
     def evaluate_cloze_tokens(
         self,
@@ -76,7 +74,10 @@ class BidirectionalModel(LanguageModel):
         watch: Callable[[float], None] = lambda fraction: None,
     ) -> ClozeEvaluation:
         """As `evaluate_cloze`, for token ids (N,) that stand for so many characters of text."""
-        return evaluate_cloze(self._both_sides, self.tokenizer, ids, characters, watch)
+        blocks = TokenBlocks.of(self.tokenizer, ids)
+        return evaluate_cloze(
+            self._both_sides, self.tokenizer, blocks, watch, characters=characters
+        )
 
     def fill(
         self,

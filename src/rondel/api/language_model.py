@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from rondel.evaluation.dynamic_settings import DynamicSettings
     from rondel.evaluation.evaluate import Evaluation
     from rondel.evaluation.rescoring import Hypothesis, RescoreKeywords
-    from rondel.evaluation.scoring import Columns, ScoringSettings
+    from rondel.evaluation.score_rows import Columns
+    from rondel.evaluation.scoring import MakeReader, ScoringSettings
+    from rondel.evaluation.text_blocks import Blocks
+    from rondel.evaluation.text_sources import RunSplit, TextFiles
+    from rondel.text.tokenizers import Tokenizer
 
 
 @checked_methods
@@ -36,22 +41,34 @@ class LanguageModel(WritingModel):
 
     def evaluate(
         self,
-        text: str,
+        text: str | TextFiles | RunSplit,
         watch: Callable[[float], None] = lambda fraction: None,
         *,
         cache: Cache | None = None,
+        dynamic: DynamicSettings | None = None,
     ) -> Evaluation:
         """How likely the model finds a text, read in order from the zero state.
 
-        With a `cache` (`rondel.evaluation.cache.Cache`), what came lately is expected again.
-        `watch` is told now and then what fraction is done. Raises `InputError` for a text of fewer
-        than two tokens, or of which the model knows none.
-        """
-        from rondel.evaluation.scoring import refuse_unknown
+        The text is a string, files of any size (`rondel.TextFiles`) or a part of the text of its
+        run (`rondel.RunSplit`). Where that has documents, each is read from the zero state.
 
-        refuse_unknown(self.tokenizer, text)
-        ids = self.tokenizer.encode(text)
-        return self.evaluate_tokens(ids, len(text), watch, cache=cache, text=text)
+        With a `cache` (`rondel.evaluation.cache.Cache`), what came lately is expected again. With
+        `dynamic`, a copy of the model goes on learning from the text, as `evaluate_dynamically` has
+        it. `watch` is told now and then what fraction is done. Raises `InputError` for a text of
+        fewer than two tokens, or of which the model knows none, and what reading it raises.
+        """
+        from rondel.evaluation.evaluate import evaluate
+
+        if cache is not None and dynamic is not None:
+            raise InputError("a cache and dynamic evaluation: one at a time")
+        with self._blocks(text) as (blocks, count):
+            if dynamic is not None:
+                store = self._run_store()
+                training_ids = None if store is None else store.tokens("train")
+                return self._evaluate_dynamically(blocks, count, dynamic, training_ids, watch)
+            return evaluate(
+                self._engine, self.tokenizer, blocks, watch, cache=cache, characters=count
+            )
 
     def evaluate_tokens(
         self,
@@ -68,9 +85,8 @@ class LanguageModel(WritingModel):
         """
         from rondel.evaluation.evaluate import evaluate
 
-        return evaluate(
-            self._engine, self.tokenizer, ids, characters, watch, cache=cache, text=text
-        )
+        blocks, count = _blocks_of(self.tokenizer, ids, characters, text)
+        return evaluate(self._engine, self.tokenizer, blocks, watch, cache=cache, characters=count)
 
     def evaluate_dynamically(
         self,
@@ -88,14 +104,55 @@ class LanguageModel(WritingModel):
         given. Needs PyTorch. Raises `MissingExtraError` without it, and `InputError` for a model of
         another kind than `language-model`.
         """
+        blocks, count = _blocks_of(self.tokenizer, ids, characters, text)
+        return self._evaluate_dynamically(blocks, count, settings, training_ids, watch)
+
+    def _evaluate_dynamically(
+        self,
+        blocks: Blocks,
+        characters: int | None,
+        settings: DynamicSettings | None,
+        training_ids: npt.NDArray[np.integer[Any]] | None,
+        watch: Callable[[float], None],
+    ) -> Evaluation:
         require("torch", "train")
         from rondel.evaluation.dynamic_settings import DynamicSettings
         from rondel.training.dynamic import evaluate_dynamically
 
-        chosen = settings or DynamicSettings()
         return evaluate_dynamically(
-            self._parts, ids, characters, chosen, training_ids=training_ids, watch=watch, text=text
+            self._parts,
+            blocks,
+            settings or DynamicSettings(),
+            training_ids=training_ids,
+            watch=watch,
+            characters=characters,
         )
+
+    @contextmanager
+    def _blocks(self, text: str | TextFiles | RunSplit) -> Iterator[tuple[Blocks, int | None]]:
+        """The blocks of a text to evaluate, and its characters if they are not those of these."""
+        from rondel.evaluation.evaluate import blocks_of_text, text_blocks
+        from rondel.evaluation.scoring import refuse_unknown
+        from rondel.evaluation.text_sources import RunSplit
+        from rondel.evaluation.token_blocks import TokenBlocks
+
+        if isinstance(text, str):
+            blocks = blocks_of_text(self.tokenizer, text)
+            refuse_unknown(blocks)
+            yield blocks, None
+        elif isinstance(text, RunSplit):
+            store = self._run_store(required=True)
+            if not store.splits[text.name].tokens:
+                raise InputError(
+                    f"this run has no {text.name} split; name another --split, or a TEXT"
+                )
+            of_split = TokenBlocks.of_split(self.tokenizer, store, text.name)
+            yield of_split, store.splits[text.name].characters
+        else:
+            with text.stored(as_bytes=self.tokenizer.reads_bytes) as stored:
+                blocks = text_blocks(self.tokenizer, [stored])
+                refuse_unknown(blocks)
+                yield blocks, None
 
     def score(
         self,
@@ -144,11 +201,42 @@ class LanguageModel(WritingModel):
 
         Settings are told as a whole: see `rondel.evaluation.scoring.ScoringSettings`.
         """
-        from rondel.evaluation.scoring import score
+        from rondel.evaluation.scoring import score_by
+
+        make = self.score_reader(settings)
+        return score_by(make, self.tokenizer, documents, settings, watch)
+
+    def score_files(
+        self,
+        text: TextFiles,
+        settings: ScoringSettings,
+        watch: Callable[[float], None] = lambda fraction: None,
+    ) -> Iterator[Columns]:
+        """Yield the table of `score` for files of any size in parts, as they are made.
+
+        Put together they are the whole table. `begin` and `end` are places in the file, if it is
+        one file of text. Where it has documents, each is read from the zero state, and the column
+        `number` says which one a row is of, from 1; positions are counted in each, and places and
+        lines in all of the text. Raises what reading and `score` raise.
+        """
+        from rondel.evaluation.scoring import score_texts, with_places
+
+        make = self.score_reader(settings)
+        with text.stored(as_bytes=self.tokenizer.reads_bytes, keep_places=True) as stored:
+            for part in score_texts(make, self.tokenizer, [stored], settings, watch):
+                if part.table:
+                    yield with_places(part, stored, long_text=str)
+
+    def score_reader(self, settings: ScoringSettings) -> MakeReader:
+        """What reads a text that is scored: see `rondel.evaluation.scoring.score_texts`.
+
+        Raises `InputError` for settings that another kind of model has.
+        """
+        from rondel.evaluation.scoring import passage_reader
 
         if settings.causal:
             raise InputError("this model is causal and scores as such; leave out what asks for it")
-        return score(self._engine, self.tokenizer, documents, settings, watch)
+        return lambda blocks: passage_reader(self._engine, self.tokenizer, settings)
 
     def rescore(
         self,
@@ -174,3 +262,15 @@ class LanguageModel(WritingModel):
         if complaint is not None and settings.get("unknown_penalty") is None:
             warn_of(complaint)
         return table
+
+
+def _blocks_of(
+    tokenizer: Tokenizer, ids: npt.NDArray[np.integer[Any]], characters: int, text: str | None
+) -> tuple[Blocks, int | None]:
+    """The blocks of token ids, or of the text that they are of, and the characters of ids."""
+    from rondel.evaluation.evaluate import blocks_of_text
+    from rondel.evaluation.token_blocks import TokenBlocks
+
+    if text is None:
+        return TokenBlocks.of(tokenizer, ids), characters
+    return blocks_of_text(tokenizer, text), None

@@ -25,7 +25,7 @@ from rondel.generation.scheduler import CAPACITY
 from rondel.generation.search.filling import FillSettings
 from rondel.generation.search.imputation import Imputed, impute
 from rondel.kinds.sentence_vae_kind import LatentSettings
-from rondel.text.one_sentence import of_unknowns_only, sentence_ids
+from rondel.text.one_sentence import of_unknowns_only, refuse_unknowns_only, sentence_ids
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -223,11 +223,8 @@ class SentenceVAE(Model):
         empty or too long, or if no sentence has a known word.
         """
         ids = [self._ids(sentence, known=False) for sentence in sentences]
-        if ids and all(of_unknowns_only(one, self.tokenizer.unknown_id) for one in ids):
-            raise InputError(
-                f"the model knows no {self.tokenizer.token_noun} of any of the sentences; give it "
-                "some in the language of the text that it was trained on"
-            )
+        unknown_only = sum(of_unknowns_only(one, self.tokenizer.unknown_id) for one in ids)
+        refuse_unknowns_only(self.tokenizer, unknown_only, len(ids))
         return self.evaluate_ids(ids, iw_samples=iw_samples, seed=seed, watch=watch)
 
     def evaluate_ids(

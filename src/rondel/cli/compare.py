@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from rondel.cli.options import format_options
 from rondel.cli.tables import per_word
 from rondel.data.store import TokenStore
 from rondel.errors import InputError
 
 if TYPE_CHECKING:
     from rondel.api.language_model import LanguageModel
-    from rondel.data.store import Ids
     from rondel.evaluation.evaluate import Evaluation
+    from rondel.evaluation.text_blocks import Blocks
+    from rondel.evaluation.text_sources import TextFiles
 
 
 class Row(NamedTuple):
@@ -40,17 +43,17 @@ class Row(NamedTuple):
     help="Count the n-grams in this text instead of each run's training text.",
 )
 @click.option("--no-baseline", is_flag=True, help="Skip the n-gram models.")
-@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the texts.")
+@format_options
 @click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
 def command(
     models: tuple[Path, ...],
     texts: tuple[str, ...],
     baseline_texts: tuple[str, ...],
     no_baseline: bool,
-    encoding: str,
     as_json: bool,
+    **text_format: Any,
 ) -> None:
-    """Evaluate the MODELS on the same text, in one table.
+    """Evaluate the MODELS on the same text, of any size, in one table.
 
     Compare models with different tokens by bits per character and by perplexity per word, if they
     know all words of the text. Each row also has the best of the n-gram models of orders 1 to 6
@@ -62,8 +65,9 @@ def command(
     if baseline_texts and no_baseline:
         raise click.UsageError("--baseline and --no-baseline: one at a time")
     announce_compiling()
-    read = _Reader(encoding)
-    rows = [_row(folder, texts, baseline_texts, read, no_baseline) for folder in models]
+    with ExitStack() as opened:
+        read = _Reader(opened, text_format)
+        rows = [_row(folder, texts, baseline_texts, read, no_baseline) for folder in models]
     if as_json:
         click.echo(json.dumps([_facts(row) for row in rows]))
     else:
@@ -89,40 +93,42 @@ def _row(
             f"{folder} is a {kind.noun}, whose figures cannot be compared with others; leave it out"
         )
     text = read(model, texts)
-    ids = model.tokenizer.encode(text)
     with ProgressBar() as waiting:
         figures = model.evaluate(text, waiting)
     baseline: dict[int, Evaluation] = {}
     if not no_baseline:
-        training_ids = _training_ids(model, folder, baseline_texts, read)
-        baseline = evaluate_ngrams(model.tokenizer, training_ids, ids, len(text), text)
+        training = _training_blocks(model, folder, baseline_texts, read)
+        baseline = evaluate_ngrams(model.tokenizer, training, read.blocks(model, texts))
     return Row(folder, model.tokenizer.level, figures, baseline)
 
 
-def _training_ids(
+def _training_blocks(
     model: LanguageModel, folder: Path, baseline_texts: tuple[str, ...], read: _Reader
-) -> Ids:
+) -> Blocks:
+    from rondel.evaluation.token_blocks import TokenBlocks
+
     if baseline_texts:
-        return model.tokenizer.encode(read(model, baseline_texts))
+        return read.blocks(model, baseline_texts)
     store = TokenStore.of_model(folder, model.config.vocab_size)
     if store is None:
         raise InputError(
             f"{folder} was moved away from the text of its run; name a text to count n-grams in "
             "with --baseline, or skip them with --no-baseline"
         )
-    return store.tokens("train")
+    return TokenBlocks.of_split(model.tokenizer, store, "train", with_text=False)
 
 
 class _Reader:
     """Reads texts for models, each once, since standard input can be read only once."""
 
-    def __init__(self, encoding: str) -> None:
-        self._encoding = encoding
-        self._known: dict[tuple[tuple[str, ...], bool], str] = {}
+    def __init__(self, opened: ExitStack, text_format: dict[str, Any]) -> None:
+        self._opened, self._format = opened, text_format
+        self._known: dict[tuple[tuple[str, ...], bool], TextFiles] = {}
         self._stdin_is_read = False
 
-    def __call__(self, model: LanguageModel, texts: tuple[str, ...]) -> str:
-        from rondel.text.reading import STDIN, read_text
+    def __call__(self, model: LanguageModel, texts: tuple[str, ...]) -> TextFiles:
+        from rondel.evaluation.text_sources import TextFiles
+        from rondel.text.reading import STDIN
 
         as_bytes = model.tokenizer.reads_bytes
         if (texts, as_bytes) not in self._known:
@@ -131,9 +137,17 @@ class _Reader:
                     "standard input can be read only once, as bytes or as text; give a file instead"
                 )
             self._stdin_is_read |= STDIN in texts
-            text = read_text(texts, self._encoding, as_bytes=as_bytes)
-            self._known[texts, as_bytes] = text
+            files = TextFiles(list(texts), **self._format)
+            opened = self._opened.enter_context(files.opened(as_bytes=as_bytes))
+            self._known[texts, as_bytes] = opened
         return self._known[texts, as_bytes]
+
+    def blocks(self, model: LanguageModel, texts: tuple[str, ...]) -> Blocks:
+        """The blocks of texts, to be evaluated."""
+        from rondel.evaluation.evaluate import text_blocks
+
+        with self(model, texts).stored(as_bytes=model.tokenizer.reads_bytes) as stored:
+            return text_blocks(model.tokenizer, [stored])
 
 
 def _facts(row: Row) -> dict[str, Any]:

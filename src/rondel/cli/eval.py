@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rondel.cli.options import DependentOption
-from rondel.cli.run_text import open_store
+from rondel.cli.options import DependentOption, format_options
 from rondel.cli.tables import per_word
-from rondel.data.store import TokenStore
 from rondel.engine import PRECISIONS
 from rondel.errors import InputError
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from rondel.api.base import Model
     from rondel.api.bidirectional import BidirectionalModel
     from rondel.api.language_model import LanguageModel
-    from rondel.data.store import Ids
     from rondel.evaluation.cache import Cache
     from rondel.evaluation.cloze import ClozeEvaluation
     from rondel.evaluation.dynamic_settings import DynamicSettings
     from rondel.evaluation.evaluate import Evaluation
+    from rondel.evaluation.text_sources import RunSplit, TextFiles
 
 SPLITS = ("train", "validation", "test")
 
@@ -32,7 +32,7 @@ SPLITS = ("train", "validation", "test")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("text", nargs=-1)
 @click.option("--split", type=click.Choice(SPLITS), help="A split of the run's text instead.")
-@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of TEXT.")
+@format_options
 @click.option(
     "--precision",
     type=click.Choice(list(PRECISIONS)),
@@ -96,6 +96,9 @@ def command(
     text: tuple[str, ...],
     split: str | None,
     encoding: str,
+    field: str | None,
+    column: str | None,
+    documents: str | None,
     precision: str,
     iw_samples: int | None,
     as_json: bool,
@@ -103,52 +106,65 @@ def command(
 ) -> None:
     """Measure how well the model in the folder MODEL predicts a text.
 
-    The whole text is read in order, with the state carried. Without TEXT, the validation split in
-    the run's folder is read. A bidirectional model is evaluated twice: its causal half alone, and
+    The whole text, of any size, is read in order, with the state carried, or with --documents each
+    document from the zero state. Without TEXT, the validation split in the run's folder is read, as
+    it was in training. A bidirectional model is evaluated twice: its causal half alone, and
     both sides together, by pseudo-log-likelihoods. A sentence VAE reads each line independently;
     bounds on its likelihood are printed, per sentence and per token.
     """
     from rondel.api.load import load
     from rondel.cli.compile_notice import announce_compiling
+    from rondel.evaluation.text_sources import RunSplit, TextFiles
     from rondel.kinds import kind_of
 
     if text and split:
         raise InputError("give either a TEXT or a --split, not both")
+    if not text and (field or column or documents):
+        raise InputError("--field, --column and --documents say how a TEXT is read; give one")
     dynamic, cache = _dynamic_or_cache(flags)
     if dynamic is not None and precision != "fp32":
         raise click.UsageError(f"--dynamic trains the model, which --precision {precision} cannot")
     announce_compiling()
     loaded = load(model, precision=precision)
-    request = EvalRequest(
-        model, text, split or "validation", encoding, precision, iw_samples, dynamic, cache, as_json
-    )
+    source: TextFiles | RunSplit = RunSplit(split or "validation")
+    if text:
+        source = TextFiles(list(text), encoding, field, column, documents)
+    request = EvalRequest(model, source, precision, iw_samples, dynamic, cache, as_json)
     kind_of(loaded.config).eval_command(loaded, request)
 
 
 class EvalRequest(NamedTuple):
-    """The text to evaluate, how to evaluate it, and how to print the figures."""
+    """What to evaluate, how to evaluate it, and how to print the figures."""
 
     folder: Path
-    text: tuple[str, ...]
-    split: str
-    encoding: str
+    source: TextFiles | RunSplit
     precision: str
     iw_samples: int | None
     dynamic: DynamicSettings | None
     cache: Cache | None
     as_json: bool
 
-    def tokens(self, model: LanguageModel) -> tuple[Ids, int, str | None]:
-        """The token ids, the number of characters, and the text, if it is not a stored split."""
-        if not self.text:
-            return (*_tokens_of_split(self.folder, self.split, model.config.vocab_size), None)
-        whole = read_known(model, self.text, self.encoding)
-        return model.tokenizer.encode(whole), len(whole), whole
+    @property
+    def reads_documents(self) -> bool:
+        """Whether each document of a text is to be read from the zero state."""
+        return getattr(self.source, "documents", None) is not None
+
+    @contextmanager
+    def opened(self, model: Model) -> Iterator[TextFiles | RunSplit]:
+        """The text, read once for all that is done with it, or the split of a run."""
+        from rondel.evaluation.text_sources import RunSplit
+
+        if isinstance(self.source, RunSplit):
+            yield self.source
+            return
+        with self.source.opened(as_bytes=model.tokenizer.reads_bytes) as files:
+            yield files
 
 
 def evaluate_text(loaded: LanguageModel, request: EvalRequest) -> None:
     """Print a language model's evaluation."""
-    figures, exact = _causal_figures(loaded, request)
+    with request.opened(loaded) as source:
+        figures, exact = _causal_figures(loaded, request, source)
     _print_figures(figures, exact, None, loaded.tokenizer.token_noun, request.as_json)
 
 
@@ -156,15 +172,15 @@ def evaluate_both_sides(loaded: BidirectionalModel, request: EvalRequest) -> Non
     """Print the evaluation of a bidirectional model's causal half, and of both sides together."""
     from rondel.cli.progress_bar import ProgressBar
 
-    figures, exact = _causal_figures(loaded, request)
-    ids, characters, _ = request.tokens(loaded)
-    with ProgressBar() as waiting:
-        cloze = loaded.evaluate_cloze_tokens(ids, characters, waiting)
+    with request.opened(loaded) as source:
+        figures, exact = _causal_figures(loaded, request, source)
+        with ProgressBar() as waiting:
+            cloze = loaded.evaluate_cloze(source, waiting)
     _print_figures(figures, exact, cloze, loaded.tokenizer.token_noun, request.as_json)
 
 
 def _causal_figures(
-    loaded: LanguageModel, request: EvalRequest
+    loaded: LanguageModel, request: EvalRequest, source: TextFiles | RunSplit
 ) -> tuple[Evaluation, Evaluation | None]:
     """The figures, and those at full precision if the model is not."""
     from rondel.api.load import load
@@ -172,27 +188,12 @@ def _causal_figures(
 
     if request.iw_samples is not None:
         raise InputError(f"{request.folder} is not a sentence VAE: leave out --iw-samples")
-    ids, characters, whole = request.tokens(loaded)
     exact = None
     with ProgressBar() as waiting:
-        if request.dynamic is not None:
-            store = TokenStore.of_model(request.folder, loaded.config.vocab_size)
-            training_ids = None if store is None else store.tokens("train")
-            figures = loaded.evaluate_dynamically(
-                ids,
-                characters,
-                request.dynamic,
-                training_ids=training_ids,
-                watch=waiting,
-                text=whole,
-            )
-        else:
-            figures = loaded.evaluate_tokens(
-                ids, characters, waiting, cache=request.cache, text=whole
-            )
+        figures = loaded.evaluate(source, waiting, cache=request.cache, dynamic=request.dynamic)
         if request.precision != "fp32":
             full = load(request.folder)
-            exact = full.evaluate_tokens(ids, characters, waiting, cache=request.cache, text=whole)
+            exact = full.evaluate(source, waiting, cache=request.cache)
     return figures, exact
 
 
@@ -215,24 +216,6 @@ def _dynamic_or_cache(flags: dict[str, Any]) -> tuple[DynamicSettings | None, Ca
         DynamicSettings(**chosen["dynamic"]) if flags["dynamic"] else None,
         Cache(**chosen["cache"]) if flags["cache"] else None,
     )
-
-
-def read_known(model: Model, paths: tuple[str, ...], encoding: str) -> str:
-    """Read a text; raises `InputError` if the model knows no token of it."""
-    from rondel.evaluation.scoring import refuse_unknown
-    from rondel.text.reading import read_text
-
-    text = read_text(paths, encoding, as_bytes=model.tokenizer.reads_bytes)
-    refuse_unknown(model.tokenizer, text)
-    return text
-
-
-def _tokens_of_split(folder: Path, name: str, vocab_size: int) -> tuple[Ids, int]:
-    store = open_store(folder, vocab_size)
-    split = store.splits[name]
-    if not split.tokens:
-        raise InputError(f"this run has no {name} split; name another --split, or a TEXT")
-    return store.tokens(name), split.characters
 
 
 def _print_figures(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rondel.api.bidirectional import BidirectionalModel
     from rondel.api.sentence_vae import SentenceVAE
-    from rondel.evaluation.scoring import Columns
+    from rondel.evaluation.score_rows import Columns
     from rondel.generation.search.filling import Filled
     from rondel.generation.search.imputation import Imputed
 

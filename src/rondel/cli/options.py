@@ -11,9 +11,9 @@ import click
 
 from rondel.errors import InputError
 from rondel.kinds import kinds
-from rondel.settings import all_settings, flag_name
+from rondel.settings import TextConfig, all_settings, flag_name
 from rondel.settings.catalogue import Setting
-from rondel.settings.fields import choices_of
+from rondel.settings.fields import choices_of, settings_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,6 +78,21 @@ def text_options(command: F) -> F:
 
 READING = ("model", "seed")
 """Settings of other sections that a text is read by."""
+
+
+def format_options(command: F) -> F:
+    """Give a command the flags that say how its TEXT is read and where its documents begin."""
+    for name in reversed(("encoding", "field", "column", "documents")):
+        field = settings_of(TextConfig)[name]
+        default = field.default
+        command = click.option(
+            flag_name(name),
+            default=default,
+            show_default=default is not None,
+            type=click.Choice(list(choices)) if (choices := choices_of(field)) else str,
+            help=f"{field.metadata['help'][:1].upper()}{field.metadata['help'][1:]}.",
+        )(command)
+    return command
 
 
 def _with_flags(command: F, wanted: Callable[[str, str], bool]) -> F:

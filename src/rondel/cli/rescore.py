@@ -13,7 +13,7 @@ from rondel.evaluation.rescoring import LENGTHS
 
 if TYPE_CHECKING:
     from rondel.evaluation.rescoring import Hypothesis
-    from rondel.evaluation.scoring import Columns
+    from rondel.evaluation.score_rows import Columns
 
 
 @click.command()

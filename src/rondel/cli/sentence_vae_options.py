@@ -83,21 +83,22 @@ def report_unknowns_in(model: SentenceVAE, *sentences: str) -> None:
     report_unknowns(list(dict.fromkeys(found)))
 
 
-def readable_lines(model: SentenceVAE, lines: Iterable[str], *, known: bool = True) -> list[str]:
-    """The lines that the model can read; prints how many it cannot.
-
-    Lines of unknown words only are left out if `known`.
-    """
+def readable_lines(model: SentenceVAE, lines: Iterable[str]) -> list[str]:
+    """The lines that the model can read; prints how many it cannot."""
     kept, left_out = [], 0
     for line in lines:
         try:
-            model.check(line, known=known)
+            model.check(line)
         except InputError:
             left_out += 1
         else:
             kept.append(line)
-    if left_out:
-        what = "sentence was" if left_out == 1 else "sentences were"
-        why = "too long, or of unknown words only" if known else "too long"
-        click.echo(f"rondel: {left_out:,} {what} left out: {why}", err=True)
+    report_left_out(left_out, "too long, or of unknown words only")
     return kept
+
+
+def report_left_out(count: int, why: str) -> None:
+    """Print on standard error how many sentences were left out, if any."""
+    if count:
+        what = "sentence was" if count == 1 else "sentences were"
+        click.echo(f"rondel: {count:,} {what} left out: {why}", err=True)

@@ -27,6 +27,11 @@ def unwatched(fraction: float) -> None:
     """Ignore progress."""
 
 
+def pass_length(sequences: int, vocab_size: int) -> int:
+    """Steps that are computed at once for so many sequences."""
+    return max(1, min(LONGEST_PASS, LARGEST_PASS // (sequences * vocab_size)))
+
+
 def read(
     engine: Engine,
     vocab_size: int,
@@ -94,7 +99,7 @@ def _read_batch(
     """`read` for one batch, the longest sequence first."""
     counts_B = np.array([len(sequence) - 1 for sequence in sequences])
     results = [np.empty((measure.width, count)) for count in counts_B]
-    length = max(1, min(LONGEST_PASS, LARGEST_PASS // (len(sequences) * vocab_size)))
+    length = pass_length(len(sequences), vocab_size)
     state = engine.initial_state(len(sequences))
     for begin in range(0, int(counts_B[0]), length):
         active = int((counts_B > begin).sum())

@@ -12,6 +12,7 @@ Shapes: N predictions, T of them at a time, W cached positions, H hidden size, V
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,9 @@ import numpy.typing as npt
 from rondel.checked import check_fields
 from rondel.engine import Engine
 from rondel.errors import InputError
-from rondel.evaluation.batch_reading import Watch, unwatched
+from rondel.evaluation.block_reading import Tick, untold
 from rondel.evaluation.measures import Measured, Surprisal
+from rondel.evaluation.text_blocks import Block
 
 Ids = npt.NDArray[np.integer[Any]]
 Floats = npt.NDArray[np.float32]
@@ -55,30 +57,52 @@ class Cache:
             raise InputError(f"a cache's weight must be from 0 to below 1, not {self.weight}")
 
 
-def cached_surprisals(engine: Engine, ids: Ids, cache: Cache, watch: Watch = unwatched) -> Measured:
-    """-ln p (N - 1,) of every token of ids (N,) but the first, in nats, from the zero state.
+def cached_surprisals(
+    engine: Engine, blocks: Iterable[Block], cache: Cache, tick: Tick = untold
+) -> Iterator[tuple[Block, Measured]]:
+    """-ln p (n,) of every token of each block that comes after another of its passage, in nats.
 
-    The cache is empty at first; the first prediction is the model's alone. `watch` is called with
-    the fraction done.
+    Values may come with a later block. A passage is read from the zero state, and the cache is
+    empty at first; the first prediction is the model's alone.
     """
-    count = len(ids) - 1
-    results = np.empty(count)
-    state = engine.initial_state()
-    hidden_size = state[0].shape[-1]
-    states_WH, next_W = np.empty((0, hidden_size), np.float32), np.empty(0, np.int64)
-    for begin in range(0, count, CHUNK):
-        chunk = ids[begin : min(begin + CHUNK, count) + 1].astype(np.int64)
-        logits_T1V, _ = engine.sequence(chunk[:-1, None], state)
-        outputs_T1H, state = engine.outputs(chunk[:-1, None], state)
+    passage = _Passage(engine, cache)
+    for block in blocks:
+        results = [np.empty(0)]
+        for part in block.parts:
+            if part.begins:
+                passage = _Passage(engine, cache)
+            results += passage.surprisals(part.ids, ends=part.ends)
+        tick(block, 1.0)
+        yield block, np.concatenate(results)
+
+
+class _Passage:
+    """A passage as it is read, with its cache."""
+
+    def __init__(self, engine: Engine, cache: Cache) -> None:
+        self._engine, self._cache = engine, cache
+        self._state = engine.initial_state()
+        self._states_WH = np.empty((0, self._state[0].shape[-1]), np.float32)
+        self._next_W = np.empty(0, np.int64)
+        self._held = np.empty(0, np.int64)
+
+    def surprisals(self, ids: Ids, *, ends: bool) -> Iterator[Measured]:
+        """Those of the tokens that follow, some at a time."""
+        self._held = np.concatenate([self._held, ids.astype(np.int64)])
+        while len(self._held) > CHUNK or (ends and len(self._held) > 1):
+            chunk, self._held = self._held[: CHUNK + 1], self._held[CHUNK:]
+            yield self._read(chunk)
+
+    def _read(self, chunk: npt.NDArray[np.int64]) -> Measured:
+        cache = self._cache
+        logits_T1V, _ = self._engine.sequence(chunk[:-1, None], self._state)
+        outputs_T1H, self._state = self._engine.outputs(chunk[:-1, None], self._state)
         (nats_T1,) = Surprisal()(logits_T1V, chunk[1:, None])
-        states_WH = np.concatenate([states_WH, outputs_T1H[:, 0]])
-        next_W = np.concatenate([next_W, chunk[1:]])
+        states_WH = np.concatenate([self._states_WH, outputs_T1H[:, 0]])
+        next_W = np.concatenate([self._next_W, chunk[1:]])
         p_cache_T = _cache_probabilities(states_WH, next_W, len(outputs_T1H), cache)
-        end = begin + len(outputs_T1H)
-        results[begin:end] = _mix(nats_T1[:, 0], p_cache_T, cache.weight)
-        states_WH, next_W = states_WH[-cache.window :], next_W[-cache.window :]
-        watch(end / count)
-    return results
+        self._states_WH, self._next_W = states_WH[-cache.window :], next_W[-cache.window :]
+        return _mix(nats_T1[:, 0], p_cache_T, cache.weight)
 
 
 def _cache_probabilities(

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from rondel.engine.base import Floats
 from rondel.engine.bidirectional_engine import BidirectionalEngine
-from rondel.evaluation.grouping import group
+from rondel.evaluation.grouping import word_spans
 from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
 
@@ -71,17 +70,15 @@ def _embeddings(
     tokenizer: Tokenizer, text: str, forward_NH: Floats, backward_NH: Floats
 ) -> Embeddings:
     spans = tokenizer.spans(text)
-    word_spans: npt.NDArray[np.int64] = np.zeros((0, 2), np.int64)
-    if text.strip():
-        word_spans = group(tokenizer, text, spans, "word").spans
-    firsts_W = np.searchsorted(spans[:, 1], word_spans[:, 0], side="right")
-    lasts_W = np.searchsorted(spans[:, 0], word_spans[:, 1], side="left") - 1
+    words = word_spans(text)
+    firsts_W = np.searchsorted(spans[:, 1], words[:, 0], side="right")
+    lasts_W = np.searchsorted(spans[:, 0], words[:, 1], side="left") - 1
     return Embeddings(
         text,
         spans,
         forward_NH,
         backward_NH,
-        word_spans,
+        words,
         forward_NH[lasts_W],
         backward_NH[firsts_W],
     )

@@ -7,10 +7,11 @@ Shapes: N sentences, Z latent size, K samples, T time, B batch, V vocabulary.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,8 @@ ACTIVE = 0.01
 """Variance of the posterior means above which a latent unit is active (Burda et al. 2016)."""
 LARGEST_LOGITS = 8_000_000
 """Largest number of logits in one batch."""
+TOGETHER = 1 << 14
+"""Sentences that are in memory together."""
 PADDING = -1
 
 Numbers = npt.NDArray[np.float64]
@@ -93,7 +96,7 @@ class LatentEvaluation:
 @checked
 def evaluate_sentences(
     engine: SentenceVAEEngine,
-    sentences: Sequence[Ids],
+    sentences: Iterable[Ids],
     unknown_id: int | None,
     *,
     iw_samples: Positive = 10,
@@ -102,12 +105,72 @@ def evaluate_sentences(
 ) -> LatentEvaluation:
     """Evaluate sentences, each given as its token ids and the end symbol's.
 
-    Their order has no effect. Raises `InputError` without a sentence or a sample.
+    They may be of any number, and are in memory some at a time. Their order has no effect on any of
+    their figures. `watch` is called with the fraction done of those that are in memory. Raises
+    `InputError` without a sentence or a sample.
     """
-    if not sentences:
-        raise InputError("there is no sentence to evaluate; give a text of one sentence a line")
     if iw_samples < 1:
         raise InputError(f"the samples must be at least 1, not {iw_samples}")
+    totals = _Totals(engine.latent_size)
+    upcoming = iter(sentences)
+    while some := list(itertools.islice(upcoming, TOGETHER)):
+        totals.add(_evaluate_some(engine, some, iw_samples, seed, watch))
+        totals.tokens += sum(map(len, some))
+        totals.unknown += sum(int((ids == unknown_id).sum()) for ids in some)
+        totals.unknown_only += sum(of_unknowns_only(ids, unknown_id) for ids in some)
+    if not totals.sentences:
+        raise InputError("there is no sentence to evaluate; give a text of one sentence a line")
+    return LatentEvaluation(
+        sentences=totals.sentences,
+        tokens=totals.tokens,
+        unknown=totals.unknown,
+        unknown_only=totals.unknown_only,
+        nll=totals.nll,
+        kl=totals.kl,
+        iw_nll=totals.iw_nll,
+        iw_samples=iw_samples,
+        active_units=int((totals.squares_Z / totals.sentences > ACTIVE).sum()),
+        latent_size=engine.latent_size,
+    )
+
+
+class _Figures(NamedTuple):
+    """Of some sentences: -ln p(x|z), the KL divergence, the bound (N,), and q's means (N, Z)."""
+
+    nll_N: Numbers
+    kl_N: Numbers
+    bound_N: Numbers
+    means_NZ: Numbers
+
+
+class _Totals:
+    """Sums over sentences, and the spread of their means (Chan, Golub & LeVeque 1979)."""
+
+    def __init__(self, latent_size: int) -> None:
+        self.sentences = self.tokens = self.unknown = self.unknown_only = 0
+        self.nll = self.kl = self.iw_nll = 0.0
+        self.mean_Z, self.squares_Z = np.zeros((2, latent_size))
+
+    def add(self, some: _Figures) -> None:
+        """Add the figures of some more sentences."""
+        before, count = self.sentences, len(some.nll_N)
+        self.sentences += count
+        self.nll += float(some.nll_N.sum())
+        self.kl += float(some.kl_N.sum())
+        self.iw_nll += float(some.bound_N.sum())
+        shift_Z = some.means_NZ.mean(axis=0) - self.mean_Z
+        self.squares_Z += some.means_NZ.var(axis=0) * count
+        self.squares_Z += shift_Z**2 * before * count / self.sentences
+        self.mean_Z += shift_Z * count / self.sentences
+
+
+def _evaluate_some(
+    engine: SentenceVAEEngine,
+    sentences: Sequence[Ids],
+    iw_samples: int,
+    seed: int,
+    watch: Watch,
+) -> _Figures:
     means_NZ, log_variances_NZ = engine.encode(sentences)
     nll_N, bound_N = np.zeros((2, len(sentences)))
     order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
@@ -135,18 +198,7 @@ def evaluate_sentences(
         watch(read / tokens)
     means, log_variances = means_NZ.astype(np.float64), log_variances_NZ.astype(np.float64)
     kl_N = 0.5 * (means**2 + np.exp(log_variances) - 1 - log_variances).sum(axis=1)
-    return LatentEvaluation(
-        sentences=len(sentences),
-        tokens=tokens,
-        unknown=sum(int((ids == unknown_id).sum()) for ids in sentences),
-        unknown_only=sum(of_unknowns_only(ids, unknown_id) for ids in sentences),
-        nll=float(nll_N.sum()),
-        kl=float(kl_N.sum()),
-        iw_nll=float(bound_N.sum()),
-        iw_samples=iw_samples,
-        active_units=int((means.var(axis=0) > ACTIVE).sum()),
-        latent_size=engine.latent_size,
-    )
+    return _Figures(nll_N, kl_N, bound_N, means)
 
 
 def _noise(seed: int, ids: Ids, samples: int, size: int) -> Numbers:

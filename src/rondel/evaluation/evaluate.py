@@ -6,6 +6,7 @@ Shapes: N tokens.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,22 +15,29 @@ import numpy.typing as npt
 
 from rondel.engine import Engine
 from rondel.errors import InputError
-from rondel.evaluation.batch_reading import Watch, read, unwatched
+from rondel.evaluation.batch_reading import Watch, unwatched
+from rondel.evaluation.block_reading import PassageReader, Progress
 from rondel.evaluation.cache import Cache, cached_surprisals
-from rondel.evaluation.grouping import count_words
-from rondel.evaluation.measures import Surprisal
+from rondel.evaluation.framing import Framing
+from rondel.evaluation.measures import Measured, Surprisal
+from rondel.evaluation.text_blocks import BLOCK, Block, Blocks, TextBlocks
+from rondel.evaluation.totals import Total, WordCount
+from rondel.text.stored import StoredText
 from rondel.text.tokenizers import Tokenizer
 
 Ids = npt.NDArray[np.integer[Any]]
+Read = Callable[[Iterator[Block], Progress], Iterator[tuple[Block, Measured]]]
+"""Gives every block with values of tokens (n,), in nats, which may be those of earlier blocks."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A model's loss on a text.
 
-    The first token has no context and is not scored. `tokens`, `words` (separated by white space)
-    and `characters` count what was scored. `nats` is the total negative log-likelihood; `unknown`
-    counts the scored tokens that are not in the vocabulary (they are scored as `<unk>`).
+    The first token (of each document) has no context and is not scored. `tokens`, `words`
+    (separated by white space) and `characters` count what was scored. `nats` is the total negative
+    log-likelihood; `unknown` counts the scored tokens that are not in the vocabulary (they are
+    scored as `<unk>`).
 
     ::
 
@@ -80,48 +88,96 @@ class Evaluation:
 def evaluate(
     engine: Engine,
     tokenizer: Tokenizer,
-    ids: Ids,
-    characters: int,
+    blocks: Blocks,
     watch: Watch = unwatched,
     *,
     cache: Cache | None = None,
-    text: str | None = None,
+    characters: int | None = None,
 ) -> Evaluation:
-    """Score token ids (N,) of a text of so many `characters`, from the zero state.
+    """Score the documents of blocks, each from the zero state.
 
-    Given the `text`, the length of the first token, which is not scored, is exact even if the token
-    is unknown. With a `cache`, recent tokens become more likely (see the module `cache`). `watch`
-    is called with the fraction done. Raises `InputError` below two tokens.
+    With a `cache`, recent tokens become more likely (see the module `cache`). `watch` is called
+    with the fraction done. `characters` are those of the text, if the blocks' texts may have
+    others. Raises `InputError` if no token comes after another.
     """
-    refuse_too_short(ids)
-    if cache is not None:
-        nats = float(cached_surprisals(engine, ids, cache, watch).sum())
-    else:
-        (nats_1N,) = read(engine, tokenizer.vocab_size, [ids], Surprisal(), watch=watch)
-        nats = float(nats_1N.sum())
-    return evaluation_from_nats(tokenizer, ids, characters, nats, text)
+
+    def read(blocks: Iterator[Block], progress: Progress) -> Iterator[tuple[Block, Measured]]:
+        if cache is not None:
+            return cached_surprisals(engine, blocks, cache, progress)
+        reader = PassageReader(engine, tokenizer, Surprisal())
+        return ((block, values_1N[0]) for block, values_1N, _ in reader.read(blocks, progress))
+
+    return evaluate_by(read, tokenizer, blocks, watch, characters=characters)
 
 
-def refuse_too_short(ids: Ids) -> None:
-    """Raise `InputError` for fewer than two tokens."""
-    if len(ids) < 2:
-        raise InputError(
-            f"this text has {len(ids)} tokens, and scoring needs at least two: one as context"
-        )
-
-
-def evaluation_from_nats(
-    tokenizer: Tokenizer, ids: Ids, characters: int, nats: float, text: str | None = None
+def evaluate_by(
+    read: Read,
+    tokenizer: Tokenizer,
+    blocks: Blocks,
+    watch: Watch = unwatched,
+    *,
+    characters: int | None = None,
 ) -> Evaluation:
-    """The evaluation of token ids (N,) with a total of `nats` over all tokens but the first."""
-    unknown = 0 if tokenizer.unknown_id is None else int((ids[1:] == tokenizer.unknown_id).sum())
-    if text is None:
-        first = len(tokenizer.decode(ids[:1].tolist()))
-        words = count_words(tokenizer.decode(ids.tolist())[first:])
-    else:
-        spans = tokenizer.spans(text)
-        if not len(spans):
-            raise InputError("the text of these tokens is empty; give the text they encode")
-        first = int(spans[0, 1])
-        words, characters = count_words(text[first:]), len(text)
-    return Evaluation(nats, len(ids) - 1, words, max(1, characters - first), unknown)
+    """The evaluation of blocks that `read` gives the values of, as for `evaluate`."""
+    tally, nats = Tally(tokenizer), Total()
+    for block, values_N in read(iter(blocks), Progress(blocks, watch)):
+        tally.add(block)
+        nats.add(values_N[~np.isnan(values_N)])
+    found = tally.evaluation(nats.sum, characters)
+    watch(1.0)
+    return found
+
+
+class Tally:
+    """Counts what of a text's blocks is scored: all but the first token of each document."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._words = tokenizer, WordCount()
+        self._tokens = self._unscored = self._characters = self._unknown = 0
+        self._before_first = True
+
+    def add(self, block: Block) -> None:
+        """Count the next block."""
+        if block.begins:
+            self._words.end()
+            self._before_first = True
+        ids, text = block.ids, block.text
+        self._tokens += len(ids)
+        self._characters += len(text)
+        if self._before_first and len(ids):
+            first = self._end_of_first(block)
+            self._unscored += first
+            self._before_first = False
+            self._tokens -= 1
+            ids, text = ids[1:], text[first:]
+        if not self._before_first:
+            self._words.add(text)
+        if self._tokenizer.unknown_id is not None:
+            self._unknown += int((ids == self._tokenizer.unknown_id).sum())
+
+    def evaluation(self, nats: float, characters: int | None = None) -> Evaluation:
+        """The evaluation with a total of `nats`; `InputError` if nothing was scored."""
+        if self._tokens < 1:
+            raise InputError(
+                "this text has nothing to score: no token comes after another; scoring needs at "
+                "least two, one of them as context"
+            )
+        scored = (self._characters if characters is None else characters) - self._unscored
+        return Evaluation(nats, self._tokens, self._words.words, max(1, scored), self._unknown)
+
+    def _end_of_first(self, block: Block) -> int:
+        """Where the first token of a document ends, in characters of its first block."""
+        if block.spans[0, 1]:
+            return int(block.spans[0, 1])
+        return int(self._tokenizer.spans(block.text)[0, 1])
+
+
+def text_blocks(tokenizer: Tokenizer, texts: Sequence[StoredText]) -> TextBlocks:
+    """The blocks of stored texts, to be evaluated."""
+    return TextBlocks(list(texts), tokenizer, Framing(start="skip"), with_spans=False)
+
+
+def blocks_of_text(tokenizer: Tokenizer, text: str) -> TextBlocks:
+    """The blocks of a text, to be evaluated."""
+    stored = StoredText.of(text, holds_bytes=tokenizer.reads_bytes, block=BLOCK)
+    return text_blocks(tokenizer, [stored])

@@ -18,6 +18,7 @@ Shapes: C characters, N tokens, U units, V vocabulary.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -28,53 +29,123 @@ from rondel.text.tokenizers import Tokenizer
 from rondel.text.tokenizers.base import Spans
 
 UNITS = ("token", "character", "word", "line", "document")
+LINE_BREAK = ord("\n")
+WHITE_SPACE = np.array([chr(code).isspace() for code in range(0x3002)])
+"""Which characters (by code point) are white space; the last stands for all above."""
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Grouping(NamedTuple):
-    """Units of a text: begin and end of each in characters, and each token's unit."""
+    """The units of a block of a document: those that begin and end in it, and its tokens'.
 
-    spans: Spans
+    Units are numbered from 0, in a document.
+    """
+
+    first: int
+    """The number of the first unit that begins in the block, if one does."""
+    begins_U: Integers
+    """Where they begin, in characters of the block."""
+    first_ended: int
+    """The number of the first unit that ends in the block, if one does."""
+    ends_U: Integers
+    """Where they end; a unit that goes up to the document's end is not among them."""
     unit_N: Integers
-    ends_previous_N: npt.NDArray[np.bool_]
+    ends_previous_N: Flags
     """Tokens whose probability covers the end of the previous unit (see the module)."""
 
 
-def group(tokenizer: Tokenizer, text: str, spans: Spans, by: str) -> Grouping:
-    """Group the tokens of a text, given their `spans` (N, 2) in it, into units.
+@dataclass
+class Grouper:
+    """Groups the tokens of a document into units, block by block.
 
-    Raises `InputError` for an unknown unit, or for one smaller than the tokens.
+    Its fields say how far it has come. Raises `InputError` for an unknown unit.
     """
-    none_N = np.zeros(len(spans), np.bool_)
-    if by == "token":
-        return Grouping(spans, np.arange(len(spans)), none_N)
-    if by == "character":
-        if (spans[:, 1] - spans[:, 0] > 1).any():
+
+    by: str
+    begun: int = 0
+    """Units that have begun."""
+    ended: int = 0
+    at_border: bool = True
+    """Whether the next character begins a unit; of words, if it is not white space."""
+    last_unit: int = 0
+    last_is_blank: bool = True
+    """Of the last token: its unit, and whether it is white space."""
+
+    def __post_init__(self) -> None:
+        if self.by not in UNITS:
+            raise InputError(f"a text is scored by {', '.join(UNITS)}, not by {self.by!r}")
+
+    def group(self, tokenizer: Tokenizer, text: str, spans: Spans) -> Grouping:
+        """Group the tokens of the next block, given their `spans` (N, 2) in its text.
+
+        Raises `InputError` for a unit that is smaller than a token.
+        """
+        if self.by == "character" and (spans[:, 1] - spans[:, 0] > 1).any():
             raise InputError(
                 f"a {tokenizer.token_noun} is one token to this model: "
                 "score by token, word, line or document, not by character"
             )
-        places = np.arange(len(text))
-        return Grouping(np.stack([places, places + 1], axis=1), spans[:, 0], none_N)
-    if by == "line":
-        bounds = line_bounds(text)
-        unit_N = np.searchsorted(bounds[:, 0], spans[:, 0], side="right") - 1
-        return Grouping(bounds, unit_N, none_N)
-    if by == "document":
-        return Grouping(np.array([[0, len(text)]]), np.zeros(len(spans), np.int64), none_N)
-    if by == "word":
-        return _group_by_word(text, spans)
-    raise InputError(f"a text is scored by {', '.join(UNITS)}, not by {by!r}")
+        if self.by == "word":
+            return self._words(white_space(text), spans)
+        codes_C = code_points(text)
+        starts_C = np.zeros(len(codes_C), np.bool_)
+        if self.by == "character":
+            starts_C[:] = True
+        elif self.by == "line":
+            starts_C[1:] = codes_C[:-1] == LINE_BREAK
+            starts_C[:1] = self.at_border
+            self.at_border = bool(codes_C[-1] == LINE_BREAK)
+        else:
+            starts_C[:1] = self.at_border
+            self.at_border = False
+        first, units_C = self.begun, self.begun + np.cumsum(starts_C) - 1
+        begins_U = np.flatnonzero(starts_C)
+        # Every unit ends where the next begins; the document's first ends none.
+        ends_U = begins_U if first else begins_U[1:]
+        first_ended, self.begun = self.ended, first + len(begins_U)
+        self.ended += len(ends_U)
+        unit_N = units_C[spans[:, 0]]
+        return Grouping(
+            first, begins_U, first_ended, ends_U, unit_N, np.zeros(len(spans), np.bool_)
+        )
+
+    def _words(self, space_C: Flags, spans: Spans) -> Grouping:
+        outside_C = np.concatenate([[self.at_border], space_C])[:-1]
+        starts_C, ends_C = ~space_C & outside_C, space_C & ~outside_C
+        first, first_ended = self.begun, self.ended
+        begins_U, ends_U = np.flatnonzero(starts_C), np.flatnonzero(ends_C)
+        units_C = np.maximum(first + np.cumsum(starts_C) - 1, 0)
+        self.begun, self.ended = first + len(begins_U), first_ended + len(ends_U)
+        self.at_border = bool(space_C[-1])
+        # Each token's first character that is not white space, or its first if all of them are.
+        letters = np.append(np.flatnonzero(~space_C), len(space_C))
+        first_N = letters[np.searchsorted(letters, spans[:, 0])]
+        blank_N = first_N >= spans[:, 1]
+        unit_N = units_C[np.where(blank_N, spans[:, 0], first_N)]
+        previous_N = np.concatenate([[self.last_unit], unit_N])[:-1]
+        after_blank_N = np.concatenate([[self.last_is_blank], blank_N])[:-1]
+        if len(spans):
+            self.last_unit, self.last_is_blank = int(unit_N[-1]), bool(blank_N[-1])
+        ends_previous_N = (unit_N > previous_N) & ~after_blank_N
+        return Grouping(first, begins_U, first_ended, ends_U, unit_N, ends_previous_N)
 
 
-def line_bounds(text: str) -> Spans:
-    """Begin and end of each line in characters, (lines, 2), line breaks included."""
-    lengths = [len(line) + 1 for line in text.split("\n")]
-    lengths[-1] -= 1
-    if lengths[-1] == 0 and len(lengths) > 1:
-        lengths.pop()
-    ends = np.cumsum(lengths)
-    return np.stack([ends - lengths, ends], axis=1)
+def code_points(text: str) -> npt.NDArray[np.uint32]:
+    """The code points of a text (C,)."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def white_space(text: str) -> Flags:
+    """Which characters of a text (C,) are white space."""
+    space_C: Flags = WHITE_SPACE[np.minimum(code_points(text), len(WHITE_SPACE) - 1)]
+    return space_C
+
+
+def word_spans(text: str) -> Spans:
+    """Begin and end of each word in characters, (words, 2), white space not included."""
+    changes = np.diff(~white_space(text), prepend=False, append=False)
+    return np.flatnonzero(changes).reshape(-1, 2)
 
 
 def count_words(text: str) -> int:
@@ -88,22 +159,3 @@ def tokens_implying_space(tokenizer: Tokenizer) -> npt.NDArray[np.bool_]:
     length = len(tokenizer.decode([previous]))
     pieces = (tokenizer.decode([previous, i])[length:] for i in range(tokenizer.vocab_size))
     return np.array([piece[:1].isspace() and bool(piece.strip()) for piece in pieces])
-
-
-def _group_by_word(text: str, spans: Spans) -> Grouping:
-    space_C = np.fromiter(map(str.isspace, text), np.bool_, len(text))
-    starts_C = ~space_C & np.concatenate([[True], space_C[:-1]])[: len(text)]
-    word_of_C = np.maximum(np.cumsum(starts_C) - 1, 0)
-    begins_U = np.flatnonzero(starts_C)
-    ends_U = np.flatnonzero(~space_C & np.concatenate([space_C[1:], [True]])[: len(text)]) + 1
-    if not len(begins_U):
-        begins_U, ends_U = np.array([0]), np.array([len(text)])
-    # Each token's first character that is not white space, or its first if all of them are.
-    letters = np.append(np.flatnonzero(~space_C), len(text))
-    first_N = letters[np.searchsorted(letters, spans[:, 0])]
-    blank_N = first_N >= spans[:, 1]
-    first_N = np.where(blank_N, spans[:, 0], first_N)
-    unit_N = word_of_C[first_N]
-    ends_previous_N = np.zeros(len(spans), np.bool_)
-    ends_previous_N[1:] = (unit_N[1:] > unit_N[:-1]) & ~blank_N[:-1]
-    return Grouping(np.stack([begins_U, ends_U], axis=1), unit_N, ends_previous_N)

@@ -9,7 +9,7 @@ Shapes: N tokens, V vocabulary, U distinct n-grams of one length, C distinct con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,17 +30,19 @@ FALLBACK_DISCOUNT = 0.5
 MAX_COUNT = 3
 
 
-class _Grams(NamedTuple):
+class Grams(NamedTuple):
     """The distinct n-grams of one length in a text.
 
     An n-gram's number is its index in `keys_U`, which is sorted; its key is the number of its first
     n - 1 tokens, times V, plus its last token, so that keys do not grow with n.
-    `numbers_N` has the number of the n-gram that begins at each position of the text.
     """
 
     keys_U: Integers
     counts_U: Integers
-    numbers_N: Integers
+    suffixes_U: Integers
+    """The numbers of the n-grams' last n - 1 tokens."""
+    first: int
+    """The number of the n-gram that the text begins with."""
 
 
 class _Level(NamedTuple):
@@ -78,11 +80,11 @@ class NGramModel:
         follow, with the beginning of the text as one more token. Raises `InputError` for an empty
         text or an id outside the vocabulary.
         """
-        tokens_N = self._check_ids(ids)
-        if not len(tokens_N):
-            raise InputError("an n-gram model cannot be fitted to an empty text; give it tokens")
-        lengths = _count(tokens_N, self.order, self.vocab_size)
-        levels, contexts = [], 1
+        return self.fit_counts(count_ngrams(lambda: [ids], self.order, self.vocab_size))
+
+    def fit_counts(self, lengths: Sequence[Grams]) -> Self:
+        """The same from the n-grams of a text as `count_ngrams` gives them, or longer ones too."""
+        lengths, levels, contexts = lengths[: self.order], [], 1
         for index, grams in enumerate(lengths):
             if index + 1 == self.order:
                 counts_U = grams.counts_U
@@ -99,7 +101,7 @@ class NGramModel:
         The first tokens have shorter contexts. Raises `InputError` for an id outside the vocabulary
         or before `fit`.
         """
-        tokens_N = self._check_ids(ids)
+        tokens_N = _checked(ids, self.vocab_size)
         p_N = np.full(len(tokens_N), 1 / self.vocab_size)
         contexts_N = np.zeros(len(tokens_N), np.int64)
         for level in self._fitted():
@@ -116,7 +118,7 @@ class NGramModel:
 
         Raises `InputError` for an id outside the vocabulary or before `fit`.
         """
-        tokens = self._check_ids(np.asarray(context, dtype=np.int64))
+        tokens = _checked(np.asarray(context, dtype=np.int64), self.vocab_size)
         levels = self._fitted()
         p_V = np.full(self.vocab_size, 1 / self.vocab_size)
         for length, level in enumerate(levels[: len(tokens) + 1]):
@@ -129,15 +131,6 @@ class NGramModel:
                 begin, end = np.searchsorted(level.keys_U, [begin_key, begin_key + self.vocab_size])
                 p_V[level.keys_U[begin:end] - begin_key] += level.shares_U[begin:end]
         return p_V
-
-    def _check_ids(self, ids: Ids) -> Integers:
-        tokens: Integers = ids.astype(np.int64)
-        if len(tokens) and (tokens.min() < 0 or tokens.max() >= self.vocab_size):
-            raise InputError(
-                f"this n-gram model takes token ids from 0 to {self.vocab_size - 1}, and the text "
-                f"has {tokens.min()} to {tokens.max()}; set vocab_size to the tokenizer's"
-            )
-        return tokens
 
     def _fitted(self) -> list[_Level]:
         if self._levels is None:
@@ -165,30 +158,95 @@ def discounts(counts_U: Integers) -> Floats:
     return np.array([0.0, *[single] * MAX_COUNT])
 
 
-def _count(tokens_N: Integers, order: int, vocab_size: int) -> list[_Grams]:
-    """The n-grams of every length from 1 to `order`, at most the text's length."""
-    lengths: list[_Grams] = []
-    keys = tokens_N
-    for length in range(1, min(order, len(tokens_N)) + 1):
-        keys_U, numbers_N, counts_U = np.unique(keys, return_inverse=True, return_counts=True)
-        numbers_N = numbers_N.reshape(-1)
-        lengths.append(_Grams(keys_U, counts_U, numbers_N))
-        keys = numbers_N[:-1] * vocab_size + tokens_N[length:]
+def count_ngrams(blocks: Callable[[], Iterable[Ids]], order: int, vocab_size: int) -> list[Grams]:
+    """The n-grams of every length from 1 to `order`, at most the text's length.
+
+    `blocks` gives the ids of the text some at a time, and is called for each length; what is in
+    memory are the distinct n-grams. Raises `InputError` for an empty text or an id outside the
+    vocabulary.
+    """
+    lengths: list[Grams] = []
+    for length in range(1, order + 1):
+        counts = _Counts()
+        first: Integers | None = None
+        held = np.empty(0, np.int64)
+        for ids in blocks():
+            tokens_N = np.concatenate([held, _checked(ids, vocab_size)])
+            held = tokens_N[max(0, len(tokens_N) - length + 1) :]
+            keys = _keys(lengths, tokens_N, vocab_size)
+            first = keys[:1].copy() if first is None and len(keys) else first
+            counts.add(keys)
+        if first is None:
+            break
+        keys_U, counts_U = counts.merged()
+        # The last n - 1 tokens are the last n - 2 of the first n - 1, and the last.
+        suffixes_U = np.zeros(len(keys_U), np.int64)
+        if lengths:
+            shorter = lengths[-1]
+            contexts_U = shorter.suffixes_U[keys_U // vocab_size]
+            suffixes_U = _look_up(shorter.keys_U, contexts_U, keys_U % vocab_size, vocab_size)
+        number = int(np.searchsorted(keys_U, first[0]))
+        lengths.append(Grams(keys_U, counts_U, suffixes_U, number))
+    if not lengths:
+        raise InputError("an n-gram model cannot be fitted to an empty text; give it tokens")
     return lengths
 
 
-def _continuations(grams: _Grams, longer: Sequence[_Grams]) -> Integers:
+def _keys(lengths: Sequence[Grams], tokens_N: Integers, vocab_size: int) -> Integers:
+    """The keys of the n-grams of tokens that are one longer than the longest of `lengths`."""
+    numbers = np.zeros(len(tokens_N), np.int64)
+    for length, grams in enumerate(lengths):
+        ends = tokens_N[length:]
+        numbers = _look_up(grams.keys_U, numbers[: len(ends)], ends, vocab_size)[: len(ends)]
+    ends = tokens_N[len(lengths) :]
+    return numbers[: len(ends)] * vocab_size + ends
+
+
+class _Counts:
+    """How often each key comes, counted some at a time."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Integers, Integers]] = []
+
+    def add(self, keys: Integers) -> None:
+        """Count some keys."""
+        self._parts.append(np.unique(keys, return_counts=True))
+        # Merged as they become as many as were merged before, so that each is merged seldom.
+        if sum(len(part) for part, _ in self._parts[1:]) > len(self._parts[0][0]):
+            self._parts = [self.merged()]
+
+    def merged(self) -> tuple[Integers, Integers]:
+        """The different keys, in order, and their counts."""
+        if len(self._parts) == 1:
+            return self._parts[0]
+        keys = np.concatenate([part for part, _ in self._parts])
+        counts = np.concatenate([part for _, part in self._parts])
+        keys_U, numbers = np.unique(keys, return_inverse=True)
+        counts_U = np.zeros(len(keys_U), np.int64)
+        np.add.at(counts_U, numbers.reshape(-1), counts)
+        return keys_U, counts_U
+
+
+def _continuations(grams: Grams, longer: Sequence[Grams]) -> Integers:
     """How many different tokens precede each n-gram (U,), the text's beginning counted as one.
 
     `longer` has the n-grams one token longer, and is empty if the text has none.
     """
     counts_U = np.zeros(len(grams.keys_U), np.int64)
     for extended in longer:
-        without_first = np.empty(len(extended.keys_U), np.int64)
-        without_first[extended.numbers_N] = grams.numbers_N[1:]
-        counts_U += np.bincount(without_first, minlength=len(counts_U))
-    counts_U[grams.numbers_N[0]] += 1
+        counts_U += np.bincount(extended.suffixes_U, minlength=len(counts_U))
+    counts_U[grams.first] += 1
     return counts_U
+
+
+def _checked(ids: Ids, vocab_size: int) -> Integers:
+    tokens: Integers = ids.astype(np.int64)
+    if len(tokens) and (tokens.min() < 0 or tokens.max() >= vocab_size):
+        raise InputError(
+            f"this n-gram model takes token ids from 0 to {vocab_size - 1}, and the text "
+            f"has {tokens.min()} to {tokens.max()}; set vocab_size to the tokenizer's"
+        )
+    return tokens
 
 
 def _discounted(keys_U: Integers, counts_U: Integers, contexts: int, vocab_size: int) -> _Level:

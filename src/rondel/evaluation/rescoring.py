@@ -20,7 +20,8 @@ from rondel.evaluation.batch_reading import Watch, read_passages, unwatched
 from rondel.evaluation.framing import Framing, Passage, has_line_break
 from rondel.evaluation.grouping import count_words
 from rondel.evaluation.measures import Surprisal
-from rondel.evaluation.scoring import Columns, all_unknown, object_array
+from rondel.evaluation.score_rows import Columns, object_array
+from rondel.evaluation.scoring import Knowing
 from rondel.text.tokenizers import Tokenizer
 from rondel.values import check_text, finite, shown
 
@@ -172,7 +173,9 @@ def _passage(tokenizer: Tokenizer, framing: Framing, hypothesis: Hypothesis) -> 
     passage = framing.passage(tokenizer, framing.ended(hypothesis.text))
     if len(passage.ids) < 2 or not len(passage.text_ids):
         raise InputError(f"{hypothesis.where}: its text is too short to score; remove it")
-    if all_unknown(tokenizer, hypothesis.text):
+    knowing = Knowing(tokenizer)
+    knowing.add(hypothesis.text)
+    if knowing.all_unknown:
         raise InputError(
             f"{hypothesis.where}: the model knows no {tokenizer.token_noun} of its text; "
             "remove it, or use another model"

@@ -1,31 +1,40 @@
 """Score a text: a table of surprisals with a row for each token, word, line …
 
-Shapes: N tokens, U units (rows), K measured values.
+A text is read in blocks, and its table made in parts; `Point` says how to go on after any of them.
+
+Shapes: N tokens, K measured values.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from rondel.checked import check_fields
 from rondel.engine import Engine
 from rondel.errors import InputError
-from rondel.evaluation.batch_reading import Watch, read_passages, unwatched
-from rondel.evaluation.framing import Framing, Passage
-from rondel.evaluation.grouping import UNITS, Grouping, group, line_bounds, tokens_implying_space
-from rondel.evaluation.measures import Measured, Prediction
+from rondel.evaluation.batch_reading import Watch, unwatched
+from rondel.evaluation.block_reading import BETWEEN, PassageReader, Progress, Reader, ReaderState
+from rondel.evaluation.framing import Framing
+from rondel.evaluation.grouping import UNITS, tokens_implying_space
+from rondel.evaluation.measures import Prediction
+from rondel.evaluation.score_rows import (
+    NATS_PER,
+    Columns,
+    Excerpt,
+    Rows,
+    RowsState,
+    joined,
+    object_array,
+)
+from rondel.evaluation.text_blocks import BLOCK, Place, TextBlocks
+from rondel.text.stored import StoredText
 from rondel.text.tokenizers import Tokenizer
 
-Columns = dict[str, npt.NDArray[Any]]
-"""A table: arrays of equal length by column name, as `pandas.DataFrame` takes them."""
-
-NATS_PER = {"bits": math.log(2), "nats": 1.0}
+MakeReader = Callable[[TextBlocks], Reader]
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,31 @@ class ScoringSettings:
             raise InputError(f"the batch size must be at least 1, not {self.batch_size}")
 
 
+class Point(NamedTuple):
+    """A place to go on from: the texts before it are scored."""
+
+    place: Place = Place()
+    rows: RowsState | None = None
+    """Of the document that goes on there, if one does."""
+    reader: ReaderState = BETWEEN
+
+
+START = Point()
+
+
+class Scored(NamedTuple):
+    """A part of the table of a document."""
+
+    text: int
+    """Which text, from 0."""
+    document: int
+    """Which of its documents, from 0."""
+    table: Columns
+    """Empty if no row was complete."""
+    point: Point | None
+    """Where to go on after it; `None` where that cannot be."""
+
+
 def score(
     engine: Engine,
     tokenizer: Tokenizer,
@@ -73,157 +107,165 @@ def score(
     `worst_rank`. A row's surprisal and entropy are sums over its scored tokens, NaN without any.
 
     Raises `InputError` for a document that is empty, too short to score, or all unknown, and as
-    `Framing.passage` and `grouping.group` do.
+    `Framing.passage` and `Grouper` do.
     """
+
+    def make(_: TextBlocks) -> Reader:
+        return passage_reader(engine, tokenizer, settings)
+
+    return score_by(make, tokenizer, documents, settings, watch)
+
+
+def passage_reader(engine: Engine, tokenizer: Tokenizer, settings: ScoringSettings) -> Reader:
+    """A reader of what rows are made of, each token given those before it."""
     measure = Prediction(tokens_implying_space(tokenizer))
-
-    def read(passages: Sequence[Passage]) -> list[Measured]:
-        size = settings.batch_size
-        return read_passages(engine, tokenizer, passages, measure, batch_size=size, watch=watch)
-
-    return score_by(read, tokenizer, documents, settings)
+    return PassageReader(engine, tokenizer, measure, settings.batch_size)
 
 
 def score_by(
-    read: Callable[[Sequence[Passage]], list[Measured]],
+    make: MakeReader,
     tokenizer: Tokenizer,
     documents: Sequence[str],
     settings: ScoringSettings,
+    watch: Watch = unwatched,
 ) -> list[Columns]:
-    """The tables of `score`, given a function `read` that measures the text's tokens of passages.
+    """The tables of `score`, by a reader of another kind, which `make` makes for the texts."""
+    holds_bytes = tokenizer.reads_bytes
+    texts = [StoredText.of(text, holds_bytes=holds_bytes, block=BLOCK) for text in documents]
+    tables: list[list[Columns]] = [[] for _ in texts]
+    for part in score_texts(make, tokenizer, texts, settings, watch):
+        if part.table:
+            part.table["text"][:] = list(map(str, part.table["text"]))
+        tables[part.text].append(part.table)
+    return list(map(joined, tables))
 
-    It returns the values of `measures.Prediction` (K, N) for each passage, NaN for unscored tokens.
+
+def score_texts(
+    make: MakeReader,
+    tokenizer: Tokenizer,
+    texts: Sequence[StoredText],
+    settings: ScoringSettings,
+    watch: Watch = unwatched,
+    point: Point = START,
+) -> Iterator[Scored]:
+    """The tables of stored texts in parts, as they are made, from a point of an earlier time on.
+
+    Columns are those of `score`; `begin`, `end` and `line` count from the beginning of the text,
+    and a long `text` may be an `Excerpt`. Raises what `score` raises, for all texts at once before
+    the first part.
     """
-    texts = [settings.framing.ended(document) for document in documents]
-    passages = [_passages(tokenizer, text, settings) for text in texts]
-    for number, (document, parts) in enumerate(zip(documents, passages, strict=True), 1):
-        where = f"document {number}" if len(documents) > 1 else "this text"
-        _check_scorable(tokenizer, document, parts, where)
-    measured = read([passage for parts in passages for passage in parts])
-    tables, begin = [], 0
-    for document, text, parts in zip(documents, texts, passages, strict=True):
-        measured_KN = np.concatenate(measured[begin : begin + len(parts)], axis=1)
-        tables.append(_table(tokenizer, document, text, parts, measured_KN, settings))
-        begin += len(parts)
-    return tables
+    blocks = TextBlocks(list(texts), tokenizer, settings.framing, settings.reset)
+    if point is START:
+        for number in range(len(texts)):
+            where = f"document {number + 1}" if len(texts) > 1 else "this text"
+            refuse_unscorable(blocks, number, where)
+    reader = make(blocks)
+    rows = None
+    if point.rows is not None:
+        rows = _rows(blocks, point.place, settings, reader)
+        rows.resume(point.rows, point.place)
+    measured = 0 if point.rows is None else point.rows.measured
+    upcoming = blocks.beginning_at(point.place)
+    progress = Progress(blocks, watch)
+    for block, values_KN, resumable in reader.read(upcoming, progress, point.reader, measured):
+        rows = rows or _rows(blocks, block.place, settings, reader)
+        rows.add(block)
+        table, place = rows.measured(values_KN), rows.place or block.following
+        if block.ends:
+            table, rows = joined([table, rows.finish()]), None
+        here = None
+        if resumable is not None:
+            here = Point(place, None if rows is None else rows.state(), resumable)
+        progress(block, 1.0)
+        yield Scored(block.place.text, block.place.document, table, here)
 
 
-def _passages(tokenizer: Tokenizer, text: str, settings: ScoringSettings) -> list[Passage]:
-    """Split a document into passages read from the zero state: the whole, or its lines."""
-    if not settings.reset:
-        return [settings.framing.passage(tokenizer, text)]
-    passages = []
-    for begin, end in line_bounds(text).tolist():
-        passage = settings.framing.passage(tokenizer, text[begin:end])
-        passages.append(passage._replace(spans=passage.spans + begin))
-    return passages
+def _rows(blocks: TextBlocks, place: Place, settings: ScoringSettings, reader: Reader) -> Rows:
+    text = blocks.texts[place.text]
+    return Rows(text, blocks.tokenizer, settings.by, settings.unit, reader.prefix)
 
 
-def _check_scorable(
-    tokenizer: Tokenizer, text: str, passages: Sequence[Passage], where: str
-) -> None:
-    if not text:
+def with_places(part: Scored, text: StoredText, *, long_text: type = Excerpt) -> Columns:
+    """A part's table with places in the file that the text is of, and documents by number.
+
+    A long text of a row is an `Excerpt`, unless `long_text` is `str`.
+    """
+    table = dict(part.table)
+    for name in ("begin", "end"):
+        table[name] = text.as_written(table[name])
+    if long_text is str:
+        table["text"] = object_array(list(map(str, table["text"])))
+    if text.documents is None:
+        return table
+    return {"number": np.full(len(table["line"]), part.document + 1), **table}
+
+
+def refuse_unknown(blocks: TextBlocks) -> None:
+    """Raise `InputError` if the model knows no token of a text.
+
+    It is read up to the first that is known.
+    """
+    knowing = Knowing(blocks.tokenizer)
+    for block in blocks:
+        if knowing.any_known:
+            return
+        knowing.add(block.text)
+    knowing.refuse()
+
+
+def refuse_unscorable(blocks: TextBlocks, number: int, where: str) -> None:
+    """Raise `InputError` for a text that is empty, too short to score, or all unknown.
+
+    It is read up to the first place that shows it is not.
+    """
+    if not blocks.texts[number].size:
         raise InputError(f"{where} is empty; give a text to score")
-    if sum(len(passage.ids) - 1 for passage in passages if len(passage.text_ids)) < 1:
+    scorable = False
+    knowing = Knowing(blocks.tokenizer)
+    for block in blocks.beginning_at(Place(number)):
+        if block.place.text != number:
+            break
+        knowing.add(block.text)
+        scorable = scorable or any(
+            len(part.text_ids) > 0 and (len(part.ids) > 1 or not part.begins)
+            for part in block.parts
+        )
+        if scorable and knowing.any_known:
+            return
+    if not scorable:
         raise InputError(
             f"{where} has nothing to score: no token comes after another; give a longer text, or "
             "a context"
         )
-    refuse_unknown(tokenizer, text, where)
+    knowing.refuse(where)
 
 
-def refuse_unknown(tokenizer: Tokenizer, text: str, where: str = "this text") -> None:
-    """Raise `InputError` for a text without a known token; see `all_unknown`."""
-    if all_unknown(tokenizer, text):
-        raise InputError(
-            f"the model knows no {tokenizer.token_noun} of {where}; is it in another script or "
-            "encoding than the model's training text?"
-        )
+class Knowing:
+    """Whether a model knows any token of a text that comes in blocks, white space apart."""
 
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._any_unknown = False
+        # At word level a text may have none that is known.
+        self.any_known = tokenizer.open_vocabulary
 
-def all_unknown(tokenizer: Tokenizer, text: str) -> bool:
-    """Whether no token of a text is known, except at word level, where that may happen."""
-    ids = tokenizer.encode("".join(text.split()))
-    return (
-        not tokenizer.open_vocabulary and len(ids) > 0 and bool((ids == tokenizer.unknown_id).all())
-    )
+    def add(self, text: str) -> None:
+        """Look at the next block, if none was known so far."""
+        if not self.any_known:
+            ids = self._tokenizer.encode("".join(text.split()))
+            unknown_N = ids == self._tokenizer.unknown_id
+            self.any_known = not bool(np.all(unknown_N))
+            self._any_unknown |= bool(np.any(unknown_N))
 
+    @property
+    def all_unknown(self) -> bool:
+        """Whether there were tokens, and the model knows none."""
+        return self._any_unknown and not self.any_known
 
-def _table(
-    tokenizer: Tokenizer,
-    document: str,
-    text: str,
-    passages: Sequence[Passage],
-    measured_KN: Measured,
-    settings: ScoringSettings,
-) -> Columns:
-    ids = np.concatenate([passage.text_ids for passage in passages])
-    spans = np.concatenate([passage.spans for passage in passages])
-    grouping = group(tokenizer, text, spans, settings.by)
-    begins, ends = np.minimum(grouping.spans, len(document)).T
-    nats, entropy, rank, word_end = measured_KN
-    unknown = ids == tokenizer.unknown_id
-    columns: Columns = {
-        "position": np.arange(1, len(begins) + 1),
-        "line": np.searchsorted(line_bounds(text)[:, 0], grouping.spans[:, 0], side="right"),
-        "begin": begins,
-        "end": ends,
-        "text": object_array([document[a:b] for a, b in zip(begins, ends, strict=True)]),
-    }
-    scale, unit = NATS_PER[settings.unit], settings.unit
-    if settings.by == "token":
-        columns["token"] = object_array([tokenizer.token(i) for i in ids.tolist()])
-        columns[f"surprisal_{unit}"] = nats / scale
-        columns[f"entropy_{unit}"] = entropy / scale
-        columns["rank"] = _as_integers(rank)
-        columns["unknown"] = unknown.astype(np.int64)
-        return columns
-    unit_N = grouping.unit_N
-    columns["tokens"] = np.bincount(unit_N, minlength=len(begins))
-    columns["scored"] = scored = np.bincount(unit_N[~np.isnan(nats)], minlength=len(begins))
-    nats_by_unit = _sum_by_unit(*_move_word_ends(nats, word_end, grouping, scored), scored)
-    columns[f"surprisal_{unit}"] = nats_by_unit / scale
-    columns[f"entropy_{unit}"] = _sum_by_unit(unit_N, entropy, scored) / scale
-    columns["worst_rank"] = _worst_rank(rank, unit_N, len(begins))
-    columns["unknown"] = np.bincount(unit_N[unknown], minlength=len(begins))
-    return columns
-
-
-def _move_word_ends(
-    nats: Measured, word_end: Measured, grouping: Grouping, scored: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], Measured]:
-    """Units and nats to add to them: a word's end is moved from the next token to the word.
-
-    If the word is not scored, its end stays with the next token, so that the total is unchanged.
-    """
-    unit_N, after = grouping.unit_N, np.flatnonzero(grouping.ends_previous_N & ~np.isnan(nats))
-    after = after[scored[unit_N[after - 1]] > 0]
-    moved = np.minimum(word_end[after], nats[after])
-    kept = nats.copy()
-    kept[after] -= moved
-    return np.concatenate([unit_N, unit_N[after - 1]]), np.concatenate([kept, moved])
-
-
-def _sum_by_unit(
-    units: npt.NDArray[np.int64], values: Measured, scored: npt.NDArray[np.int64]
-) -> Measured:
-    """Sums by unit; NaN for a unit without a scored token."""
-    finite = ~np.isnan(values)
-    sums = np.bincount(units[finite], weights=values[finite], minlength=len(scored))
-    return np.where(scored > 0, sums, np.nan)
-
-
-def _worst_rank(rank: Measured, unit_N: npt.NDArray[np.int64], units: int) -> npt.NDArray[Any]:
-    worst = np.full(units, np.nan)
-    np.fmax.at(worst, unit_N, rank)
-    return _as_integers(worst)
-
-
-def _as_integers(values: Measured) -> npt.NDArray[Any]:
-    """Convert to integers, unless a value is NaN."""
-    return values if np.isnan(values).any() else values.astype(np.int64)
-
-
-def object_array(texts: list[str]) -> npt.NDArray[Any]:
-    """Texts as an array of objects."""
-    return np.array([*texts, None], dtype=object)[:-1]
+    def refuse(self, where: str = "this text") -> None:
+        """Raise `InputError` if the model knows no token."""
+        if self.all_unknown:
+            raise InputError(
+                f"the model knows no {self._tokenizer.token_noun} of {where}; is it in another "
+                "script or encoding than the model's training text?"
+            )

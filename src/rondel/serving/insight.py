@@ -12,7 +12,8 @@ from fastapi.responses import Response
 from rondel.api.sentence_vae import SentenceVAE
 from rondel.errors import InputError
 from rondel.evaluation.framing import Framing
-from rondel.evaluation.scoring import Columns, ScoringSettings
+from rondel.evaluation.score_rows import Columns
+from rondel.evaluation.scoring import ScoringSettings
 from rondel.inspection.trace import LONGEST_NAME
 from rondel.serving.background import answer_in_background, served_of
 from rondel.serving.bodies import body_of, in_schema

@@ -21,6 +21,13 @@ def cut_blocks(
     Where there is no such place, a piece grows until there is, or until it has `most` bytes, if
     that is given; then it is cut after any character.
     """
+    return (data for data, _ in cut_places(text, begin, end, cut, most))
+
+
+def cut_places(
+    text: StoredText, begin: int, end: int, cut: CutText, most: int = 0
+) -> Iterator[tuple[bytes, int]]:
+    """The same pieces, each with where the next begins; the white space between is in neither."""
     size = text.block
     while begin < end:
         data = text.read(begin, min(begin + size, end))
@@ -34,8 +41,8 @@ def cut_blocks(
         if place is None:
             size *= 2
         else:
-            yield data[: place[0]]
             begin, size = begin + place[1], text.block
+            yield data[: place[0]], begin
 
 
 def _cut_bytes(data: bytes, cut: CutText, errors: str) -> tuple[int, int] | None:

@@ -63,6 +63,15 @@ def of_unknowns_only(ids: Ids, unknown_id: int | None) -> bool:
     return unknown_id is not None and bool((ids[:-1] == unknown_id).all())
 
 
+def refuse_unknowns_only(tokenizer: Tokenizer, unknown_only: int, sentences: int) -> None:
+    """Raise `InputError` if all of so many sentences are of unknown tokens only."""
+    if sentences and unknown_only == sentences:
+        raise InputError(
+            f"the model knows no {tokenizer.token_noun} of any of the sentences; give it some in "
+            "the language of the text that it was trained on"
+        )
+
+
 def shown(line: str) -> str:
     """Quote a sentence for a message, shortened if it is long."""
     return repr(line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…")

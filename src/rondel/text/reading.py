@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from rondel.errors import InputError
 from rondel.text.archives import is_archive, members
-from rondel.text.decoding import MARK, check_encoding, decode, normalised
+from rondel.text.decoding import check_encoding, decode, normalised
 from rondel.text.record_formats import TEXTS, RecordFormat, read_records
 from rondel.text.source_files import (
     STDIN,
@@ -63,40 +60,6 @@ def read_text(
     return "".join(_joined(sources, read))
 
 
-class Document(NamedTuple):
-    """A text that was read, and what was removed from it."""
-
-    text: str
-    mark: int
-    r"""1 if it had a byte order mark, else 0."""
-    pairs: Sequence[int]
-    """The places in the text of the line breaks that were two characters in the source."""
-
-    def as_written(self, places: Iterable[int]) -> list[int]:
-        """Convert places in the text to places in the source, both in characters."""
-        return [place + self.mark + bisect_left(self.pairs, place) for place in places]
-
-
-def read_document(source: str, encoding: str = "utf-8", *, as_bytes: bool = False) -> Document:
-    """As `read_text`, for one source, with what was removed if the source is a single file.
-
-    Raises what `read_text` raises.
-    """
-    if as_bytes or is_folder(source) or is_glob(source):
-        return Document(read_text([source], encoding, as_bytes=as_bytes), 0, ())
-    check_encoding(encoding)
-    (file,) = files_of(source)
-    if is_archive(file):
-        return Document(read_text([source], encoding), 0, ())
-    written = "".join(decode(file.name, file.blocks(), encoding))
-    text = "".join(normalised([written]))
-    if not text:
-        raise InputError(f"{file.name} is empty; give a text to read")
-    mark = int(written.startswith(MARK))
-    pairs = re.finditer("\r\n", written)
-    return Document(text, mark, [pair.start() - mark - n for n, pair in enumerate(pairs)])
-
-
 def filled_files(sources: Sequence[str]) -> Iterator[SourceFile]:
     """Yield every file of the sources; in a folder or glob, empty ones are skipped.
 
@@ -131,4 +94,4 @@ def _joined(sources: Sequence[str], read: Callable[[SourceFile], Iterable[str]])
         raise InputError(NOTHING)
 
 
-__all__ = ["STDIN", "Document", "read_document", "read_text", "source_name"]
+__all__ = ["STDIN", "read_text", "source_name"]

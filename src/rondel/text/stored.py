@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from rondel.errors import InputError
 from rondel.text.source_files import BLOCK
 from rondel.text.utf8 import bytes_of
@@ -39,6 +42,10 @@ class StoredText:
     """The size in bytes."""
     documents: Path | None = None
     """A file of the places in bytes (int64) where documents begin, if they have boundaries."""
+    mark: int = 0
+    """1 if a byte order mark was removed from the one file that the text is of, else 0."""
+    pairs: Path | None = None
+    """A file of the places in characters (int64) of line breaks that were two characters there."""
     _extents: list[Extent] = field(default_factory=list)
     # Where each extent begins, in bytes; and known places, in bytes and in characters.
     _begins: list[int] = field(default_factory=list)
@@ -134,6 +141,14 @@ class StoredText:
         block = bisect_right(self._bytes, place) - 1
         data = self.read(self._bytes[block], place)
         return self._characters[block] + len(data.decode("utf-8", self.errors))
+
+    def as_written(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Places in characters of the text, as places in characters of the file that it is of."""
+        written: npt.NDArray[np.int64] = places + self.mark
+        if self.pairs is not None and self.pairs.stat().st_size:
+            # Mapped anew each time, so that what was read of it does not stay in memory.
+            written += np.searchsorted(np.memmap(self.pairs, "<i8", "r"), places)
+        return written
 
     def blocks(self) -> Iterator[bytes]:
         """Yield all bytes, about a block at a time, in whole characters."""

@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rondel.errors import InputError
-from rondel.text.decoding import check_encoding, is_utf8
+from rondel.text.archives import is_archive
+from rondel.text.decoding import MARK, check_encoding, decode, is_utf8, normalised
 from rondel.text.plain_utf8 import count_characters, sizes_unchanged
 from rondel.text.reading import NOTHING, filled_files, texts_in
 from rondel.text.record_formats import TEXTS, RecordFormat, read_records
-from rondel.text.source_files import BLOCK, SourceFile
+from rondel.text.source_files import BLOCK, SourceFile, is_folder, is_glob
 from rondel.text.stored import Extent, StoredText
 from rondel.text.unpacking import Extents, is_packed, unpacked, utf8_of
 
@@ -46,12 +47,13 @@ def store_text(
     documents: str | None = None,
     watch: WatchReading = unwatched_reading,
     block: int = BLOCK,
+    keep_places: bool = False,
 ) -> StoredText:
     """Store the text that `rondel.text.reading.read_text` would read, without reading it to memory.
 
     What has to be copied is written to new files, `scratch` and others next to it, and so is where
-    documents begin (`documents` is `file`, `record` or `blank-line`). Raises what `read_text`
-    raises.
+    documents begin (`documents` is `file`, `record` or `blank-line`). With `keep_places`, so is
+    what is removed from a single file, for `StoredText.as_written`. Raises what `read_text` raises.
     """
     if not as_bytes:
         check_encoding(encoding)
@@ -59,6 +61,9 @@ def store_text(
     total, done = sum(file.size for file in files), 0
     storing = _Storing(StoredText(as_bytes, block), scratch, encoding, records)
     storing.borders = Borders(borders_beside(scratch), documents) if documents else None
+    lone = sources[0] if len(files) == 1 and not is_archive(files[0]) else None
+    if keep_places and lone and not (is_folder(lone) or is_glob(lone)):
+        storing.taken_off = TakenOff(pairs_beside(scratch))
     packed = [file for file in files if is_packed(file) and records.reader(file) is None]
     packed = packed if len(packed) > 1 else []  # one alone is read by all cores
     waiting = frozenset(packed)
@@ -81,6 +86,8 @@ def store_text(
         if documents == "blank-line":
             find_blank_lines(storing.text, storing.borders)
         storing.text.documents = storing.borders.finish()
+    if storing.taken_off is not None:
+        storing.text.mark, storing.text.pairs = storing.taken_off.mark, storing.taken_off.finish()
     return storing.text
 
 
@@ -95,15 +102,20 @@ def borders_beside(scratch: Path) -> Path:
     return scratch.with_name(f"{scratch.name}.documents")
 
 
-class Borders:
-    """Writes where documents begin in a text to a file, in bytes (int64)."""
+def pairs_beside(scratch: Path) -> Path:
+    """The file of where a text that is copied to `scratch` had line breaks of two characters."""
+    return scratch.with_name(f"{scratch.name}.pairs")
 
-    def __init__(self, path: Path, by: str) -> None:
-        self.path, self.by = path, by
+
+class Places:
+    """Places in a text (int64), as they are written to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self._places = array("q")
 
     def add(self, place: int) -> None:
-        """Add the place where a document begins."""
+        """Add a place."""
         self._places.append(place)
         if len(self._places) == KEPT_PLACES:
             self._write()
@@ -117,6 +129,39 @@ class Borders:
         with self.path.open("ab") as file:
             file.write(self._places.tobytes())
         self._places = array("q")
+
+
+class Borders(Places):
+    """Where documents begin in a text, in bytes."""
+
+    def __init__(self, path: Path, by: str) -> None:
+        super().__init__(path)
+        self.by = by
+
+
+class TakenOff(Places):
+    r"""What a file loses as it becomes a text: a byte order mark, and half of each pair `\r\n`.
+
+    The places are those in the text of the line breaks that were pairs.
+    """
+
+    mark = 0
+
+    def noted(self, parts: Iterable[str]) -> Iterator[str]:
+        """The same parts of the file, each looked through before it is given."""
+        read = found = 0
+        last = ""
+        for part in parts:
+            if not read:
+                self.mark = int(part.startswith(MARK))
+            if last == "\r" and part.startswith("\n"):
+                self.add(read - 1 - self.mark - found)
+                found += 1
+            for pair in re.finditer("\r\n", part):
+                self.add(read + pair.start() - self.mark - found)
+                found += 1
+            read, last = read + len(part), part[-1:]
+            yield part
 
 
 def find_blank_lines(text: StoredText, borders: Borders) -> None:
@@ -183,6 +228,7 @@ class _Storing:
     ) -> None:
         self.text, self._encoding, self._records = text, encoding, records
         self.borders: Borders | None = None
+        self.taken_off: TakenOff | None = None
         self._copy = Copy(scratch, text)
 
     def begin_file(self) -> None:
@@ -209,6 +255,11 @@ class _Storing:
             self._take_records(read_records(file, reader, self._encoding))
             return
         if file.is_plain and self._add_in_place(file, watch):
+            return
+        if self.taken_off is not None and not self.text.holds_bytes:
+            blocks = file.blocks(self.text.block, watch)
+            for part in normalised(self.taken_off.noted(decode(file.name, blocks, self._encoding))):
+                self._copy.add(part)
             return
         for data, characters in utf8_of(file, self.text, self._encoding, watch):
             self._copy.add_utf8(data, characters)

@@ -13,7 +13,7 @@ at most 1. Without the training text, rms and relative are 1 and epsilon is 0: p
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,10 @@ from torch import Tensor
 from rondel.artifact import Artifact
 from rondel.errors import InputError
 from rondel.evaluation.batch_reading import Watch, unwatched
+from rondel.evaluation.block_reading import Tick
 from rondel.evaluation.dynamic_settings import PLAIN_RATE, SCALED_RATE, DynamicSettings
-from rondel.evaluation.evaluate import Evaluation, evaluation_from_nats, refuse_too_short
+from rondel.evaluation.evaluate import Evaluation, evaluate_by
+from rondel.evaluation.text_blocks import Block, Blocks
 from rondel.kinds import kind_of
 from rondel.models.base import Model, ModelState, TensorBatch
 
@@ -37,32 +39,28 @@ EPSILON = 0.1
 
 def evaluate_dynamically(
     parts: Artifact,
-    ids: Ids,
-    characters: int,
+    blocks: Blocks,
     settings: DynamicSettings,
     *,
     training_ids: Ids | None = None,
     watch: Watch = unwatched,
-    text: str | None = None,
+    characters: int | None = None,
 ) -> Evaluation:
-    """Score token ids (N,) of a text of so many characters, while a copy of the model learns.
+    """Score the documents of blocks, while a copy of the model learns.
 
-    `training_ids` are the tokens of the model's training text. `watch` and `text` are as for
-    `evaluate`. Raises `InputError` for fewer than two tokens, for a model that does not only read
+    `training_ids` are the tokens of the model's training text. `watch` and `characters` are as for
+    `evaluate`. Raises `InputError` if no token follows another, for a model that does not only read
     forward, or if the model's output stops being finite.
     """
-    refuse_too_short(ids)
     if not kind_of(parts.config).is_causal:
         raise InputError("dynamic evaluation is for models that predict from what stands before")
+    learner = _Learner(parts, settings, training_ids)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a single stream has no work for two
     try:
-        nats = _Learner(parts, settings, training_ids).score(ids, watch)
+        return evaluate_by(learner.score, parts.tokenizer, blocks, watch, characters=characters)
     finally:
         torch.set_num_threads(threads)
-    if not np.isfinite(nats):
-        raise InputError("the loss is not finite; lower the rate of dynamic evaluation")
-    return evaluation_from_nats(parts.tokenizer, ids, characters, nats, text)
 
 
 class _Learner:
@@ -88,25 +86,23 @@ class _Learner:
             self.steps = [rate / (r + EPSILON * mean) for r in rms]
             self.pulls = [(settings.decay * r / mean).clamp(max=1.0) for r in rms]
 
-    def score(self, ids: Ids, watch: Watch) -> float:
-        """Return the nats of all ids (N,) but the first; update the model after each segment."""
-        nats, done = 0.0, 0
-        for count, loss in self._segments(ids, self.settings.segment):
-            nats += count * loss.item()
-            self._update(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
-            done += count
-            watch(done / (len(ids) - 1))
-        return nats
-
-    def _segments(self, ids: Ids, length: int) -> Iterator[tuple[int, Tensor]]:
-        """Yield, for each segment, the number of predicted tokens and their mean loss."""
-        tokens = torch.from_numpy(ids.astype(np.int64))
-        state: ModelState = self.model.initial_state(1)
-        for begin in range(0, len(ids) - 1, length):
-            chunk = tokens[begin : begin + length + 1, None]
-            terms, state = self.model.losses(TensorBatch(chunk[:-1], chunk[1:]), state, 0)
-            state = tuple(part.detach() for part in state)
-            yield len(chunk) - 1, terms["nll"]
+    def score(
+        self, blocks: Iterable[Block], tick: Tick
+    ) -> Iterator[tuple[Block, npt.NDArray[np.float64]]]:
+        """The nats of each segment that ends in a block; after each the parameters change."""
+        segments = _Segments(self.model, self.settings.segment)
+        for block in blocks:
+            nats = []
+            for part in block.parts:
+                if part.begins:
+                    segments = _Segments(self.model, self.settings.segment)
+                for count, loss in segments.of(part.ids, ends=part.ends):
+                    nats.append(count * loss.item())
+                    self._update(torch.autograd.grad(loss, self.parameters, materialize_grads=True))
+            if not np.isfinite(nats).all():
+                raise InputError("the loss is not finite; lower the rate of dynamic evaluation")
+            tick(block, 1.0)
+            yield block, np.array(nats)
 
     @torch.no_grad()
     def _update(self, gradients: tuple[Tensor, ...]) -> None:
@@ -121,9 +117,29 @@ class _Learner:
         begins = np.linspace(0, max(0, len(training_ids) - stretch), PLACES).astype(int)
         squares, count = [torch.zeros_like(p) for p in self.trained], 0
         for begin in np.unique(begins):
-            for _, loss in self._segments(training_ids[begin : begin + stretch], length):
+            ids = training_ids[begin : begin + stretch]
+            for _, loss in _Segments(self.model, length).of(ids, ends=True):
                 gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
                 for square, gradient in zip(squares, gradients, strict=True):
                     square.add_(gradient * gradient)
                 count += 1
         return [torch.sqrt(square / count) for square in squares]
+
+
+class _Segments:
+    """The segments of a passage that comes in parts, read from the zero state."""
+
+    def __init__(self, model: Model, length: int) -> None:
+        self._model, self._length = model, length
+        self._state: ModelState = model.initial_state(1)
+        self._held = torch.empty(0, dtype=torch.int64)
+
+    def of(self, ids: Ids, *, ends: bool) -> Iterator[tuple[int, Tensor]]:
+        """How many tokens a segment predicts, and their mean loss, to be differentiated."""
+        self._held = torch.cat([self._held, torch.from_numpy(ids.astype(np.int64))])
+        while len(self._held) > self._length or (ends and len(self._held) > 1):
+            chunk = self._held[: self._length + 1, None]
+            self._held = self._held[self._length :]
+            terms, state = self._model.losses(TensorBatch(chunk[:-1], chunk[1:]), self._state, 0)
+            self._state = tuple(part.detach() for part in state)
+            yield len(chunk) - 1, terms["nll"]
