@@ -302,7 +302,7 @@ def test_documents_are_scored_and_evaluated_each_from_its_beginning(
     assert [json.loads(row)["number"] for row in rows] == [1, 2, 3, 4]
     text_file = tmp_path / "a.txt"
     text_file.write_text("The cup")
-    with pytest.raises(InputError, match="no document begins at a record"):
+    with pytest.raises(InputError, match="has no records for --documents record"):
         rondel("score", lines_model, text_file, "--documents", "record")
 
 

@@ -17,7 +17,7 @@ import sys
 import click
 
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-AS_BYTES, SHOWN = "rondel.as_bytes", "rondel.shown"
+AS_BYTES, SHOWN, ESCAPED = "rondel.as_bytes", "rondel.shown", "backslashreplace"
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LISTED = 8
 LOGS = ("train", "serve")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rondel.cli.printing import printable
-from rondel.cli.tables import ESCAPED
+from rondel.cli.printing import ESCAPED, printable
 from rondel.errors import InputError
 
 if TYPE_CHECKING:

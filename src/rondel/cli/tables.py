@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rondel.cli.printing import AS_BYTES
+from rondel.cli.printing import AS_BYTES, ESCAPED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,6 @@ format_option = click.option(
     help="Format of the table.",
 )
 DIGITS = 9
-ESCAPED = "backslashreplace"
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 # Escapes of bytes that are not UTF-8, which texts have as lone surrogates.
 BYTES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
