@@ -39,8 +39,8 @@ def test_a_text_that_cannot_be_learnt(name: str, tmp_path: Path, refuse: Refuse)
 
 SETTINGS = [
     (["--batch-size", "4000"], ["32,001", "lower --batch-size"]),
-    (["--validation-fraction", "0.0001"], ["validation part", "raise --validation-fraction"]),
-    (["--test-fraction", "0.0001"], ["test part", "raise --test-fraction"]),
+    (["--validation-fraction", "0.0001"], ["validation split", "raise --validation-fraction"]),
+    (["--test-fraction", "0.0001"], ["test split", "raise --test-fraction"]),
     (["--validation-fraction", "0.6", "--test-fraction", "0.5"], ["nothing to train on"]),
     (["--hidden-size", "-1"], ["--hidden-size must be at least 1, not -1"]),
     (["--hidden-size", "99999999999999"], ["out of memory", "lower --hidden-size"]),
@@ -224,7 +224,7 @@ SAMPLES = [
     (["--length", "0"], ["length", "at least 1"]),
     (["--mode", "beam", "--beam-width", "0"], ["beam_width", "at least 1"]),
     (["--prime", ""], ["nothing to continue", "give a prime"]),
-    (["--prime", "a", "--prime-file", "b"], ["--prime or --prime-file, not both"]),
+    (["--prime", "a", "--prime-file", "b"], ["give one of --prime, --prime-file and --from-state"]),
     (["--prime-file", "nowhere.txt"], ["nowhere.txt: there is no such file"]),
     (["--prime-file", "empty.txt"], ["empty.txt is empty"]),
 ]
@@ -242,7 +242,7 @@ def test_a_sample_that_cannot_be(
 
 TO_EVALUATE = [
     (["empty.txt"], ["empty.txt is empty"]),
-    (["one.txt"], ["1 token", "at least two"]),
+    (["one.txt"], ["nothing to score", "at least two"]),
     (["nowhere.txt"], ["nowhere.txt: there is no such file"]),
     (["one.txt", "--split", "train"], ["TEXT", "--split", "not both"]),
     (["--split", "test"], ["no test split"]),

@@ -73,7 +73,10 @@ DAMAGES: dict[str, tuple[Damage, list[str]]] = {
     "weights in a pickle": (pickled(as_zip=False), [WEIGHTS, "pickle", "safetensors only"]),
     "tokenizer missing": (remove(TOKENIZER), [TOKENIZER, "missing", "copy the whole folder"]),
     "tokenizer truncated": (cut(TOKENIZER, 40), [TOKENIZER, "damaged", "copy it again"]),
-    "tokenizer of no kind": (write(TOKENIZER, "{}"), [TOKENIZER, "no tokenizer", "copy it again"]),
+    "tokenizer of no kind": (
+        write(TOKENIZER, "{}"),
+        [TOKENIZER, "not a tokenizer", "copy it again"],
+    ),
     "model of another version": (
         edit(MODEL, '"version": 1', '"version": 2'),
         ["format version 2", "reads version 1", "use the rondel that made it"],

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,25 @@ def test_killed_at_any_change_to_the_file_system(text: Path, tmp_path: Path) -> 
     for name in ("tokens.copy", "tokens/train.bin", "tokens/splits.json", "corpus.json"):
         assert f"write .run.draft/{name}" in kills
     assert "write .run.draft/tokens.copy" in found["train"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_while_a_text_is_read_leaves_nothing(number: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rondel", "prepare", "-", "--out", str(tmp_path / "corpus")]
+    reading = subprocess.Popen(
+        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert reading.stdin is not None
+    reading.stdin.write(b"A text that has no end yet. " * 10_000)
+    reading.stdin.flush()
+    while not list(tmp_path.glob(".corpus.*.draft")):
+        assert reading.poll() is None
+        time.sleep(0.02)
+    reading.send_signal(number)
+    _, errors = reading.communicate(timeout=HANG)
+    assert reading.returncode in (128 + number, 1)
+    assert b"Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.timeout(600)

@@ -7,6 +7,7 @@ import runpy
 import struct
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +239,10 @@ def test_hostile_requests_are_timed_from_within(benchmark: Any) -> None:
 
 
 def test_an_exported_page_is_timed_in_a_browser(benchmark: Any) -> None:
-    for row in benchmark("page", "--smoke"):
+    # A browser that another test drives has a loop in the main thread.
+    with ThreadPoolExecutor(1) as thread:
+        rows = thread.submit(benchmark, "page", "--smoke").result()
+    for row in rows:
         assert row["with likelihoods"] > 0
         assert row["characters/s"] > 0
         assert row["first character, ms"] > 0

@@ -123,8 +123,6 @@ def test_a_corpus_of_another_tokenizer_is_refused(corpus: Path, tmp_path: Path, 
     others: dict[str, Any] = {"tokenizer": tmp_path / "other", "out": tmp_path / "out"}
     said = r"the corpus was prepared with another tokenizer than that of .*other; leave"
     with pytest.raises(InputError, match=said):
-        package.prepare(corpus, **others)
-    with pytest.raises(InputError, match=said):
         package.train(corpus, steps=1, quiet=True, **others)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "prose.txt"]
 
@@ -162,6 +160,20 @@ def test_a_corpus_stands_alone(corpus: Path, coffee_file: Path) -> None:
         package.train([corpus, coffee_file], steps=1)
 
 
+def test_a_corpus_is_not_prepared_again(corpus: Path, tmp_path: Path) -> None:
+    """It would keep its tokenizer, whatever is asked for."""
+    with pytest.raises(InputError, match="is a prepared corpus already: train on it, or"):
+        rondel("prepare", corpus, "--level", "byte", "--out", tmp_path / "bytes")
+    assert not (tmp_path / "bytes").exists()
+
+
+def test_documents_too_few_to_divide_are_reported(coffee_file: Path, tmp_path: Path) -> None:
+    flags = ("--documents", "file", "--test-fraction", "0.1")
+    done = rondel("prepare", coffee_file, *flags, "--out", tmp_path / "corpus")
+    for name in ("validation", "test"):
+        assert f"no {name}: 1 document is too few to divide; give more, or leave" in done.output
+
+
 def test_a_corpus_that_is_not_whole_is_refused_in_one_line(corpus: Path, tmp_path: Path) -> None:
     files = [path.relative_to(corpus) for path in corpus.rglob("*") if path.is_file()]
     assert len(files) == 6
@@ -169,9 +181,8 @@ def test_a_corpus_that_is_not_whole_is_refused_in_one_line(corpus: Path, tmp_pat
         copy = Path(shutil.copytree(corpus, tmp_path / f"without {name.name}"))
         whole = (copy / name).read_bytes()
         (copy / name).unlink()
-        if name.name != "corpus.json":  # without which it is a folder like any other
-            with pytest.raises(ModelFolderError, match=f"{name.name} is missing"):
-                PreparedCorpus.open(copy)
+        with pytest.raises(ModelFolderError, match=f"{name.name} is missing"):
+            source_of([str(copy)])
         (copy / name).write_bytes(whole[:-3])
         with pytest.raises(ModelFolderError):
             PreparedCorpus.open(copy)

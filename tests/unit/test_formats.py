@@ -189,6 +189,10 @@ def test_a_file_that_has_no_records_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     assert "a.txt does not end in .jsonl" in refusal(tmp_path / "a.txt", field="text")
     assert "leave --field and --column out" in refusal(tmp_path / "a.txt", column="text")
+    (tmp_path / "a.jsonl").write_text('{"text": "A"}')
+    (tmp_path / "a.csv").write_text("text\nA\n")
+    assert "its records is the text with --field" in refusal(tmp_path / "a.jsonl", column="text")
+    assert "its columns is the text with --column" in refusal(tmp_path / "a.csv", field="text")
 
 
 def test_documents_are_not_divided_by_records_that_are_not_there(tmp_path: Path) -> None:

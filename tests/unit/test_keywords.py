@@ -60,7 +60,7 @@ def keywords_of(function: Callable[..., Any]) -> set[str]:
     ("keywords", "taken"),
     [
         (RuleKeywords, set(RULE_NAMES)),
-        (WritingKeywords, keywords_of(rondel.LanguageModel.stream) | set(RULE_NAMES)),
+        (WritingKeywords, keywords_of(rondel.LanguageModel.stream) - {"state"} | set(RULE_NAMES)),
         (DecodingKeywords, {*WritingKeywords.__annotations__} - {"index"}),
         (FillKeywords, {f.name for f in dataclasses.fields(FillSettings)}),
         (RescoreKeywords, keywords_of(rescore)),

@@ -75,6 +75,7 @@ def prepare_corpus(
     from rondel.locks import FolderLock
     from rondel.text.storing import unwatched_reading
     from rondel.text.tokenizers import train_on_blocks
+    from rondel.training.interrupts import ended_by_signals
     from rondel.training.resolve import choose, resolve_text
     from rondel.training.start import configure
 
@@ -85,15 +86,16 @@ def prepare_corpus(
             f"{out} is there already; name another --out"
             + (", or replace it with --overwrite" if is_corpus(out) else "")
         )
+    if prepared := [path for path in paths if is_corpus(path)]:
+        raise InputError(
+            f"{prepared[0]} is a prepared corpus already: train on it, or prepare its text again"
+        )
     make_tokenizer = train_on_blocks if tokenizer is None else tokenizer.tokenizer
     source = source_of(paths)
 
     def make(folder: Path) -> PreparedText:
         wanted = Preparation(kind, text, seed, folder, make_tokenizer, watch or unwatched_reading)
-        prepared = source.prepare(wanted)
-        if tokenizer is not None:
-            tokenizer.check(prepared.tokenizer)
-        return prepared
+        return source.prepare(wanted)
 
-    with FolderLock(out):
+    with ended_by_signals(), FolderLock(out, doing="preparing"):
         return PreparedCorpus.write(out, kind, text, make)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rondel.cli.options import DependentOption, format_options
+from rondel.cli.options import DependentOption, format_options, overwrite_option
 from rondel.cli.score_output import FileOutput, Output, StandardOutput, refuse_existing
 from rondel.cli.tables import encoded_table, format_option, write_table
 from rondel.errors import InputError
@@ -94,6 +94,7 @@ BIDIRECTIONAL_STARTS = {
     metavar="FILE",
     help="Go on with the unfinished FILE of an earlier --out, where it stopped.",
 )
+@overwrite_option
 @click.option("--quiet", is_flag=True, help="Print no summary on standard error.")
 def command(
     model: Path,
@@ -111,6 +112,7 @@ def command(
     causal: bool,
     out: Path | None,
     resume_from: Path | None,
+    overwrite: bool,
     quiet: bool,
     **text_format: Any,
 ) -> None:
@@ -134,6 +136,8 @@ def command(
     from rondel.evaluation.text_sources import TextFiles
 
     _refuse_conflicts(by, worst, out, resume_from)
+    if out is not None and not overwrite:
+        refuse_existing(out)
     announce_compiling()
     scorer = load(model)
     if worst is not None:
@@ -156,7 +160,8 @@ def command(
             scoring.write(StandardOutput(), how, shows_progress=not sys.stdout.isatty())
         else:
             parts = scoring.parts(how, text_format)
-            with FileOutput(file, parts, resumed=resume_from is not None) as output:
+            resumed = resume_from is not None
+            with FileOutput(file, parts, resumed=resumed, overwrite=overwrite) as output:
                 scoring.write(output, how, shows_progress=True)
     if context:
         report_unknowns(scorer.unknowns(context))
@@ -173,8 +178,6 @@ def _refuse_conflicts(
         raise InputError("--worst writes nothing before its end: score anew with --out")
     if out is not None and resume_from is not None:
         raise click.UsageError("--out and --resume-from: one at a time, each names the file")
-    if out is not None and worst is not None:
-        refuse_existing(out)
 
 
 def _write_worst(table: Columns, how: str, out: Path | None) -> None:

@@ -68,8 +68,9 @@ class FileOutput:
     """Writes to a file. Stopped, it leaves whole lines, and beside them how to go on.
 
     `parts` are the sums of what the file is made of, by what they are called in messages. If the
-    file is `resumed`, `point` is where. Raises `InputError` for a file that is
-    there already, or to be resumed and of other parts, changed, or not there.
+    file is `resumed`, `point` is where. Raises `InputError` for a file that is there already,
+    unless it is to `overwrite`, and for one to be resumed that is of other parts, changed, or not
+    there.
 
     ::
 
@@ -78,8 +79,11 @@ class FileOutput:
             output.mark(point)
     """
 
-    def __init__(self, path: Path, parts: dict[str, str], *, resumed: bool) -> None:
+    def __init__(
+        self, path: Path, parts: dict[str, str], *, resumed: bool, overwrite: bool = False
+    ) -> None:
         self._path, self._parts = path, parts
+        self._mode = "r+b" if resumed else "wb" if overwrite else "xb"
         self._state_path = state_of(path)
         self._lock = FolderLock(path, doing="writing")
         self._sum, self._size = hashlib.blake2b(), 0
@@ -88,14 +92,14 @@ class FileOutput:
         try:
             if resumed:
                 self._resume()
-            else:
+            elif not overwrite:
                 refuse_existing(path)
         except BaseException:
             self._lock.release()
             raise
 
     def __enter__(self) -> FileOutput:
-        self._file = self._path.open("r+b" if self.point is not None else "xb")
+        self._file = self._path.open(self._mode)
         self._file.truncate(self._size)
         self._file.seek(self._size)
         self._marked: tuple[int, str, MakePoint] = (
@@ -193,10 +197,13 @@ def refuse_existing(path: Path) -> None:
     """Raise `InputError` if a file to be written is there already."""
     if state_of(path).exists() and path.exists():
         raise InputError(
-            f"{path} is unfinished: go on with --resume-from in place of --out, or remove it"
+            f"{path} is unfinished: go on with --resume-from in place of --out, or begin anew with "
+            "--overwrite"
         )
     if os.path.lexists(path):
-        raise InputError(f"{path} is there already; name another file, or remove it")
+        raise InputError(
+            f"{path} is there already; name another --out, or replace it with --overwrite"
+        )
 
 
 def state_of(path: Path) -> Path:

@@ -43,8 +43,11 @@ COUNTS = ("unknown", "dropped_sentences", "blank_lines", "longest_sentence", "se
 
 
 def is_corpus(path: str | Path) -> bool:
-    """Return whether a folder is a prepared corpus, perhaps damaged."""
-    return os.path.lexists(Path(path) / PAGE)
+    """Return whether a folder is a prepared corpus, perhaps damaged, or part of one."""
+    folder = Path(path)
+    # Without its page, its tokens would be read as a text.
+    part = (folder / TOKENS / INDEX).is_file() and not os.path.lexists(folder / "model.json")
+    return part or os.path.lexists(folder / PAGE)
 
 
 @dataclass(frozen=True)

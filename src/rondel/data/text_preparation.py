@@ -66,6 +66,14 @@ class PreparedText:
     def notes(self, settings: TextConfig) -> list[str]:
         """Return notes for the user: what was dropped, and how much is unknown."""
         notes, token = [], self.tokenizer.token_noun
+        wanted = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+        for name, fraction in wanted.items():
+            if fraction and not self.store.splits[name].tokens and self.store.documents:
+                count = sum(self.store.documents.values())
+                few = "1 document is" if count == 1 else f"{count:,} documents are"
+                notes.append(
+                    f"no {name}: {few} too few to divide; give more, or leave --documents out"
+                )
         if self.blank_lines:
             notes.append(f"empty lines left out: {self.blank_lines:,}")
         if self.dropped_sentences:

@@ -12,17 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel.errors import InputError
 from rondel.registry import Part
 from rondel.settings.fields import setting
 from rondel.settings.sections import ModelConfig
 from rondel.softmaxes import softmaxes
-from rondel.softmaxes.base import Arrays, Counts, Softmax
+from rondel.softmaxes.base import Arrays, Softmax
 from rondel.values import shown
+
+if TYPE_CHECKING:
+    from rondel.softmaxes.base import Counts
 
 DIVISOR = 4
 """By how much the vectors of a cluster are shorter than those of the one before it."""
@@ -63,6 +64,8 @@ class Adaptive(Softmax):
 
     def counted(self, counts_V: Counts) -> Mapping[str, Any]:
         """The fewest words that make up `COVERED` of the text, and no small cluster."""
+        import numpy as np
+
         covered = np.cumsum(counts_V) / max(1, counts_V.sum())
         edges = [int(np.searchsorted(covered, part)) + 1 for part in COVERED]
         kept: list[int] = []

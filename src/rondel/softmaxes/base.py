@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rondel.registry import Part
 from rondel.settings.sections import ModelConfig
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Counts = npt.NDArray[np.integer[Any]]
 Arrays = Iterator[tuple[str, tuple[int, ...]]]
-Counts = npt.NDArray[np.integer[Any]]
 
 
 class Softmax(ABC):

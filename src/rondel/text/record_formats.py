@@ -57,11 +57,19 @@ class RecordFormat:
             delimiter = DELIMITERS[file.kind]
             return functools.partial(_table, column=self.column, delimiter=delimiter)
         if self.field is not None or self.column is not None:
-            raise InputError(
-                f"{file.name} does not end in {', '.join((*JSON_LINES, *DELIMITERS, *TABLES))}; "
-                "rename it, or leave --field and --column out"
-            )
+            raise InputError(f"{file.name} {self._remedy(file)}")
         return None
+
+    def _remedy(self, file: SourceFile) -> str:
+        """What to do about a file that has no records of this form."""
+        if file.kind in JSON_LINES:
+            return "is JSON Lines; say which field of its records is the text with --field"
+        if file.kind in DELIMITERS:
+            return "is a table; say which of its columns is the text with --column"
+        endings = ", ".join((*JSON_LINES, *DELIMITERS, *TABLES))
+        return (
+            f"does not end in {endings}; give a file that does, or leave --field and --column out"
+        )
 
 
 TEXTS = RecordFormat()

@@ -15,6 +15,7 @@ from rondel import artifact
 from rondel.errors import InputError
 from rondel.files import NewFolder, real_path, remove_drafts, settle
 from rondel.locks import FolderLock
+from rondel.training.interrupts import ended_by_signals
 
 
 def check_folder(folder: Path, overwrite: bool) -> None:
@@ -87,9 +88,10 @@ def create(path: Path, overwrite: bool) -> Iterator[RunFolder]:
         settle(real_path(path))
         _check_place(path, overwrite)
         folder = RunFolder(path, lock, NewFolder(path))
-        yield folder
-        if not path.exists():
-            folder.publish()
+        with ended_by_signals():
+            yield folder
+            if not path.exists():
+                folder.publish()
     except BaseException as error:
         folder.close()
         with suppress(OSError):

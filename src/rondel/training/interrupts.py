@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -17,6 +19,30 @@ WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 if hasattr(signal, "SIGHUP"):  # not on Windows
     WORDS[signal.SIGHUP] = "hung up"
 OUTPUTS = (1, 2)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """A block that SIGTERM and SIGHUP leave by `SystemExit`, so that what it began is removed.
+
+    For what has nothing to save yet. A signal that is handled or ignored already stays so, and so
+    do all outside the main thread.
+    """
+    taken: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        for number in WORDS:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _leave)
+                taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class Interrupts:
