@@ -68,13 +68,12 @@ class WritingModel(Model):
 
     def _begun(self, prime: str | None, state: State | None) -> str | Start:
         """Return what a text continues; `InputError` unless it is either a prime or a state."""
-        if (prime is None) == (state is None):
-            raise InputError("a text continues a prime or a state: give one of them")
-        if state is not None:
+        if state is not None and prime is None:
             return self._start_of(state)
-        assert prime is not None
-        self._warn_of_unknowns([prime])
-        return prime
+        if prime is not None and state is None:
+            self._warn_of_unknowns([prime])
+            return prime
+        raise InputError("a text continues a prime or a state: give one of them")
 
     def sample(
         self,

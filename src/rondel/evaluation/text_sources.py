@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,12 +97,11 @@ class TextFiles:
 class OpenedFiles(TextFiles):
     """Files that are read, of the stored `text`."""
 
-    text: StoredText | None = None
+    text: StoredText = field(kw_only=True)
 
     @contextmanager
     def stored(self, **_: Any) -> Iterator[StoredText]:
         """The text."""
-        assert self.text is not None
         yield self.text
 
 

@@ -68,7 +68,9 @@ class Prime:
         cache: PrefixCache | None = None,
     ) -> None:
         check_prime(tokenizer, prime)
-        self._engine, self._tokenizer, self._alternatives = engine, tokenizer, logprobs
+        self._engine, self._tokenizer = engine, tokenizer
+        self.keeps_logprobs, self._alternatives = logprobs is not None, logprobs or 0
+        """Whether the log-probabilities of its tokens are kept, and of how many others."""
         self._spellings: list[str] | None = None
         if isinstance(prime, str):
             self.text, text = prime, without_space(tokenizer, prime)
@@ -98,11 +100,6 @@ class Prime:
                 self.advance(known.length, known.logits_V, known.state)
 
     @property
-    def keeps_logprobs(self) -> bool:
-        """Whether the log-probabilities of its tokens are kept."""
-        return self._alternatives is not None
-
-    @property
     def left(self) -> int:
         """How many tokens are still to be read."""
         return len(self.ids) - self._read
@@ -124,7 +121,6 @@ class Prime:
         return Start(self.ids, self._logits_V, self._state, copy.copy(self._decoder))
 
     def _note(self, block: Ids, logits_TV: Floats) -> None:
-        assert self._alternatives is not None
         logits_V = self._logits_V
         for token, after_V in zip(block.tolist(), logits_TV, strict=True):
             likely = likelihood(logits_V, token, self._alternatives)

@@ -140,10 +140,16 @@ class TorchLearner:
 
     def _clip(self) -> float:
         """Clip the gradients as configured; return their norm before that."""
-        trained = [p for p in self.model.parameters() if p.grad is not None]
-        dense = [p for p in trained if p.grad is not None and not p.grad.is_sparse]
-        rows = [_rows_of_gradient(p) for p in trained if p.grad is not None and p.grad.is_sparse]
-        total = nn.utils.get_total_norm([*(p.grad for p in dense if p.grad is not None), *rows])
+        dense, gradients, rows = [], [], []
+        for parameter in self.model.parameters():
+            gradient = parameter.grad
+            if gradient is not None and gradient.is_sparse:
+                parameter.grad = gradient.coalesce()  # each row once, in its own memory
+                rows.append(parameter.grad.values())
+            elif gradient is not None:
+                dense.append(parameter)
+                gradients.append(gradient)
+        total = nn.utils.get_total_norm([*gradients, *rows])
         norm = float(total)
         # Most steps are below the limit and need no multiplication.
         if self.config.clip_norm and not norm <= self.config.clip_norm:
@@ -317,13 +323,6 @@ def _arrays_of_processes(snapshot: Snapshot) -> list[Arrays]:
 def build_learner(config: RunConfig, tokenizer: Tokenizer) -> TorchLearner:
     """Build the learner of a model that depends only on the settings."""
     return TorchLearner(config)
-
-
-def _rows_of_gradient(parameter: nn.Parameter) -> Tensor:
-    """The rows of a parameter's sparse gradient, each once, in its own memory."""
-    assert parameter.grad is not None
-    parameter.grad = parameter.grad.coalesce()
-    return parameter.grad.values()
 
 
 def _array(tensor: Any) -> npt.NDArray[Any]:
