@@ -53,7 +53,12 @@ def test_killed_at_any_change_to_the_file_system(text: Path, tmp_path: Path) -> 
 def test_a_signal_while_a_text_is_read_leaves_nothing(number: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rondel", "prepare", "-", "--out", str(tmp_path / "corpus")]
     reading = subprocess.Popen(
-        command, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=ENVIRONMENT,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # What `nohup` or a shell's & has ignored is ignored by children too.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     assert reading.stdin is not None
     reading.stdin.write(b"A text that has no end yet. " * 10_000)
